@@ -1,0 +1,39 @@
+// What a worker says of itself: the roster is made of these. The ledger carries them without looking inside.
+
+export const protocolVersion = 1;
+
+export interface ModelCard {
+  /** Canonical name, always with a tag: `llama3.2:latest`. */
+  name: string;
+  loaded: boolean;
+  /** Context of one slot in tokens: as loaded, else as it would be loaded. */
+  contextTokens: number;
+  sizeBytes: number;
+  /** Bytes that the loaded model takes on the device; 0 when not loaded or on the CPU. */
+  vramBytes: number;
+  /** 64 hex characters that identify the file's content. */
+  digest: string;
+  architecture: string;
+  /** As people write it, e.g. `8.0B`. */
+  parameterSize: string;
+  /** As people write it, e.g. `Q8_0`. */
+  quantization: string;
+  /** RFC 3339. */
+  modifiedAt: string;
+  capabilities: ('completion' | 'embedding' | 'tools' | 'thinking')[];
+  /** When an idle model will be unloaded, ms since the Unix epoch; `null` = busy, pinned or not loaded. */
+  expiresAt: number | null;
+}
+
+export interface Announcement {
+  protocol: number;
+  worker: string;
+  epoch: string;
+  /** Origin at which gateways reach it, e.g. `http://10.0.0.7:9401`. */
+  url: string;
+  slots: number;
+  state: 'ready' | 'draining' | 'stalled';
+  /** `cpu`, or the GPU's name. */
+  device: string;
+  models: ModelCard[];
+}

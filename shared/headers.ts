@@ -1,0 +1,11 @@
+// Names of the headers between gateway and worker. They never reach a client and are never taken from one.
+export const leaseHeader = 'berth-lease';
+export const epochHeader = 'berth-epoch';
+export const modelHeader = 'berth-model';
+export const ownerHeader = 'berth-owner';
+export const timeHeader = 'berth-time';
+export const signatureHeader = 'berth-signature';
+
+/** On a worker's reply: why a request did not start. Its presence is the proof that nothing ran. */
+export const notStartedHeader = 'berth-not-started';
+export type NotStarted = 'busy' | 'stale' | 'draining';

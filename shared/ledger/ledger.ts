@@ -1,0 +1,147 @@
+// The ledger's port: who holds which slot and who waits. Operations are absolute and idempotent by id.
+// Every time is milliseconds on the ledger's own clock; every cost is in slot-seconds.
+
+/** Priority class. Each step down is a factor 4 on usage: a head start of 120 s at equal usage. */
+export type PriorityClass = 0 | 1 | 2;
+
+export interface Take {
+  /** One id names the ticket while it waits and the lease once it is held. */
+  id: string;
+  gateway: string;
+  model: string;
+  priority: PriorityClass;
+  team: string;
+  key: string;
+  /** Estimated slot-seconds. */
+  cost: number;
+  /** When this job first asked, as an earlier reply told; `null` = now. */
+  age: number | null;
+  /** Most tickets that may wait in the pool, and under one key. */
+  waitingMax: number;
+  waitingPerKeyMax: number;
+  /** A preferred worker is taken while its load is at most this much above the least loaded one's. */
+  slack: number;
+  /** Workers to take first, best first; at most 4. */
+  prefer: readonly string[];
+  /** Workers that failed this job; at most 3. */
+  exclude: readonly string[];
+}
+
+/** A slot on a worker, for one request. The request carries both names; the worker compares the epoch. */
+export interface Grant {
+  id: string;
+  worker: string;
+  epoch: string;
+}
+
+export type Taken =
+  | ({ kind: 'held'; age: number } & Grant)
+  | { kind: 'wait'; age: number; place: number }
+  | { kind: 'full'; bound: 'all' | 'key' };
+
+export interface Leave {
+  id: string;
+  /** What the request really cost, slot-seconds; `null` keeps the estimate, 0 refunds it. */
+  actual: number | null;
+  /** The worker answered "not started, busy": give it nothing more until its next beat. */
+  refused: boolean;
+}
+
+/** `waited` = a ticket was withdrawn; `held` = a slot was freed and handed on; `gone` = there was nothing. */
+export type Left = 'gone' | 'waited' | 'held';
+
+export interface Session {
+  gateway: string;
+  /** Every ticket that this gateway still waits on. Others of it are dropped when older than the grace. */
+  tickets: readonly string[];
+  /** Version of the roster that this gateway has; 0 = none. */
+  rosterVersion: number;
+}
+
+export type TicketState =
+  | { kind: 'wait'; place: number }
+  | { kind: 'held'; worker: string; epoch: string }
+  | { kind: 'gone' };
+
+export interface RosterChange {
+  version: number;
+  /** True when `present` is the whole roster and not only what changed. */
+  whole: boolean;
+  /** Announcements as the workers wrote them (JSON text). */
+  present: { worker: string; announcement: string }[];
+  gone: string[];
+}
+
+export interface SessionReply {
+  tickets: Map<string, TicketState>;
+  roster: RosterChange;
+  /** Tickets that wait in the whole pool. */
+  waiting: number;
+  /** Gateways with a live session, this one included. */
+  gateways: number;
+}
+
+export interface RunningLease {
+  id: string;
+  model: string;
+  team: string;
+  key: string;
+  gateway: string;
+}
+
+export interface Beat {
+  worker: string;
+  /** Random id of the worker's life; compared for equality only. */
+  epoch: string;
+  /** The first beat of a life: it always wins over an older life. */
+  boot: boolean;
+  /** The last beat of a life: the worker leaves the roster, its leases are void. */
+  last: boolean;
+  /** Slots; 0 = takes nothing new. */
+  capacity: number;
+  /** Relative speed, > 0; the load of a worker is used / (capacity · weight). */
+  weight: number;
+  /** Models that it may be given requests for. */
+  serves: readonly string[];
+  running: readonly RunningLease[];
+  /** JSON text, opaque to the ledger; a change of it is a new version of the roster. */
+  announcement: string;
+}
+
+/** `added` and `dropped` count leases on which ledger and worker disagreed (drift). */
+export type BeatReply = { kind: 'ok'; added: number; dropped: number } | { kind: 'stale'; epoch: string };
+
+export interface Survey {
+  waiting: { model: string; tickets: number }[];
+  workers: { worker: string; held: number; capacity: number }[];
+}
+
+/** What a worker needs of the ledger. */
+export interface WorkerLedger {
+  beat(input: Beat): Promise<BeatReply>;
+  leave(input: Leave): Promise<Left>;
+}
+
+export interface Ledger extends WorkerLedger {
+  take(input: Take): Promise<Taken>;
+  session(input: Session): Promise<SessionReply>;
+  /** Read only, for people and metrics. */
+  survey(): Promise<Survey>;
+  /** Calls `onGrant` for each slot handed to a waiter of this gateway. Without a listener there is no grant. */
+  listen(gateway: string, onGrant: (grant: Grant) => void): Promise<AsyncDisposable>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** The ledger did not answer, so what became of the call is unknown: leave(id) and go on with a new id. */
+export class LedgerUnavailable extends Error {
+  override readonly name = 'LedgerUnavailable';
+}
+
+/** A lease listed by nobody is dropped after this long. */
+export const graceMs = 2_000;
+/** A gateway that is silent for this long is dead: its tickets go. */
+export const sessionMs = 3_000;
+/** A worker that is silent for this long is dead: its leases go. */
+export const workerMs = 5_000;
+/** Usage halves in this time. */
+export const halfLifeMs = 60_000;

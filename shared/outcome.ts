@@ -1,0 +1,73 @@
+// How a request may end: one closed table. Status, error body, metric label and log field all come from it.
+
+export type DialectName = 'openai' | 'ollama';
+
+/** One row per way to refuse or to fail. `retryable` rows carry Retry-After. */
+export const refusals = {
+  bad_request: { openai: 400, ollama: 400, type: 'invalid_request_error', code: null, retryable: false },
+  context_exceeded: {
+    openai: 400,
+    ollama: 400,
+    type: 'invalid_request_error',
+    code: 'context_length_exceeded',
+    retryable: false,
+  },
+  unauthorized: { openai: 401, ollama: 401, type: 'authentication_error', code: 'invalid_api_key', retryable: false },
+  route_not_found: { openai: 404, ollama: 404, type: 'invalid_request_error', code: 'unknown_url', retryable: false },
+  model_not_found: {
+    openai: 404,
+    ollama: 404,
+    type: 'invalid_request_error',
+    code: 'model_not_found',
+    retryable: false,
+  },
+  method_not_allowed: {
+    openai: 405,
+    ollama: 405,
+    type: 'invalid_request_error',
+    code: 'method_not_allowed',
+    retryable: false,
+  },
+  body_timeout: { openai: 408, ollama: 408, type: 'invalid_request_error', code: 'request_timeout', retryable: false },
+  body_too_large: {
+    openai: 413,
+    ollama: 413,
+    type: 'invalid_request_error',
+    code: 'request_too_large',
+    retryable: false,
+  },
+  // What each family's clients retry: openai and LangChain need 429 with Retry-After; Ollama's own answer is 503.
+  queue_full: { openai: 429, ollama: 503, type: 'rate_limit_error', code: 'rate_limit_exceeded', retryable: true },
+  queue_timeout: { openai: 503, ollama: 503, type: 'server_error', code: 'queue_timeout', retryable: true },
+  no_worker: { openai: 503, ollama: 503, type: 'server_error', code: 'overloaded', retryable: true },
+  ledger_unavailable: { openai: 503, ollama: 503, type: 'server_error', code: 'overloaded', retryable: true },
+  draining: { openai: 503, ollama: 503, type: 'server_error', code: 'overloaded', retryable: true },
+  load_failed: { openai: 503, ollama: 500, type: 'server_error', code: 'model_load_failed', retryable: false },
+  worker_failed: { openai: 502, ollama: 502, type: 'server_error', code: 'worker_failed', retryable: false },
+  internal: { openai: 500, ollama: 500, type: 'server_error', code: 'internal_error', retryable: false },
+} as const satisfies Record<
+  string,
+  Record<DialectName, number> & { type: string; code: string | null; retryable: boolean }
+>;
+
+export type RefusalName = keyof typeof refusals;
+
+/** Every value of the `outcome` label: the refusals, and the two endings that are nobody's fault. */
+export type Outcome = RefusalName | 'ok' | 'client_gone';
+
+/** A request that ends without the answer it asked for. The message is for the client: it says what to do. */
+export class Refusal extends Error {
+  override readonly name = 'Refusal';
+  readonly outcome: RefusalName;
+  /** The field of the request at fault, as the client wrote it, e.g. `messages[0].role`. */
+  readonly param: string | null;
+  /** Seconds after which a retry makes sense; only on retryable outcomes. */
+  readonly retryAfterS: number | null;
+
+  constructor(outcome: RefusalName, message: string, more: { param?: string; retryAfterS?: number } = {}) {
+    super(message);
+    this.outcome = outcome;
+    this.param = more.param ?? null;
+    this.retryAfterS = more.retryAfterS ?? null;
+  }
+}

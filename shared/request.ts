@@ -1,0 +1,69 @@
+// A generation request after its dialect was taken off: what gateway and worker both understand.
+import type { DialectName } from './outcome.ts';
+
+export interface ToolCall {
+  id: string;
+  name: string;
+  /** Arguments as the model wrote them: a JSON object. */
+  arguments: Record<string, unknown>;
+}
+
+export interface Tool {
+  name: string;
+  description: string;
+  /** JSON schema of the arguments. */
+  parameters: Record<string, unknown>;
+}
+
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  content: string;
+  /** The calls an assistant message made. */
+  toolCalls?: ToolCall[];
+  /** Name of the tool (or of the speaker) that a message comes from. */
+  name?: string;
+}
+
+export type Prompt =
+  | { kind: 'chat'; messages: ChatMessage[]; tools: Tool[] }
+  /** Text that is tokenised as it stands, without a chat template. */
+  | { kind: 'raw'; text: string };
+
+/** Sampling values. `null` = the engine's default; ranges are checked by the dialects. */
+export interface Sampling {
+  temperature: number | null;
+  topK: number | null;
+  topP: number | null;
+  minP: number | null;
+  repeatPenalty: number | null;
+  repeatLastN: number | null;
+  presencePenalty: number | null;
+  frequencyPenalty: number | null;
+  /** 32-bit seed; `null` = the worker draws one. */
+  seed: number | null;
+}
+
+/** How long an idle model stays loaded, in milliseconds; `Infinity` = for ever, 0 = unload at once. */
+export type KeepAliveMs = number;
+
+export type OutputFormat = { kind: 'text' } | { kind: 'json' } | { kind: 'schema'; schema: Record<string, unknown> };
+
+export interface Generation {
+  dialect: DialectName;
+  endpoint: 'chat' | 'generate';
+  /** The model's name as the client wrote it: replies echo it. */
+  model: string;
+  /** `null` = only load (or, with `keepAliveMs` 0, unload) the model: Ollama's empty prompt. */
+  prompt: Prompt | null;
+  stream: boolean;
+  /** OpenAI's `stream_options.include_usage`. */
+  includeUsage: boolean;
+  sampling: Sampling;
+  /** Bound on output tokens; `null` = up to the context. */
+  maxTokens: number | null;
+  stop: string[];
+  format: OutputFormat;
+  keepAliveMs: KeepAliveMs | null;
+  /** The context the client asks for; a smaller one than the loaded never reloads. */
+  contextTokens: number | null;
+}

@@ -1,0 +1,71 @@
+// The engine's port: one loaded model that generates for several requests at once.
+import type { OutputFormat, Prompt, Sampling } from '@berth/shared/request.ts';
+
+export interface EngineRequest {
+  prompt: Prompt;
+  sampling: Sampling & { seed: number };
+  /** Bound on output tokens; `null` = up to the context. */
+  maxTokens: number | null;
+  /** The text ends before the first of these; they are not part of it. */
+  stop: readonly string[];
+  format: OutputFormat;
+  /** Prefixes in the KV cache are shared only between requests of the same scope. */
+  cacheScope: string;
+}
+
+export interface EngineUsage {
+  promptTokens: number;
+  cachedTokens: number;
+  outputTokens: number;
+  prefillMs: number;
+  decodeMs: number;
+}
+
+export type EngineEvent =
+  /** The prompt was rendered, tokenised and fits: the request has a sequence. Always first. */
+  | { kind: 'started'; promptTokens: number; cachedTokens: number }
+  /** Whole UTF-8 text of one or more tokens; never empty. */
+  | { kind: 'text'; text: string; tokens: number }
+  /** Always last. */
+  | { kind: 'end'; finish: 'stop' | 'length'; usage: EngineUsage };
+
+export interface EngineInfo {
+  /** Tokens of one sequence: prompt and answer together. */
+  contextTokens: number;
+  /** Sequences that run at once. */
+  slots: number;
+  vramBytes: number;
+}
+
+export interface Engine extends AsyncDisposable {
+  readonly info: EngineInfo;
+  /** Steps done since the load; grows while work is outstanding, or the engine hangs. */
+  steps(): number;
+  /**
+   * Runs one request. Aborting the signal ends the iteration with the signal's reason after at most one step,
+   * and the sequence is free when the iteration has ended.
+   * @throws Refusal `context_exceeded` or `bad_request` before `started`
+   * @throws EngineDied when the engine's process ended
+   */
+  generate(request: EngineRequest, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  /** Settles with the reason when the engine ends by itself. */
+  readonly died: Promise<EngineDied>;
+}
+
+export interface EngineOptions {
+  path: string;
+  /** Wanted tokens per sequence; clamped to the model's own. */
+  contextTokens: number;
+  /** Wanted sequences. */
+  slots: number;
+  threads: number;
+  gpu: 'cuda' | 'metal' | 'vulkan' | false;
+}
+
+/** @throws Refusal `load_failed`, whose message says what is wrong with the file or how much memory is missing */
+export type OpenEngine = (options: EngineOptions, signal: AbortSignal) => Promise<Engine>;
+
+/** The engine's process is gone; what ran in it is lost. */
+export class EngineDied extends Error {
+  override readonly name = 'EngineDied';
+}
