@@ -11,6 +11,8 @@ export interface Setting<T> {
   readonly about: string;
   /** What the default means, where its text alone does not say. */
   readonly fallbackAbout?: string;
+  /** Never shown in an error. */
+  readonly secret?: boolean;
   /** @throws Error whose message says what is allowed */
   readonly parse: (text: string) => T;
 }
@@ -36,6 +38,7 @@ interface Declaration<T> {
   aliases?: readonly string[];
   fallback?: string;
   fallbackAbout?: string;
+  secret?: boolean;
 }
 
 /** A setting that always has a value: `fallback` is parsed when nothing is given. */
@@ -58,7 +61,8 @@ export function readSettings<D extends Declared>(declared: D, env: Record<string
     try {
       values[key] = text === null ? null : declaration.parse(text);
     } catch (error) {
-      problems.push(`${name}: ${(error as Error).message}, got ${JSON.stringify(text)}`);
+      const got = declaration.secret ? '' : `, got ${JSON.stringify(text)}`;
+      problems.push(`${name}: ${(error as Error).message}${got}`);
     }
   }
   if (problems.length > 0) throw new SettingsError(problems);
@@ -142,6 +146,7 @@ export const poolSettings = {
     name: 'REDIS_URL',
     about: 'Redis (7 or newer) or Valkey that holds the ledger, shared by all gateways and workers of a pool.',
     fallbackAbout: 'in memory, for one gateway',
+    secret: true,
     parse: url('redis', 'rediss'),
   }),
   pool: setting({
@@ -157,6 +162,7 @@ export const poolSettings = {
     name: 'CLUSTER_SECRET',
     about: 'Secret that gateways and workers sign their calls with, at least 16 characters.',
     fallbackAbout: 'made at the first start and kept in Redis',
+    secret: true,
     parse: (value) => {
       if (value.length < 16) throw new Error('must have at least 16 characters');
       return value;

@@ -9,3 +9,6 @@ export const signatureHeader = 'berth-signature';
 /** On a worker's reply: why a request did not start. Its presence is the proof that nothing ran. */
 export const notStartedHeader = 'berth-not-started';
 export type NotStarted = 'busy' | 'stale' | 'draining';
+
+/** On a worker's reply that is not a 200: the refusal (`encodeRefusal`), from which the gateway writes its own reply. */
+export const refusalHeader = 'berth-refusal';

@@ -71,3 +71,23 @@ export class Refusal extends Error {
     this.retryAfterS = more.retryAfterS ?? null;
   }
 }
+
+/** Longest message that travels in a header, in characters. */
+const messageMax = 1_000;
+
+/** A refusal as the value of an HTTP header: ASCII only. */
+export function encodeRefusal({ outcome, message, param, retryAfterS }: Refusal): string {
+  return encodeURIComponent(JSON.stringify({ outcome, message: message.slice(0, messageMax), param, retryAfterS }));
+}
+
+/** The refusal in a header's value, or `null` when it is not one. */
+export function decodeRefusal(value: string | undefined): Refusal | null {
+  if (value === undefined) return null;
+  try {
+    const { outcome, message, param, retryAfterS } = JSON.parse(decodeURIComponent(value)) as Refusal;
+    if (!Object.hasOwn(refusals, outcome)) return null;
+    return new Refusal(outcome, message, { ...(param && { param }), ...(retryAfterS && { retryAfterS }) });
+  } catch {
+    return null;
+  }
+}
