@@ -22,10 +22,15 @@ export interface ChatMessage {
   toolCalls?: ToolCall[];
   /** Name of the tool (or of the speaker) that a message comes from. */
   name?: string;
+  /** The call that a tool's message answers. */
+  toolCallId?: string;
 }
 
+/** Whether, or how much, a reasoning model shall think before it answers; left out = as the model does by itself. */
+export type Think = boolean | 'low' | 'medium' | 'high' | 'max';
+
 export type Prompt =
-  | { kind: 'chat'; messages: ChatMessage[]; tools: Tool[] }
+  | { kind: 'chat'; messages: ChatMessage[]; tools: Tool[]; think?: Think }
   /** Text that is tokenised as it stands, without a chat template. */
   | { kind: 'raw'; text: string };
 
@@ -66,4 +71,6 @@ export interface Generation {
   keepAliveMs: KeepAliveMs | null;
   /** The context the client asks for; a smaller one than the loaded never reloads. */
   contextTokens: number | null;
+  /** `false` = at most one tool call per answer; left out = any number. */
+  parallelCalls?: false;
 }

@@ -1,0 +1,181 @@
+// Ollama's dialect: what a request must look like, and what errors and waiting look like.
+import type { Refusal } from '../outcome.ts';
+import type { ChatMessage, Generation, OutputFormat, Prompt, Sampling, Think, Tool } from '../request.ts';
+import { type Check, type Fields, fieldsOf, flag, integer, list, name, number, refuse, text } from './check.ts';
+import type { Dialect, WaitContext } from './dialect.ts';
+import { lineJson } from './json.ts';
+import { keepAlive } from './keep-alive.ts';
+import * as parts from './parts.ts';
+import { rfc3339 } from './rfc3339.ts';
+
+export const ollama: Dialect = {
+  name: 'ollama',
+  streamHeaders: {
+    'content-type': 'application/x-ndjson',
+    'cache-control': 'no-cache',
+    'x-accel-buffering': 'no',
+  },
+  errorBody: (refusal) => lineJson({ error: errorText(refusal) }),
+  errorFrame: (refusal) => `${lineJson({ error: errorText(refusal) })}\n`,
+  // NDJSON has no comments, and a blank line makes ollama-js complain; an empty piece is harmless to all.
+  waitFrame: (context) => `${lineJson(emptyPiece(context))}\n`,
+};
+
+/** Ollama's own words, with both spaces: its clients and their users search for them. */
+const busyText = 'server busy, please try again.  maximum pending requests exceeded';
+
+function errorText(refusal: Refusal): string {
+  return refusal.outcome === 'queue_full' ? busyText : refusal.message;
+}
+
+function emptyPiece({ model, nowMs, endpoint }: WaitContext): Record<string, unknown> {
+  return {
+    model,
+    created_at: rfc3339(nowMs),
+    ...(endpoint !== 'generate' && { message: { role: 'assistant', content: '' } }),
+    ...(endpoint !== 'chat' && { response: '' }),
+    done: false,
+  };
+}
+
+/**
+ * The body of `POST /api/chat`. Without messages it only loads or unloads the model: `prompt` is null.
+ * @throws Refusal `bad_request` naming the field: of a wrong type, out of range, or not to be honoured yet
+ */
+export function parseOllamaChat(body: unknown): Generation {
+  const request = fieldsOf(body, '');
+  const common = commonOf(request);
+  const messages = request.optional('messages', list(message, parts.messagesMax)) ?? [];
+  const tools = request.optional('tools', list(parts.tool, parts.toolsMax)) ?? [];
+  if (tools.length > 0 && common.format.kind !== 'text') refuse('format', 'cannot be combined with tools yet');
+  const prompt = messages.length === 0 ? null : chatPrompt(request, messages, tools);
+  return { ...common, endpoint: 'chat', prompt };
+}
+
+/**
+ * The body of `POST /api/generate`. Without a prompt it only loads or unloads the model: `prompt` is null.
+ * @throws Refusal `bad_request` as above
+ */
+export function parseOllamaGenerate(body: unknown): Generation {
+  const request = fieldsOf(body, '');
+  const common = commonOf(request);
+  const words = request.optional('prompt', text) ?? '';
+  const system = request.optional('system', text) ?? '';
+  const raw = request.optional('raw', flag) ?? false;
+  refuseGenerateOnly(request);
+  if (raw && system !== '') refuse('system', 'cannot be combined with raw');
+  return { ...common, endpoint: 'generate', prompt: generatePrompt(request, words, system, raw) };
+}
+
+function generatePrompt(request: Fields, words: string, system: string, raw: boolean): Prompt | null {
+  if (words === '') return null;
+  if (raw) return { kind: 'raw', text: words };
+  const messages: ChatMessage[] = [{ role: 'user', content: words }];
+  if (system !== '') messages.unshift({ role: 'system', content: system });
+  return chatPrompt(request, messages, []);
+}
+
+function chatPrompt(request: Fields, messages: ChatMessage[], tools: Tool[]): Prompt {
+  const wanted = request.optional('think', think);
+  return { kind: 'chat', messages, tools, ...(wanted !== null && { think: wanted }) };
+}
+
+function commonOf(request: Fields): Omit<Generation, 'endpoint' | 'prompt'> {
+  const model = request.required('model', parts.modelName);
+  const options = request.optional('options', fieldsOf) ?? fieldsOf({}, 'options');
+  refuseUnsupported(request, options);
+  const maxTokens = options.optional('num_predict', integer(-2, parts.anyInteger));
+  return {
+    dialect: 'ollama',
+    model,
+    stream: request.optional('stream', flag) ?? true,
+    includeUsage: false,
+    sampling: samplingOf(options),
+    // -1 and -2 are Ollama's words for "no bound" and "up to the context", which here are one.
+    maxTokens: maxTokens !== null && maxTokens > 0 ? maxTokens : null,
+    stop: options.optional('stop', parts.stops(16)) ?? [],
+    format: request.optional('format', outputFormat) ?? { kind: 'text' },
+    keepAliveMs: request.optional('keep_alive', keepAlive),
+    contextTokens: options.optional('num_ctx', integer(1, parts.anyInteger)),
+  };
+}
+
+function samplingOf(options: Fields): Sampling {
+  const seed = options.optional('seed', integer(-parts.anyInteger, parts.anyInteger));
+  return {
+    temperature: options.optional('temperature', number(0, 100)),
+    topK: options.optional('top_k', parts.topK),
+    topP: options.optional('top_p', parts.unit),
+    minP: options.optional('min_p', parts.unit),
+    repeatPenalty: options.optional('repeat_penalty', parts.repeatPenalty),
+    repeatLastN: options.optional('repeat_last_n', integer(-1, 2 ** 31 - 1)),
+    presencePenalty: options.optional('presence_penalty', parts.penalty),
+    frequencyPenalty: options.optional('frequency_penalty', parts.penalty),
+    // -1 is Ollama's default: a seed is drawn.
+    seed: seed === -1 ? null : parts.seed32(seed),
+  };
+}
+
+// --- What cannot be honoured is refused by name. How a server runs a model (num_gpu, num_thread …) is not a
+// --- client's to say on a team's server, and is ignored like every unknown option.
+
+function refuseUnsupported(request: Fields, options: Fields): void {
+  if (request.optional('logprobs', flag) === true) refuse('logprobs', 'is not supported yet');
+  if ((request.optional('top_logprobs', integer(0, 20)) ?? 0) > 0) refuse('top_logprobs', 'is not supported yet');
+  // 1 is typical sampling switched off.
+  if ((options.optional('typical_p', parts.unit) ?? 1) < 1)
+    refuse('options.typical_p', 'is not supported: leave it out');
+}
+
+function refuseGenerateOnly(request: Fields): void {
+  if ((request.optional('suffix', text) ?? '') !== '') refuse('suffix', 'is not supported yet: no model here fills in');
+  if ((request.optional('template', text) ?? '') !== '') refuse('template', 'cannot be replaced: use raw or /api/chat');
+  request.optional('images', noImages);
+  const context = request.optional('context', list(integer(0, 2 ** 31 - 1), 2 ** 20)) ?? [];
+  if (context.length > 0) refuse('context', 'is not supported: use /api/chat with the conversation so far');
+}
+
+const noImages: Check<null> = (value, path) =>
+  list(text, 1024)(value, path).length === 0 ? null : refuse(path, 'are not supported: no model here can see');
+
+// --- Parts of their own
+
+const outputFormat: Check<OutputFormat> = (value, path) => {
+  if (value === '') return { kind: 'text' };
+  if (value === 'json') return { kind: 'json' };
+  if (typeof value === 'object') return { kind: 'schema', schema: parts.schema(value, path) };
+  return refuse(path, 'must be "json" or a JSON schema');
+};
+
+const levels: readonly Think[] = ['low', 'medium', 'high', 'max'];
+
+const think: Check<Think> = (value, path) => {
+  if (typeof value === 'boolean') return value;
+  return (
+    levels.find((level) => level === value) ?? refuse(path, 'must be true, false, "low", "medium", "high" or "max"')
+  );
+};
+
+const roles = ['system', 'user', 'assistant', 'tool'] as const;
+
+const message: Check<ChatMessage> = (value, path) => {
+  const fields = fieldsOf(value, path);
+  const role = fields.required('role', roleOf);
+  fields.optional('images', noImages);
+  const tool = fields.optional('tool_name', name) ?? fields.optional('name', name);
+  const callId = fields.optional('tool_call_id', parts.callId);
+  const toolCalls = fields.optional('tool_calls', list(parts.pastCall(parts.schema), parts.toolsMax)) ?? [];
+  return {
+    role,
+    content: fields.optional('content', text) ?? '',
+    ...(toolCalls.length > 0 && { toolCalls }),
+    ...(tool !== null && { name: tool }),
+    ...(callId !== null && { toolCallId: callId }),
+  };
+};
+
+/** Ollama takes a role in any case. */
+const roleOf: Check<ChatMessage['role']> = (value, path) => {
+  const written = text(value, path).toLowerCase();
+  return roles.find((role) => role === written) ?? refuse(path, `must be one of ${roles.join(', ')}`);
+};

@@ -1,0 +1,243 @@
+// OpenAI's dialect: what a request must look like, and what errors and waiting look like.
+import { type Refusal, refusals } from '../outcome.ts';
+import type { ChatMessage, Generation, OutputFormat, Sampling, Think, Tool } from '../request.ts';
+import {
+  type Check,
+  type Fields,
+  fieldsOf,
+  flag,
+  integer,
+  list,
+  name,
+  number,
+  object,
+  oneOf,
+  refuse,
+  text,
+} from './check.ts';
+import type { Dialect } from './dialect.ts';
+import { type JsonObject, lineJson } from './json.ts';
+import * as parts from './parts.ts';
+
+export const openai: Dialect = {
+  name: 'openai',
+  streamHeaders: {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-cache',
+    'x-accel-buffering': 'no',
+  },
+  errorBody: (refusal) => lineJson(errorOf(refusal)),
+  errorFrame: (refusal) => `data: ${lineJson(errorOf(refusal))}\n\n`,
+  // A comment: every client tested skips it.
+  waitFrame: ({ place }) => (place === null ? ': waiting\n\n' : `: waiting, place ${place}\n\n`),
+};
+
+function errorOf(refusal: Refusal): JsonObject {
+  const { type, code } = refusals[refusal.outcome];
+  return { error: { message: refusal.message, type, param: refusal.param, code } };
+}
+
+/**
+ * The body of `POST /v1/chat/completions`.
+ * @throws Refusal `bad_request` naming the field: of a wrong type, out of range, or not to be honoured yet
+ */
+export function parseOpenaiChat(body: unknown): Generation {
+  const request = fieldsOf(body, '');
+  const model = request.required('model', parts.modelName);
+  const messages = messagesOf(request);
+  refuseUnsupported(request);
+  const tools = toolsOf(request);
+  const format = formatOf(request);
+  if (tools.length > 0 && format.kind !== 'text') refuse('response_format', 'cannot be combined with tools yet');
+  const stream = request.optional('stream', flag) ?? false;
+  const think = thinkOf(request);
+  return {
+    dialect: 'openai',
+    endpoint: 'chat',
+    model,
+    prompt: { kind: 'chat', messages, tools, ...(think !== null && { think }) },
+    stream,
+    includeUsage: stream && (request.optional('stream_options', includeUsage) ?? false),
+    sampling: samplingOf(request),
+    maxTokens: maxTokensOf(request),
+    stop: request.optional('stop', parts.stops(4)) ?? [],
+    format,
+    keepAliveMs: null,
+    contextTokens: null,
+    ...(request.optional('parallel_tool_calls', flag) === false && { parallelCalls: false }),
+  };
+}
+
+const includeUsage: Check<boolean> = (value, path) => fieldsOf(value, path).optional('include_usage', flag) ?? false;
+
+/** -1 is how llama-server's and LM Studio's clients say "no bound". */
+function maxTokensOf(request: Fields): number | null {
+  const bound: Check<number> = (value, path) => {
+    const read = integer(-1, parts.anyInteger)(value, path);
+    return read === 0 ? refuse(path, 'must be at least 1') : read;
+  };
+  const older = request.optional('max_tokens', bound);
+  const tokens = request.optional('max_completion_tokens', bound) ?? older;
+  return tokens === -1 ? null : tokens;
+}
+
+function samplingOf(request: Fields): Sampling {
+  return {
+    ...parts.unsetSampling,
+    temperature: request.optional('temperature', number(0, 2)),
+    topP: request.optional('top_p', parts.unit),
+    presencePenalty: request.optional('presence_penalty', parts.penalty),
+    frequencyPenalty: request.optional('frequency_penalty', parts.penalty),
+    seed: parts.seed32(request.optional('seed', integer(-parts.anyInteger, parts.anyInteger))),
+    // llama-server's extras
+    topK: request.optional('top_k', parts.topK),
+    minP: request.optional('min_p', parts.unit),
+    repeatPenalty: request.optional('repeat_penalty', parts.repeatPenalty),
+  };
+}
+
+// --- What cannot be honoured is refused by name: an answer that ignores it would look like one that does not.
+
+function refuseUnsupported(request: Fields): void {
+  if ((request.optional('n', integer(1, 128)) ?? 1) > 1) refuse('n', 'must be 1: one answer per request');
+  if (request.optional('logprobs', flag) === true) refuse('logprobs', 'is not supported yet');
+  if ((request.optional('top_logprobs', integer(0, 20)) ?? 0) > 0) refuse('top_logprobs', 'is not supported yet');
+  request.optional('logit_bias', noBias);
+  request.optional('modalities', list(oneOf('text'), 1));
+  request.optional('functions', (value, path) => list(notNow('use tools instead'), parts.toolsMax)(value, path));
+  request.optional('grammar', notNow('use response_format with a JSON schema instead'));
+  request.optional('web_search_options', notNow('no model here can search'));
+}
+
+function notNow(instead: string): Check<never> {
+  return (_value, path) => refuse(path, `is not supported: ${instead}`);
+}
+
+/** A bias of 0 changes nothing and is taken. */
+const noBias: Check<null> = (value, path) => {
+  for (const [token, bias] of Object.entries(object(value, path))) {
+    if (number(-100, 100)(bias, `${path}.${token}`) !== 0) refuse(path, 'is not supported yet');
+  }
+  return null;
+};
+
+// --- Output
+
+function formatOf(request: Fields): OutputFormat {
+  const bare = request.optional('json_schema', parts.schema);
+  const format = request.optional('response_format', responseFormat);
+  return format ?? (bare === null ? { kind: 'text' } : { kind: 'schema', schema: bare });
+}
+
+const responseFormat: Check<OutputFormat> = (value, path) => {
+  const format = fieldsOf(value, path);
+  const type = format.required('type', oneOf('text', 'json_object', 'json_schema'));
+  if (type === 'text') return { kind: 'text' };
+  // llama-server's form of json_object carries a schema beside the type.
+  const bare = format.optional('schema', parts.schema);
+  if (type === 'json_object') return bare === null ? { kind: 'json' } : { kind: 'schema', schema: bare };
+  const named = format.required('json_schema', fieldsOf);
+  return { kind: 'schema', schema: named.required('schema', parts.schema) };
+};
+
+function thinkOf(request: Fields): Think | null {
+  const template = request.optional('chat_template_kwargs', fieldsOf);
+  const effort = request.optional(
+    'reasoning_effort',
+    oneOf('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'),
+  );
+  const enabled = template?.optional('enable_thinking', flag) ?? null;
+  return effort === null ? enabled : thinkOfEffort[effort];
+}
+
+const thinkOfEffort = {
+  none: false,
+  minimal: 'low',
+  low: 'low',
+  medium: 'medium',
+  high: 'high',
+  xhigh: 'max',
+  max: 'max',
+} as const satisfies Record<string, Think>;
+
+// --- Tools
+
+function toolsOf(request: Fields): Tool[] {
+  const tools = request.optional('tools', list(parts.tool, parts.toolsMax)) ?? [];
+  return (request.optional('tool_choice', toolChoice) ?? 'auto') === 'none' ? [] : tools;
+}
+
+const toolChoice: Check<'auto' | 'none'> = (value, path) => {
+  if (value === 'auto' || value === 'none') return value;
+  if (value === 'required' || typeof value === 'object') {
+    return refuse(path, 'can only be "auto" or "none" yet: no call can be forced');
+  }
+  return refuse(path, 'must be "auto", "none", "required" or an object');
+};
+
+// --- Messages
+
+function messagesOf(request: Fields): ChatMessage[] {
+  const messages = request.required('messages', list(message, parts.messagesMax));
+  if (messages.length === 0) refuse('messages', 'must hold at least one message');
+  return nameToolMessages(messages);
+}
+
+const message: Check<ChatMessage> = (value, path) => {
+  const fields = fieldsOf(value, path);
+  const role = fields.required('role', oneOf('system', 'developer', 'user', 'assistant', 'tool'));
+  const speaker = fields.optional('name', name);
+  const named = speaker === null ? {} : { name: speaker };
+  if (role === 'assistant') return { ...assistantMessage(fields), ...named };
+  const content = fields.required('content', contentOf);
+  if (role !== 'tool') return { role: role === 'developer' ? 'system' : role, content, ...named };
+  return { role, content, toolCallId: fields.required('tool_call_id', parts.callId), ...named };
+};
+
+function assistantMessage(fields: Fields): ChatMessage {
+  fields.optional('function_call', notNow('use tool_calls instead'));
+  const toolCalls = fields.optional('tool_calls', list(parts.pastCall(argumentText), parts.toolsMax)) ?? [];
+  const content = fields.optional('content', contentOf);
+  if (content === null && toolCalls.length === 0) refuse(fields.pathOf('content'), 'is required without tool_calls');
+  return { role: 'assistant', content: content ?? '', ...(toolCalls.length > 0 && { toolCalls }) };
+}
+
+/** Templates name the tool that answers; OpenAI's messages name only the call. */
+function nameToolMessages(messages: ChatMessage[]): ChatMessage[] {
+  const toolOfCall = new Map<string, string>();
+  for (const message of messages) {
+    for (const call of message.toolCalls ?? []) toolOfCall.set(call.id, call.name);
+    const tool = toolOfCall.get(message.toolCallId ?? '');
+    if (message.role === 'tool' && message.name === undefined && tool !== undefined) message.name = tool;
+  }
+  return messages;
+}
+
+/** Text, or text parts, which are joined by line breaks as llama-server and vLLM join them. */
+const contentOf: Check<string> = (value, path) => {
+  if (typeof value === 'string') return text(value, path);
+  if (!Array.isArray(value)) return refuse(path, 'must be a string or an array of parts');
+  return list(contentPart, parts.messagesMax)(value, path).join('\n');
+};
+
+const contentPart: Check<string> = (value, path) => {
+  const part = fieldsOf(value, path);
+  const type = part.required('type', text);
+  if (type === 'text' || type === 'refusal') return part.required(type, text);
+  if (type === 'image_url') return refuse(path, 'is an image, and no model here can see: send text');
+  if (type === 'input_audio') return refuse(path, 'is audio, and no model here can hear: send text');
+  return refuse(part.pathOf('type'), 'must be "text"');
+};
+
+const argumentText: Check<JsonObject> = (value, path) => {
+  const written = text(value, path);
+  return written.trim() === '' ? {} : parts.schema(parsed(written, path), path);
+};
+
+function parsed(written: string, path: string): unknown {
+  try {
+    return JSON.parse(written) as unknown;
+  } catch {
+    return refuse(path, 'must be the text of a JSON object');
+  }
+}
