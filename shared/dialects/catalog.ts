@@ -1,0 +1,186 @@
+// Which models there are, told in each dialect. Cards of the same model on several workers become one entry.
+import type { ModelCard } from '../announcement.ts';
+import { Refusal } from '../outcome.ts';
+import type { Generation } from '../request.ts';
+import { fieldsOf } from './check.ts';
+import { lineJson } from './json.ts';
+import { modelName } from './parts.ts';
+import { rfc3339, unixSeconds } from './rfc3339.ts';
+
+/** The level of Ollama's API that is spoken here: clients switch features by it. */
+const ollamaVersion = '0.13.0';
+/** Ollama's clients print `Forever` for a time so far away. */
+const foreverText = '2318-01-01T00:00:00Z';
+
+/** `x` means `x:latest`. A colon before the last slash is a registry's port, not a tag. */
+export function canonicalModel(name: string): string {
+  return name.slice(name.lastIndexOf('/') + 1).includes(':') ? name : `${name}:latest`;
+}
+
+/**
+ * The name in the rest of a path such as `/v1/models/{name}`, percent-encoded or not.
+ * @throws Refusal `bad_request`
+ */
+export function modelOfPath(rest: string): string {
+  try {
+    return modelName(decodeURIComponent(rest), 'model');
+  } catch (cause) {
+    throw cause instanceof Refusal ? cause : new Refusal('bad_request', 'the model in the path is not well encoded');
+  }
+}
+
+/** The body of `GET /v1/models`, which OpenAI's and Anthropic's clients both read. */
+export function openaiModels(cards: readonly ModelCard[]): string {
+  const data = merged(cards).map((card) => openaiEntry(card, card.name));
+  return lineJson({
+    object: 'list',
+    data,
+    has_more: false,
+    first_id: data.at(0)?.id ?? null,
+    last_id: data.at(-1)?.id ?? null,
+  });
+}
+
+/** The body of `GET /v1/models/{id}`, or `null` when there is no such model. Echoes the name asked for. */
+export function openaiModel(cards: readonly ModelCard[], asked: string): string | null {
+  const card = find(cards, asked);
+  return card === null ? null : lineJson(openaiEntry(card, asked));
+}
+
+/** The body of `GET /api/tags`. */
+export function ollamaTags(cards: readonly ModelCard[]): string {
+  return lineJson({ models: merged(cards).map((card) => ({ ...entryOf(card), modified_at: card.modifiedAt })) });
+}
+
+/** The body of `GET /api/ps`: loaded models, those that stay longest first. Sizes are sums over the pool. */
+export function ollamaPs(cards: readonly ModelCard[]): string {
+  const loaded = cards.filter((card) => card.loaded);
+  const models = merged(loaded).map((card) => psEntry(card, copiesOf(loaded, card.name)));
+  return lineJson({ models: models.sort((a, b) => (a.expires_at < b.expires_at ? 1 : -1)) });
+}
+
+/** The body of `GET /api/version`. */
+export function ollamaVersionBody(): string {
+  return lineJson({ version: ollamaVersion });
+}
+
+/** The body of `POST /api/show`, or `null` when there is no such model. */
+export function ollamaShow(cards: readonly ModelCard[], asked: string): string | null {
+  const card = find(cards, asked);
+  if (card === null) return null;
+  return lineJson({
+    license: '',
+    modelfile: `FROM ${card.name}\n`,
+    parameters: '',
+    template: '',
+    details: detailsOf(card),
+    model_info: {
+      'general.architecture': card.architecture,
+      [`${card.architecture}.context_length`]: card.contextTokens,
+    },
+    capabilities: card.capabilities,
+    modified_at: card.modifiedAt,
+  });
+}
+
+/**
+ * The model that `POST /api/show` asks for; `name` is its older spelling.
+ * @throws Refusal `bad_request`
+ */
+export function parseOllamaShow(body: unknown): string {
+  const request = fieldsOf(body, '');
+  return request.optional('model', modelName) ?? request.required('name', modelName);
+}
+
+/**
+ * What the request needs and no copy of its model can do.
+ * @param cards the cards of the request's model
+ * @returns a Refusal `bad_request`, or `null` when the request may go on
+ */
+export function lackOf(generation: Generation, cards: readonly ModelCard[]): Refusal | null {
+  const can = new Set(cards.flatMap((card) => card.capabilities));
+  const lack = needsOf(generation).find(({ capability }) => !can.has(capability));
+  if (lack === undefined) return null;
+  return new Refusal('bad_request', `'${generation.model}' does not support ${lack.word}`, { param: lack.param });
+}
+
+interface Need {
+  capability: ModelCard['capabilities'][number];
+  word: string;
+  param: string;
+}
+
+/** OpenAI's effort is a hint to models that think; Ollama's `think` is an order. */
+function needsOf({ dialect, endpoint, prompt }: Generation): Need[] {
+  if (prompt === null) return [];
+  const needs: Need[] = [{ capability: 'completion', word: endpoint, param: 'model' }];
+  if (prompt.kind === 'raw') return needs;
+  if (prompt.tools.length > 0) needs.push({ capability: 'tools', word: 'tools', param: 'tools' });
+  const mustThink = dialect === 'ollama' && prompt.think !== undefined && prompt.think !== false;
+  if (mustThink) needs.push({ capability: 'thinking', word: 'thinking', param: 'think' });
+  return needs;
+}
+
+/** One card per name, by name; of several copies the newest file's. */
+function merged(cards: readonly ModelCard[]): ModelCard[] {
+  const byName = new Map<string, ModelCard>();
+  for (const card of cards) {
+    const known = byName.get(card.name);
+    if (known === undefined || unixSeconds(card.modifiedAt) > unixSeconds(known.modifiedAt))
+      byName.set(card.name, card);
+  }
+  return [...byName.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function copiesOf(cards: readonly ModelCard[], name: string): ModelCard[] {
+  return cards.filter((card) => card.name === name);
+}
+
+function find(cards: readonly ModelCard[], asked: string): ModelCard | null {
+  return merged(copiesOf(cards, canonicalModel(asked))).at(0) ?? null;
+}
+
+function openaiEntry(card: ModelCard, id: string) {
+  return {
+    id,
+    object: 'model',
+    created: unixSeconds(card.modifiedAt),
+    owned_by: 'berth',
+    // Anthropic's clients read these.
+    type: 'model',
+    display_name: card.name,
+    created_at: card.modifiedAt,
+  };
+}
+
+function entryOf(card: ModelCard) {
+  return { name: card.name, model: card.name, size: card.sizeBytes, digest: card.digest, details: detailsOf(card) };
+}
+
+function detailsOf(card: ModelCard) {
+  return {
+    parent_model: '',
+    format: 'gguf',
+    family: card.architecture,
+    families: [card.architecture],
+    parameter_size: card.parameterSize,
+    quantization_level: card.quantization,
+  };
+}
+
+/** A copy that is busy or pinned has no expiry: it stays. */
+function psEntry(card: ModelCard, copies: readonly ModelCard[]) {
+  const expiries = copies.map((copy) => copy.expiresAt ?? Infinity);
+  const lastMs = Math.max(...expiries);
+  return {
+    ...entryOf(card),
+    size: sum(copies.map((copy) => copy.sizeBytes)),
+    expires_at: Number.isFinite(lastMs) ? rfc3339(lastMs) : foreverText,
+    size_vram: sum(copies.map((copy) => copy.vramBytes)),
+    context_length: card.contextTokens,
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

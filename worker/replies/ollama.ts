@@ -1,0 +1,95 @@
+// Engine events → Ollama's chat and generate replies, as lines of JSON or one object.
+import { lineJson } from '@berth/shared/dialects/json.ts';
+import { ollama } from '@berth/shared/dialects/ollama.ts';
+import { rfc3339 } from '@berth/shared/dialects/rfc3339.ts';
+import type { Generation } from '@berth/shared/request.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import { type Call, type Ending, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
+import type { Segment } from './split.ts';
+
+type Body = Record<string, unknown>;
+
+/**
+ * A reply to `POST /api/chat` or `/api/generate`. The last object carries the counts and durations.
+ * `context`, generate's token list of old, is left out: Ollama has replaced it by /api/chat.
+ */
+export function ollamaReply(generation: Generation, context: ReplyContext): Reply {
+  const reading = readEvents(generation, context);
+  const shape = generation.endpoint === 'chat' ? chatShape : generateShape;
+  const head = (nowMs: number): Body => ({ model: generation.model, created_at: rfc3339(nowMs) });
+  let calls = 0;
+
+  const line = (segment: Segment, nowMs: number): string => {
+    const parts = segment.kind === 'call' ? { calls: [callOf(segment, context.id, calls++)] } : textPart(segment);
+    return `${lineJson({ ...head(nowMs), ...shape(parts), done: false })}\n`;
+  };
+  const lines = (segments: Segment[], nowMs: number) => segments.map((segment) => line(segment, nowMs)).join('');
+  const last = (parts: Parts, settlement: Settlement, ending: Ending): string =>
+    lineJson({ ...head(ending.nowMs), ...shape(parts), ...endOf(settlement, ending) });
+
+  return {
+    headers: generation.stream ? ollama.streamHeaders : wholeHeaders,
+    piece(event, nowMs) {
+      const segments = reading.read(event);
+      return generation.stream ? lines(segments, nowMs) : '';
+    },
+    end: (settlement, ending) => `${lines(reading.rest(), ending.nowMs)}${last({}, settlement, ending)}\n`,
+    whole(settlement, ending) {
+      reading.rest();
+      const { text, thinking, calls } = reading.gathered;
+      const all = { text, thinking, calls: calls.map((call, index) => callOf(call, context.id, index)) };
+      return last(all, settlement, ending);
+    },
+  };
+}
+
+interface Parts {
+  text?: string;
+  thinking?: string;
+  calls?: Body[];
+}
+
+function textPart(segment: Exclude<Segment, { kind: 'call' }>): Parts {
+  return segment.kind === 'text' ? { text: segment.text } : { thinking: segment.text };
+}
+
+function chatShape({ text = '', thinking = '', calls = [] }: Parts): Body {
+  const message = {
+    role: 'assistant',
+    content: text,
+    ...(thinking !== '' && { thinking }),
+    ...(calls.length > 0 && { tool_calls: calls }),
+  };
+  return { message };
+}
+
+/** Generate has no tools, so no calls. */
+function generateShape({ text = '', thinking = '' }: Parts): Body {
+  return { response: text, ...(thinking !== '' && { thinking }) };
+}
+
+/** The arguments are an object here, not text. */
+function callOf(call: Call, id: string, index: number): Body {
+  return { id: `call_${id}_${index}`, function: { index, name: call.name, arguments: call.arguments } };
+}
+
+/** Counts and durations only where something was generated, as Ollama has it. */
+function endOf(settlement: Settlement, { totalMs }: Ending): Body {
+  const finish = finishOf(settlement);
+  if (finish === 'load' || finish === 'unload') return { done: true, done_reason: finish };
+  return {
+    done: true,
+    done_reason: finish,
+    total_duration: nanoseconds(totalMs),
+    load_duration: nanoseconds(settlement.loadMs),
+    prompt_eval_count: settlement.promptTokens,
+    prompt_eval_duration: nanoseconds(settlement.prefillMs),
+    eval_count: settlement.outputTokens,
+    eval_duration: nanoseconds(settlement.decodeMs),
+  };
+}
+
+/** Whole and never 0, not even for a model that was loaded: Ollama's own tests and rate displays divide by them. */
+function nanoseconds(durationMs: number): number {
+  return Math.max(1, Math.round(durationMs * 1e6));
+}

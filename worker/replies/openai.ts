@@ -1,0 +1,124 @@
+// Engine events → OpenAI's `chat.completion` and its chunks.
+import { lineJson } from '@berth/shared/dialects/json.ts';
+import { openai } from '@berth/shared/dialects/openai.ts';
+import type { Generation } from '@berth/shared/request.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import {
+  type Call,
+  type Gathered,
+  type Reply,
+  type ReplyContext,
+  finishOf,
+  readEvents,
+  wholeHeaders,
+} from './reply.ts';
+import type { Segment } from './split.ts';
+
+/**
+ * A reply to `POST /v1/chat/completions`. Streamed: a chunk with the role, one per delta, one with the finish
+ * reason, with `include_usage` one with the usage (null in all before), then `[DONE]`.
+ */
+export function openaiReply(generation: Generation, context: ReplyContext): Reply {
+  const reading = readEvents(generation, context);
+  const write = chunkWriter(generation, context);
+  let calls = 0;
+
+  const delta = (segment: Segment): string => {
+    if (segment.kind === 'text') return write.delta(`{"content":${lineJson(segment.text)}}`);
+    if (segment.kind === 'thinking') return write.delta(`{"reasoning_content":${lineJson(segment.text)}}`);
+    return callDeltas(segment, context.id, calls++).map(write.delta).join('');
+  };
+
+  return {
+    headers: generation.stream ? openai.streamHeaders : wholeHeaders,
+    piece(event) {
+      const segments = reading.read(event);
+      if (!generation.stream) return '';
+      if (event.kind === 'started') return write.delta('{"role":"assistant","content":""}');
+      return segments.map(delta).join('');
+    },
+    end(settlement) {
+      const rest = reading.rest().map(delta).join('');
+      const usage = generation.includeUsage ? write.usage(lineJson(usageOf(settlement))) : '';
+      return `${rest}${write.finish(finishReason(settlement, reading.gathered))}${usage}data: [DONE]\n\n`;
+    },
+    whole(settlement) {
+      reading.rest();
+      return lineJson(completion(generation, context, reading.gathered, settlement));
+    },
+  };
+}
+
+/** Most of a chunk is the same in all of them, so it is written once: a delta costs one concatenation. */
+function chunkWriter({ model, includeUsage }: Generation, context: ReplyContext) {
+  const common = lineJson({ ...headOf(context, model), object: 'chat.completion.chunk' }).slice(0, -1);
+  const choice = `data: ${common},"choices":[{"index":0,"delta":`;
+  const noUsage = includeUsage ? ',"usage":null' : '';
+  return {
+    delta: (delta: string) => `${choice}${delta},"logprobs":null,"finish_reason":null}]${noUsage}}\n\n`,
+    finish: (reason: string) => `${choice}{},"logprobs":null,"finish_reason":"${reason}"}]${noUsage}}\n\n`,
+    usage: (usage: string) => `data: ${common},"choices":[],"usage":${usage}}\n\n`,
+  };
+}
+
+function headOf({ id, createdMs }: ReplyContext, model: string) {
+  return { id: `chatcmpl-${id}`, created: Math.floor(createdMs / 1000), model };
+}
+
+/** Id and name come once, then the arguments: what clients' accumulators expect. */
+function callDeltas(call: Call, id: string, index: number): string[] {
+  const first = { index, ...callOf({ ...call, arguments: {} }, id, index) };
+  first.function.arguments = '';
+  const rest = { index, function: { arguments: JSON.stringify(call.arguments) } };
+  return [lineJson({ tool_calls: [first] }), lineJson({ tool_calls: [rest] })];
+}
+
+function callOf(call: Call, id: string, index: number) {
+  return {
+    id: `call_${id}_${index}`,
+    type: 'function',
+    function: { name: call.name, arguments: JSON.stringify(call.arguments) },
+  };
+}
+
+function completion(generation: Generation, context: ReplyContext, gathered: Gathered, settlement: Settlement) {
+  return {
+    ...headOf(context, generation.model),
+    object: 'chat.completion',
+    choices: [
+      {
+        index: 0,
+        message: messageOf(gathered, context.id),
+        logprobs: null,
+        finish_reason: finishReason(settlement, gathered),
+      },
+    ],
+    usage: usageOf(settlement),
+  };
+}
+
+function messageOf({ text, thinking, calls }: Gathered, id: string) {
+  return {
+    role: 'assistant',
+    content: text === '' && calls.length > 0 ? null : text,
+    ...(thinking !== '' && { reasoning_content: thinking }),
+    ...(calls.length > 0 && { tool_calls: calls.map((call, index) => callOf(call, id, index)) }),
+    refusal: null,
+  };
+}
+
+/** Agents go on only when they read `tool_calls`; a reply cut by the bound says so even after a call. */
+function finishReason(settlement: Settlement, { calls }: Gathered): string {
+  const finish = finishOf(settlement);
+  if (finish === 'length') return 'length';
+  return calls.length > 0 ? 'tool_calls' : 'stop';
+}
+
+function usageOf({ promptTokens, outputTokens, cachedTokens }: Settlement) {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: outputTokens,
+    total_tokens: promptTokens + outputTokens,
+    prompt_tokens_details: { cached_tokens: cachedTokens },
+  };
+}
