@@ -3,12 +3,11 @@ import type { ModelCard } from '../announcement.ts';
 import { Refusal } from '../outcome.ts';
 import type { Generation } from '../request.ts';
 import { fieldsOf } from './check.ts';
-import { lineJson } from './json.ts';
 import { modelName } from './parts.ts';
 import { rfc3339, unixSeconds } from './rfc3339.ts';
 
 /** The level of Ollama's API that is spoken here: clients switch features by it. */
-const ollamaVersion = '0.13.0';
+const ollamaLevel = '0.13.0';
 /** Ollama's clients print `Forever` for a time so far away. */
 const foreverText = '2318-01-01T00:00:00Z';
 
@@ -30,45 +29,51 @@ export function modelOfPath(rest: string): string {
 }
 
 /** The body of `GET /v1/models`, which OpenAI's and Anthropic's clients both read. */
-export function openaiModels(cards: readonly ModelCard[]): string {
-  const data = merged(cards).map((card) => openaiEntry(card, card.name));
-  return lineJson({
+export function openaiModels(cards: readonly ModelCard[]) {
+  const data = merged(cards).map((card) => openaiModel(card));
+  return {
     object: 'list',
     data,
     has_more: false,
     first_id: data.at(0)?.id ?? null,
     last_id: data.at(-1)?.id ?? null,
-  });
+  };
 }
 
-/** The body of `GET /v1/models/{id}`, or `null` when there is no such model. Echoes the name asked for. */
-export function openaiModel(cards: readonly ModelCard[], asked: string): string | null {
-  const card = find(cards, asked);
-  return card === null ? null : lineJson(openaiEntry(card, asked));
+/** The body of `GET /v1/models/{id}`. `asked` is the name as the client wrote it, which the reply echoes. */
+export function openaiModel(card: ModelCard, asked = card.name) {
+  return {
+    id: asked,
+    object: 'model',
+    created: unixSeconds(card.modifiedAt),
+    owned_by: 'berth',
+    // Anthropic's clients read these.
+    type: 'model',
+    display_name: card.name,
+    created_at: card.modifiedAt,
+  };
 }
 
 /** The body of `GET /api/tags`. */
-export function ollamaTags(cards: readonly ModelCard[]): string {
-  return lineJson({ models: merged(cards).map((card) => ({ ...entryOf(card), modified_at: card.modifiedAt })) });
+export function ollamaTags(cards: readonly ModelCard[]) {
+  return { models: merged(cards).map((card) => ({ ...entryOf(card), modified_at: card.modifiedAt })) };
 }
 
 /** The body of `GET /api/ps`: loaded models, those that stay longest first. Sizes are sums over the pool. */
-export function ollamaPs(cards: readonly ModelCard[]): string {
+export function ollamaPs(cards: readonly ModelCard[], nowMs: number) {
   const loaded = cards.filter((card) => card.loaded);
-  const models = merged(loaded).map((card) => psEntry(card, copiesOf(loaded, card.name)));
-  return lineJson({ models: models.sort((a, b) => (a.expires_at < b.expires_at ? 1 : -1)) });
+  const models = merged(loaded).map((card) => psEntry(card, copiesOf(loaded, card.name), nowMs));
+  return { models: models.sort((a, b) => (a.expires_at < b.expires_at ? 1 : -1)) };
 }
 
 /** The body of `GET /api/version`. */
-export function ollamaVersionBody(): string {
-  return lineJson({ version: ollamaVersion });
+export function ollamaVersion() {
+  return { version: ollamaLevel };
 }
 
-/** The body of `POST /api/show`, or `null` when there is no such model. */
-export function ollamaShow(cards: readonly ModelCard[], asked: string): string | null {
-  const card = find(cards, asked);
-  if (card === null) return null;
-  return lineJson({
+/** The body of `POST /api/show`. */
+export function ollamaShow(card: ModelCard) {
+  return {
     license: '',
     modelfile: `FROM ${card.name}\n`,
     parameters: '',
@@ -80,7 +85,7 @@ export function ollamaShow(cards: readonly ModelCard[], asked: string): string |
     },
     capabilities: card.capabilities,
     modified_at: card.modifiedAt,
-  });
+  };
 }
 
 /**
@@ -136,23 +141,6 @@ function copiesOf(cards: readonly ModelCard[], name: string): ModelCard[] {
   return cards.filter((card) => card.name === name);
 }
 
-function find(cards: readonly ModelCard[], asked: string): ModelCard | null {
-  return merged(copiesOf(cards, canonicalModel(asked))).at(0) ?? null;
-}
-
-function openaiEntry(card: ModelCard, id: string) {
-  return {
-    id,
-    object: 'model',
-    created: unixSeconds(card.modifiedAt),
-    owned_by: 'berth',
-    // Anthropic's clients read these.
-    type: 'model',
-    display_name: card.name,
-    created_at: card.modifiedAt,
-  };
-}
-
 function entryOf(card: ModelCard) {
   return { name: card.name, model: card.name, size: card.sizeBytes, digest: card.digest, details: detailsOf(card) };
 }
@@ -168,10 +156,9 @@ function detailsOf(card: ModelCard) {
   };
 }
 
-/** A copy that is busy or pinned has no expiry: it stays. */
-function psEntry(card: ModelCard, copies: readonly ModelCard[]) {
-  const expiries = copies.map((copy) => copy.expiresAt ?? Infinity);
-  const lastMs = Math.max(...expiries);
+/** A copy that is busy or pinned has no expiry: it stays. One whose time has passed is leaving now. */
+function psEntry(card: ModelCard, copies: readonly ModelCard[], nowMs: number) {
+  const lastMs = Math.max(nowMs, ...copies.map((copy) => copy.expiresAt ?? Infinity));
   return {
     ...entryOf(card),
     size: sum(copies.map((copy) => copy.sizeBytes)),
