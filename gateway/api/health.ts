@@ -1,0 +1,46 @@
+// What operators and load balancers ask: does it live, is it ready, and what do the metrics say.
+import { openai } from '@berth/shared/dialects/openai.ts';
+import type { Door } from '../admit.ts';
+import type { Exchange, Route } from '../http.ts';
+import type { Metrics } from '../metrics.ts';
+import type { GatewaySession } from '../session.ts';
+import type { Roster } from '../workers/roster.ts';
+
+interface Options {
+  door: Door;
+  session: Pick<GatewaySession, 'up' | 'waiting' | 'gateways'>;
+  roster: Roster;
+  metrics: Metrics;
+  version: string;
+}
+
+export function healthRoutes({ door, session, roster, metrics, version }: Options): Route[] {
+  const ready = () => {
+    if (door.draining) return 'draining';
+    if (!session.up) return 'the ledger does not answer';
+    return roster.workers().some(({ state }) => state === 'ready') ? 'ok' : 'no worker is ready';
+  };
+  const health = ({ reply }: Exchange) => {
+    const status = ready();
+    const body = {
+      status,
+      version,
+      gateways: session.gateways,
+      waiting: session.waiting,
+      workers: roster.workers().map(({ worker, state, slots, device }) => ({ worker, state, slots, device })),
+    };
+    reply.json(status === 'ok' ? 200 : 503, JSON.stringify(body));
+  };
+  const open = { method: 'GET', scope: 'public', dialect: openai } as const;
+  return [
+    { ...open, path: '/health', handle: health },
+    { ...open, path: '/readyz', handle: health },
+    { ...open, path: '/livez', handle: ({ reply }) => reply.json(200, '{"status":"ok"}') },
+    {
+      ...open,
+      path: '/metrics',
+      scope: 'metrics',
+      handle: async ({ reply }) => reply.json(200, await metrics.text(), { 'content-type': metrics.contentType }),
+    },
+  ];
+}

@@ -1,0 +1,67 @@
+// Estimates from what was seen lately: a job's cost before it runs, and when a refused client should come back.
+import type { Random } from '@berth/shared/random.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import type { Job } from './job.ts';
+
+export interface Estimate {
+  /** Slot-seconds that a job will take. */
+  cost(job: Job): number;
+  /** A settled request teaches the rates of its model. */
+  learn(model: string, settlement: Settlement): void;
+  /** A slot was given back through this gateway. */
+  released(): void;
+  /** Each second: how many wait in the whole pool, and how many gateways there are. */
+  tick(waiting: number, gateways: number): void;
+  /** Whole seconds from 1 to 30, jittered, from the rate at which slots came free in the last minute. */
+  retryAfterS(): number;
+}
+
+/** Before anything was measured; a settled request replaces them by a tenth each. */
+const start = { prefillTokensPerS: 1_000, decodeTokensPerS: 40, outputTokens: 200 };
+const learning = 0.1;
+/** Said while no slot has come free yet. */
+const unknownWaitS = 5;
+/** English text averages about four bytes a token. */
+const bytesPerToken = 4;
+const modelsMax = 1_000;
+/** Weight of the last second in the rate of releases: a memory of about twenty seconds. */
+const recent = 0.05;
+
+export function createEstimate({ random }: { random: Random }): Estimate {
+  const rates = new Map<string, typeof start>();
+  let releasedNow = 0;
+  let releasedPerS = 0;
+  let seen = { waiting: 0, gateways: 1 };
+
+  return {
+    cost({ model, body, generation }) {
+      const rate = rates.get(model) ?? start;
+      const prefillS = body.length / bytesPerToken / rate.prefillTokensPerS;
+      const outputTokens = Math.min(generation.maxTokens ?? Infinity, rate.outputTokens);
+      return prefillS + outputTokens / rate.decodeTokensPerS;
+    },
+    learn(model, { promptTokens, cachedTokens, outputTokens, prefillMs, decodeMs }) {
+      if (!rates.has(model) && rates.size >= modelsMax) return;
+      const rate = { ...(rates.get(model) ?? start) };
+      const move = (old: number, seen: number) => (Number.isFinite(seen) && seen > 0 ? old + learning * (seen - old) : old);
+      rate.prefillTokensPerS = move(rate.prefillTokensPerS, ((promptTokens - cachedTokens) * 1_000) / prefillMs);
+      rate.decodeTokensPerS = move(rate.decodeTokensPerS, (outputTokens * 1_000) / decodeMs);
+      rate.outputTokens = move(rate.outputTokens, outputTokens);
+      rates.set(model, rate);
+    },
+    released() {
+      releasedNow += 1;
+    },
+    tick(waiting, gateways) {
+      seen = { waiting, gateways: Math.max(1, gateways) };
+      releasedPerS += recent * (releasedNow - releasedPerS);
+      releasedNow = 0;
+    },
+    retryAfterS() {
+      const poolPerS = releasedPerS * seen.gateways;
+      const waitS = poolPerS > 0 ? seen.waiting / poolPerS : unknownWaitS;
+      const jitter = 0.75 + random.integer(1_000) / 2_000;
+      return Math.min(30, Math.max(1, Math.round(waitS * jitter)));
+    },
+  };
+}

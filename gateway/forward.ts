@@ -1,0 +1,186 @@
+// From a seat to the client: one signed request to the worker, its bytes passed on, its settlement read.
+import { decodeNotStarted, signCall } from '@berth/shared/auth.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
+import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
+import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import { Agent } from 'undici';
+import type { Dispatcher } from 'undici';
+import type { Job } from './job.ts';
+import type { Seat } from './place.ts';
+import type { Reply } from './reply.ts';
+
+/**
+ * How a try on a worker ended. `busy`: the worker said that nothing started. `broken`: it failed before the first
+ * byte of an answer; after the first byte there is no ending, `forward` throws.
+ */
+export type Ending =
+  | { kind: 'settled'; settlement: Settlement }
+  | { kind: 'busy' }
+  | { kind: 'broken'; mayHaveStarted: boolean; why: string };
+
+/** @throws Refusal when the worker refused or the answer was cut; ClientGone */
+export type Forward = (job: Job, seat: Seat, reply: Reply, onFirstByte: () => void) => Promise<Ending>;
+
+interface Options {
+  /** Signs the calls. */
+  secret: string;
+  gateway: string;
+  clock: Clock;
+}
+
+/** A worker that does not take a connection in this time is not there; shorter than the ledger's grace for a lease. */
+const connectMs = 1_000;
+/** Below the worker's own keep-alive, so that the worker never closes a connection which is being used again. */
+const idleMs = 30_000;
+
+/** One pool of connections for all workers. A silent worker is cut by its beats, so no time limit is set here. */
+export function createAgent(): Agent {
+  return new Agent({
+    connect: { timeout: connectMs },
+    connections: null,
+    pipelining: 1,
+    keepAliveTimeout: idleMs,
+    keepAliveMaxTimeout: idleMs,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
+}
+
+export function createForward(agent: Agent, options: Options): Forward {
+  return (job, seat, reply, onFirstByte) =>
+    new Promise((resolve, reject) => {
+      if (seat.url === '') return resolve({ kind: 'broken', mayHaveStarted: false, why: 'no address' });
+      agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, onFirstByte, resolve, reject }));
+    });
+}
+
+/** Built from scratch: a path of ours, our headers, the validated body with its own length. */
+function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): Dispatcher.DispatchOptions {
+  const call = {
+    lease: seat.lease,
+    epoch: seat.epoch,
+    model: job.model,
+    owner: { ...job.owner, gateway },
+  };
+  return {
+    origin: seat.url,
+    path: job.path,
+    method: 'POST',
+    headers: {
+      ...signCall(secret, 'POST', job.path, call, clock.now()),
+      'content-type': 'application/json',
+      'content-length': String(job.body.length),
+      'x-request-id': job.id,
+    },
+    body: job.body,
+  };
+}
+
+interface Exchange {
+  seat: Seat;
+  reply: Reply;
+  onFirstByte: () => void;
+  resolve: (ending: Ending) => void;
+  reject: (reason: Error) => void;
+}
+
+/**
+ * The two sides of a running request, tied together.
+ * 1. The client's departure or the worker's death aborts the upstream; the worker frees its slot by itself then.
+ * 2. A client that reads slowly pauses the worker's stream, and no byte is kept here.
+ * 3. Without the settlement the reply was cut, however clean its end looked.
+ */
+function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
+  let upstream: Dispatcher.DispatchController | undefined;
+  let sent = false;
+  let status = 0;
+  let headers: Record<string, string | string[] | undefined> = {};
+
+  const ends = [reply.signal, seat.life];
+  const reasonToEnd = () => ends.find(({ aborted }) => aborted)?.reason as Error | undefined;
+  const abort = () => upstream?.abort(reasonToEnd() ?? new Error('aborted')); // 1
+  for (const signal of ends) signal.addEventListener('abort', abort, { once: true });
+  const untie = () => {
+    for (const signal of ends) signal.removeEventListener('abort', abort);
+    reply.onDrain(() => {});
+  };
+  const finish = (ending: Ending) => {
+    untie();
+    resolve(ending);
+  };
+  const fail = (reason: Error) => {
+    untie();
+    reject(reason);
+  };
+  const cut = (why: string) => fail(new Refusal('worker_failed', `the answer was cut: ${why}`));
+
+  return {
+    onRequestStart(controller) {
+      upstream = controller;
+      if (reasonToEnd()) return abort();
+      // From here on the worker may know of the request, and frees the slot by itself when the connection closes.
+      sent = true;
+      reply.onDrain(() => controller.resume());
+    },
+    onResponseStart(_controller, statusCode, responseHeaders) {
+      status = statusCode;
+      headers = responseHeaders;
+      if (status !== 200) return;
+      onFirstByte();
+      reply.head({ ...headOf(headers), 'berth-worker': seat.worker });
+    },
+    onResponseData(controller, chunk) {
+      if (status === 200 && !reply.write(chunk)) controller.pause(); // 2
+    },
+    onResponseEnd(_controller, trailers) {
+      if (status !== 200) return refused();
+      const settlement = decodeSettlement(single(trailers[settlementTrailer]));
+      if (settlement === null) return cut('the worker ended without a settlement'); // 3
+      reply.end();
+      finish({ kind: 'settled', settlement });
+    },
+    onResponseError(_controller, error) {
+      if (reply.signal.aborted) {
+        if (sent) seat.giveBack = 'entrusted'; // 1
+        return fail(reply.signal.reason as Error);
+      }
+      if (status === 200) return cut(`worker ${seat.worker} broke off`);
+      finish({ kind: 'broken', mayHaveStarted: !neverSent(error), why: error.message });
+    },
+  };
+
+  /** The worker answered, but not with an answer: it did not start, it failed, or the request is at fault. */
+  function refused(): void {
+    if (decodeNotStarted(single(headers[notStartedHeader])) !== null) {
+      seat.giveBack = 'refused';
+      return finish({ kind: 'busy' });
+    }
+    const refusal = decodeRefusal(single(headers[refusalHeader]));
+    if (refusal !== null && refusal.outcome !== 'worker_failed') return fail(refusal);
+    finish({ kind: 'broken', mayHaveStarted: true, why: refusal?.message ?? `status ${status}` });
+  }
+}
+
+/** What of a worker's head reaches the client. */
+const passedOn = ['content-type', 'cache-control', 'x-accel-buffering'];
+
+function headOf(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  return Object.fromEntries(
+    passedOn.flatMap((name) => {
+      const value = single(headers[name]);
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** The connection was never made, so the request cannot have started. */
+function neverSent(error: Error): boolean {
+  const { code } = error as { code?: string };
+  return ['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND'].includes(code ?? '');
+}

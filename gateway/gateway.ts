@@ -1,0 +1,132 @@
+// A gateway put together: the stages of a request's life around one ledger, behind one HTTP server.
+import type { AddressInfo } from 'node:net';
+import type { Clock } from '@berth/shared/clock.ts';
+import type { Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { Log } from '@berth/shared/log.ts';
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Random } from '@berth/shared/random.ts';
+import { createDoor } from './admit.ts';
+import { healthRoutes } from './api/health.ts';
+import { modelRoutes } from './api/models.ts';
+import { poolRoutes } from './api/pool.ts';
+import { createEstimate } from './estimate.ts';
+import { createAgent, createForward } from './forward.ts';
+import { generatingRoutes } from './generate.ts';
+import { createHttpServer } from './http.ts';
+import type { Authenticate } from './keys.ts';
+import { createMetrics } from './metrics.ts';
+import { parse } from './parse.ts';
+import { createPlace } from './place.ts';
+import type { Reply } from './reply.ts';
+import { createRetryBudget } from './retry-budget.ts';
+import { serve } from './serve.ts';
+import { openSession } from './session.ts';
+import { settle } from './settle.ts';
+import type { GatewaySettings } from './settings.ts';
+import { createWaitingRoom } from './waiting.ts';
+import { createRoster } from './workers/roster.ts';
+
+export interface GatewayOptions {
+  ledger: Ledger;
+  /** True when this gateway is the ledger, so that its workers speak to it. */
+  alone: boolean;
+  /** The pool's secret, with which calls are signed. */
+  secret: string;
+  authenticate: Authenticate;
+  settings: Pick<
+    GatewaySettings,
+    'host' | 'port' | 'waitingMax' | 'waitingPerKeyMax' | 'waitingBytesMax' | 'queueTimeoutMs' | 'bodyBytesMax'
+  >;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  version: string;
+}
+
+export interface Gateway {
+  readonly address: AddressInfo;
+  /** Refuses what is new, lets what runs finish for at most `timeoutMs`, then closes. */
+  drain(timeoutMs: number): Promise<void>;
+}
+
+/** How often a draining gateway looks whether its last request has ended. */
+const drainLookMs = 50;
+/** What is told to the last clients has this long to leave. */
+const cutMs = 500;
+
+/** @throws the listen error of the server */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { ledger, secret, settings, clock, random, log, version } = options;
+  const gateway = random.id();
+  const roster = createRoster({ clock, log });
+  const room = createWaitingRoom();
+  const estimate = createEstimate({ random });
+  const retries = createRetryBudget(clock);
+  const door = createDoor({ estimate, retries, bytesMax: settings.waitingBytesMax });
+  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway });
+  const metrics = createMetrics({
+    version,
+    door,
+    session,
+    survey: () => ledger.survey(),
+    knownModel: (name) => roster.model(name).length > 0,
+  });
+
+  const agent = createAgent();
+  const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway, settings });
+  const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock }), retries };
+  const settling = { clock, log, metrics, learn: estimate.learn };
+  const open = new Set<Reply>();
+
+  const routes = [
+    ...generatingRoutes(async (route, exchange) => {
+      const job = await parse({ roster, bodyBytesMax: settings.bodyBytesMax }, route, exchange);
+      exchange.record.understood(job);
+      await serve(stages, job, exchange.reply, exchange.record);
+    }),
+    ...modelRoutes({ roster, clock }),
+    ...healthRoutes({ door, session, roster, metrics, version }),
+    ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
+  ];
+  const server = createHttpServer({
+    routes,
+    authenticate: options.authenticate,
+    clock,
+    random,
+    draining: () => door.draining,
+    async settle(reply, arrivedMs, work) {
+      open.add(reply);
+      await settle(settling, reply, arrivedMs, work);
+      open.delete(reply);
+    },
+  });
+  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
+  server.once('error', reject).listen(settings.port, settings.host, resolve);
+  await listening;
+
+  const emptied = async (timeoutMs: number) => {
+    const endMs = clock.monotonic() + timeoutMs;
+    while (door.inside > 0 && clock.monotonic() < endMs) {
+      server.closeIdleConnections();
+      await new Promise<void>((resolve) => clock.after(drainLookMs, resolve));
+    }
+  };
+
+  return {
+    address: server.address() as AddressInfo,
+    async drain(timeoutMs) {
+      door.drain();
+      // New connections are refused at once only when the listener closes; until the last request has ended it
+      // answers "draining", so that a load balancer in front sees why.
+      await emptied(timeoutMs);
+      for (const reply of open) reply.refuse(new Refusal('draining', 'this gateway was shut down', { retryAfterS: 1 }));
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeIdleConnections();
+      clock.after(cutMs, () => server.closeAllConnections());
+      await closed;
+      await session[Symbol.asyncDispose]();
+      await agent.destroy();
+      await ledger[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,150 @@
+// The gateway's HTTP server: finds the route, makes the reply, hands both to the route's handler.
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
+import { ollama } from '@berth/shared/dialects/ollama.ts';
+import { openai } from '@berth/shared/dialects/openai.ts';
+import type { Dialect } from '@berth/shared/dialects/dialect.ts';
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import type { Random } from '@berth/shared/random.ts';
+import type { Owner } from './job.ts';
+import type { Authenticate } from './keys.ts';
+import { createReply } from './reply.ts';
+import type { Reply } from './reply.ts';
+import type { Record } from './settle.ts';
+
+/** Who may call a route. `public` needs no key; `pool` needs the signature of a worker. */
+export type Scope = 'public' | 'infer' | 'models:read' | 'metrics' | 'pool';
+
+export interface Exchange {
+  /** The request's id, told to the client. */
+  id: string;
+  request: IncomingMessage;
+  reply: Reply;
+  arrivedMs: number;
+  owner: Owner;
+  /** Where the stages write down what becomes of the request. */
+  record: Record;
+  /** What a path's `*` stood for, decoded. */
+  rest: string;
+}
+
+export interface Route {
+  method: 'GET' | 'HEAD' | 'POST';
+  /** Exact, or with a final `*` for the rest of the path. */
+  path: string;
+  scope: Scope;
+  dialect: Dialect;
+  /** @throws Refusal, which is replied in the route's dialect */
+  handle: (exchange: Exchange) => Promise<void> | void;
+}
+
+interface Options {
+  routes: readonly Route[];
+  authenticate: Authenticate;
+  clock: Clock;
+  random: Random;
+  draining: () => boolean;
+  /** Runs a handler and settles whatever comes of it. */
+  settle: (reply: Reply, arrivedMs: number, work: (record: Record) => Promise<void>) => Promise<void>;
+}
+
+/** Node's own defaults let a slow client hold a connection for 30 s and more (measured). */
+const limits = {
+  headersTimeout: 10_000,
+  requestTimeout: 60_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 16 * 1_024,
+  requireHostHeader: true,
+};
+
+export function createHttpServer({ routes, authenticate, clock, random, draining, settle }: Options): Server {
+  const find = routeFinder(routes);
+
+  return createServer({ ...limits, noDelay: true }, (request, response) => {
+    const arrivedMs = clock.monotonic();
+    const path = pathOf(request);
+    const dialect = path.startsWith('/api/') ? ollama : openai;
+    const found = find(request.method ?? '', path);
+    const id = random.id();
+    const reply = createReply({
+      response,
+      dialect: found.kind === 'route' ? found.route.dialect : dialect,
+      requestId: id,
+      clock,
+      keepAlive: () => !draining(),
+    });
+    void settle(reply, arrivedMs, async (record) => {
+      if (found.kind === 'none') throw new Refusal('route_not_found', `there is nothing at ${request.method} ${path}`);
+      if (found.kind === 'method') {
+        throw new Refusal('method_not_allowed', `${path} takes ${found.methods.join(', ')}, not ${request.method}`);
+      }
+      const { scope, handle } = found.route;
+      const owner = scope === 'public' || scope === 'pool' ? nobody : authenticate(request.headers);
+      await handle({ id, request, reply, arrivedMs, owner, record, rest: found.rest });
+    });
+  });
+}
+
+const nobody: Owner = { team: 'none', key: 'none' };
+
+type Found =
+  | { kind: 'route'; route: Route; rest: string }
+  | { kind: 'method'; methods: string[]; rest: string }
+  | { kind: 'none'; rest: string };
+
+function routeFinder(routes: readonly Route[]): (method: string, path: string) => Found {
+  const exact = Map.groupBy(
+    routes.filter(({ path }) => !path.endsWith('*')),
+    ({ path }) => path,
+  );
+  const prefixes = routes.filter(({ path }) => path.endsWith('*'));
+  return (method, path) => {
+    const prefix = prefixes.find((route) => path.startsWith(route.path.slice(0, -1)))?.path;
+    const here = exact.get(path) ?? prefixes.filter((route) => route.path === prefix);
+    const rest = prefix === undefined ? '' : decoded(path.slice(prefix.length - 1));
+    const route = here.find((route) => route.method === method);
+    if (route) return { kind: 'route', route, rest };
+    return here.length === 0 ? { kind: 'none', rest } : { kind: 'method', methods: here.map(({ method }) => method), rest };
+  };
+}
+
+function pathOf(request: IncomingMessage): string {
+  const [path = ''] = (request.url ?? '').split('?', 1);
+  return path;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * The whole body of a request.
+ * @throws Refusal `body_too_large`, `bad_request` for a compressed body, `client_gone` by the reply's signal
+ */
+export async function readBody({ request, reply }: Exchange, bytesMax: number): Promise<Buffer> {
+  const tooLarge = () =>
+    new Refusal('body_too_large', `the body is larger than ${bytesMax} bytes: shorten it or raise MAX_BODY`);
+  if (request.headers['content-encoding'] !== undefined) {
+    throw new Refusal('bad_request', 'compressed bodies are not taken: send the body without Content-Encoding');
+  }
+  if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw tooLarge();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > bytesMax) throw tooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    reply.signal.throwIfAborted();
+    throw error;
+  }
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
+}

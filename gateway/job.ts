@@ -1,0 +1,27 @@
+// A request that was understood: what every stage after `parse` works on.
+import type { Dialect } from '@berth/shared/dialects/dialect.ts';
+import type { PriorityClass } from '@berth/shared/ledger/ledger.ts';
+import type { Generation } from '@berth/shared/request.ts';
+
+/** Whose request it is. Fairness, bounds and prefix caches go by these. */
+export interface Owner {
+  team: string;
+  key: string;
+}
+
+export interface Job {
+  /** The request's id, as the client sees it in `x-request-id`. */
+  id: string;
+  dialect: Dialect;
+  /** Path on the worker, one of ours: nothing of the client's goes into it. */
+  path: string;
+  generation: Generation;
+  /** Canonical name of the model, as in the roster. */
+  model: string;
+  /** The client's bytes, forwarded as they are after validation. */
+  body: Buffer;
+  owner: Owner;
+  priority: PriorityClass;
+  /** When the request arrived, on the monotonic clock. */
+  arrivedMs: number;
+}

@@ -1,0 +1,86 @@
+// The gateway process: the only place that knows the environment, the clock and the signals.
+import { randomBytes } from 'node:crypto';
+import { sharedSecret } from '@berth/shared/auth.ts';
+import { systemClock } from '@berth/shared/clock.ts';
+import { readSettings } from '@berth/shared/config.ts';
+import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
+import type { Ledger } from '@berth/shared/ledger/ledger.ts';
+import { createLog } from '@berth/shared/log.ts';
+import type { Log } from '@berth/shared/log.ts';
+import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
+import { systemRandom } from '@berth/shared/random.ts';
+import { connectRedis } from '@berth/shared/redis.ts';
+import manifest from './package.json' with { type: 'json' };
+import { startGateway } from './gateway.ts';
+import { createAuthenticate, isLoopback, keptKey, openDoor } from './keys.ts';
+import type { Authenticate } from './keys.ts';
+import { createMemoryLedger } from './ledger/memory.ts';
+import { gatewaySettings } from './settings.ts';
+import type { GatewaySettings } from './settings.ts';
+
+async function main(): Promise<void> {
+  const settings = readSettings(gatewaySettings, process.env);
+  const log = createLog({
+    source: 'gateway',
+    level: settings.logLevel,
+    clock: systemClock,
+    write: batchedWriter(process.stdout),
+  });
+  const { authenticate, key } = await chooseKeys(settings, log);
+  const { ledger, secret } = await openLedger(settings, log);
+  const gateway = await startGateway({
+    ledger,
+    alone: settings.redisUrl === null,
+    secret,
+    authenticate,
+    settings,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    version: manifest.version,
+  }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') throw error;
+    throw new Error(
+      `port ${settings.port} on ${settings.host} is in use by another program: stop it, or set GATEWAY_PORT to another port (0 = any free one)`,
+    );
+  });
+
+  const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${gateway.address.port}`;
+  log.info('listening', { url });
+  process.send?.({ ready: true, url, ...key });
+
+  const why = await toldToLeave();
+  log.info('draining', { why });
+  await gateway.drain(settings.drainTimeoutMs);
+  process.exit(0);
+}
+
+/** Open on loopback, a key beyond it; open beyond it only when told so, with a warning at each start. */
+async function chooseKeys(
+  { auth, apiKeys, host, stateDir }: GatewaySettings,
+  log: Log,
+): Promise<{ authenticate: Authenticate; key?: { key?: string; keyPath?: string } }> {
+  const open = auth === 'off' || (auth === 'auto' && apiKeys === null && isLoopback(host));
+  if (open) {
+    if (!isLoopback(host)) log.warn('AUTH=off: everyone who reaches this address may use it', { host });
+    return { authenticate: openDoor };
+  }
+  if (apiKeys !== null) return { authenticate: createAuthenticate(apiKeys) };
+  const { key, path } = await keptKey(stateDir);
+  log.info('a key is needed', { path });
+  return { authenticate: createAuthenticate([key]), key: { key, keyPath: path } };
+}
+
+/** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */
+async function openLedger(
+  { redisUrl, pool, clusterSecret }: GatewaySettings,
+  log: Log,
+): Promise<{ ledger: Ledger; secret: string }> {
+  const fresh = () => randomBytes(32).toString('hex');
+  if (redisUrl === null) return { ledger: createMemoryLedger({ clock: systemClock }), secret: clusterSecret ?? fresh() };
+  const redis = await connectRedis({ url: redisUrl, log });
+  const secret = clusterSecret ?? (await sharedSecret(redis, pool, fresh));
+  return { ledger: await createRedisLedger({ redis, pool }), secret };
+}
+
+main().catch(refuseToStart);

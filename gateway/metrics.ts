@@ -1,0 +1,123 @@
+// The gateway's metrics. Labels come from closed lists or from the roster, never from what a client writes.
+import type { Outcome } from '@berth/shared/outcome.ts';
+import type { Survey } from '@berth/shared/ledger/ledger.ts';
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { Door } from './admit.ts';
+import type { Record } from './settle.ts';
+
+/** Buckets of OpenTelemetry's GenAI conventions for the time to the first token, with room for long queues. */
+const waitBucketsS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+const totalBucketsS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+
+export interface Metrics {
+  readonly contentType: string;
+  request(record: Record, outcome: Outcome, arrivedMs: number, endedMs: number): void;
+  /** The text of a scrape. */
+  text(): Promise<string>;
+}
+
+interface Sources {
+  version: string;
+  door: Door;
+  session: { readonly up: boolean; readonly waiting: number; readonly gateways: number };
+  survey: () => Promise<Survey>;
+  /** The name when the roster knows it: an unknown model is not a label. */
+  knownModel: (name: string) => boolean;
+}
+
+export function createMetrics({ version, door, session, survey, knownModel }: Sources): Metrics {
+  const registers = [new Registry()];
+  const [registry] = registers as [Registry];
+  collectDefaultMetrics({ register: registry, prefix: 'berth_gateway_' });
+  const labels = (record: Record) => {
+    const model = record.job?.model;
+    return {
+      dialect: record.job?.dialect.name ?? 'none',
+      model: model === undefined ? 'none' : knownModel(model) ? model : 'other',
+    };
+  };
+
+  const requests = new Counter({
+    name: 'berth_requests_total',
+    help: 'Requests by how they ended.',
+    labelNames: ['dialect', 'model', 'outcome'],
+    registers,
+  });
+  const ttft = new Histogram({
+    name: 'berth_ttft_seconds',
+    help: "From a request's arrival at the gateway to the first byte of its answer.",
+    labelNames: ['dialect', 'model'],
+    buckets: waitBucketsS,
+    registers,
+  });
+  const queueWait = new Histogram({
+    name: 'berth_queue_wait_seconds',
+    help: "From a request's arrival to its last slot: 0 when one was free.",
+    labelNames: ['dialect', 'model'],
+    buckets: waitBucketsS,
+    registers,
+  });
+  const total = new Histogram({
+    name: 'berth_request_seconds',
+    help: 'Whole time of the requests that got a slot.',
+    labelNames: ['dialect', 'model'],
+    buckets: totalBucketsS,
+    registers,
+  });
+  const tokens = new Counter({
+    name: 'berth_tokens_total',
+    help: 'Tokens of settled requests: prompt, those of the prompt that were cached, and output.',
+    labelNames: ['model', 'kind'],
+    registers,
+  });
+  const retries = new Counter({
+    name: 'berth_retries_total',
+    help: 'Tries on another worker after one failed before its first byte.',
+    registers,
+  });
+  gauge('berth_build_info', 'Always 1; the version is the label.', ['version'], (it) => it.set({ version }, 1));
+  gauge('berth_requests_inside', 'Requests that this gateway waits for or streams.', [], (it) => it.set(door.inside));
+  gauge('berth_ledger_up', '1 while the ledger answers this gateway.', [], (it) => it.set(session.up ? 1 : 0));
+  gauge('berth_gateways', 'Gateways with a live session in the pool.', [], (it) => it.set(session.gateways));
+  const slots = gauge('berth_slots', 'Slots by worker and state, as the ledger has them.', ['worker', 'state']);
+  const queue = gauge('berth_queue_depth', 'Requests that wait for a slot, over all gateways.', ['model']);
+
+  function gauge(name: string, help: string, labelNames: string[], collect?: (it: Gauge) => void): Gauge {
+    return new Gauge({ name, help, labelNames, registers, ...(collect && { collect() { collect(this); } }) });
+  }
+
+  /** Fresh from the ledger at each scrape; while it is away the last known values would lie, so there are none. */
+  async function look(): Promise<void> {
+    slots.reset();
+    queue.reset();
+    const { workers, waiting } = await survey().catch(() => ({ workers: [], waiting: [] }) satisfies Survey);
+    for (const { worker, held, capacity } of workers) {
+      slots.set({ worker, state: 'held' }, held);
+      slots.set({ worker, state: 'free' }, Math.max(0, capacity - held));
+    }
+    for (const { model, tickets } of waiting) queue.set({ model: knownModel(model) ? model : 'other' }, tickets);
+  }
+
+  return {
+    contentType: registry.contentType,
+    request(record, outcome, arrivedMs, endedMs) {
+      const at = labels(record);
+      requests.inc({ ...at, outcome });
+      if (record.retries > 0) retries.inc(record.retries);
+      if (record.seatedMs !== null) {
+        queueWait.observe(at, (record.seatedMs - arrivedMs) / 1_000);
+        total.observe(at, (endedMs - arrivedMs) / 1_000);
+      }
+      if (record.firstByteMs !== null) ttft.observe(at, (record.firstByteMs - arrivedMs) / 1_000);
+      if (!record.settlement) return;
+      const { promptTokens, cachedTokens, outputTokens } = record.settlement;
+      tokens.inc({ model: at.model, kind: 'prompt' }, promptTokens);
+      tokens.inc({ model: at.model, kind: 'cached' }, cachedTokens);
+      tokens.inc({ model: at.model, kind: 'output' }, outputTokens);
+    },
+    async text() {
+      await look();
+      return registry.metrics();
+    },
+  };
+}

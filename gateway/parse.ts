@@ -1,0 +1,49 @@
+// From bytes to a job: everything that can be wrong with a request is found here, before anything waits.
+import { canonicalModel } from '@berth/shared/dialects/catalog.ts';
+import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
+import type { Dialect } from '@berth/shared/dialects/dialect.ts';
+import { parseJson } from '@berth/shared/dialects/json.ts';
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Generation } from '@berth/shared/request.ts';
+import { readBody } from './http.ts';
+import type { Exchange } from './http.ts';
+import type { Job } from './job.ts';
+import type { Roster } from './workers/roster.ts';
+
+/** A route that generates: how its body is read, and where the worker has it. */
+export interface Generating {
+  dialect: Dialect;
+  /** Path on the worker. */
+  path: string;
+  /** @throws Refusal `bad_request` with the field's name */
+  read: (body: unknown) => Generation;
+}
+
+interface Options {
+  roster: Roster;
+  bodyBytesMax: number;
+}
+
+/** @throws Refusal `bad_request`, `body_too_large`, `model_not_found`, `no_worker`; ClientGone */
+export async function parse({ roster, bodyBytesMax }: Options, route: Generating, exchange: Exchange): Promise<Job> {
+  const body = await readBody(exchange, bodyBytesMax);
+  const generation = route.read(parseJson(body));
+  const model = canonicalModel(generation.model);
+  if (roster.model(model).length === 0) throw unservable(generation.model, roster);
+  return {
+    id: exchange.id,
+    dialect: route.dialect,
+    path: route.path,
+    generation,
+    model,
+    body,
+    owner: exchange.owner,
+    priority: 1,
+    arrivedMs: exchange.arrivedMs,
+  };
+}
+
+function unservable(model: string, roster: Roster): Refusal {
+  if (roster.workers().length > 0) return modelNotFound(model);
+  return new Refusal('no_worker', 'no worker is there yet: try again', { retryAfterS: 2 });
+}

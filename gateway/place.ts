@@ -1,0 +1,155 @@
+// A seat for a job: one atomic take in the ledger, or a wait until the ledger hands a slot over.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { Log } from '@berth/shared/log.ts';
+import type { Random } from '@berth/shared/random.ts';
+import type { Estimate } from './estimate.ts';
+import type { Job } from './job.ts';
+import { rank } from './placement/rank.ts';
+import type { Ticket, WaitingRoom } from './waiting.ts';
+import type { Roster } from './workers/roster.ts';
+
+/** A slot on a worker, held for one job. Leaving the scope gives it back. */
+export interface Seat extends AsyncDisposable {
+  readonly lease: string;
+  readonly worker: string;
+  readonly epoch: string;
+  /** Origin of the worker. */
+  readonly url: string;
+  /** Aborts when this life of the worker is over. */
+  readonly life: AbortSignal;
+  /** How the slot is given back: `refused` parks a worker that was busy, `entrusted` leaves it to the worker. */
+  giveBack: 'done' | 'refused' | 'entrusted';
+}
+
+/** What a job carries from one seat to the next. */
+export interface Journey {
+  /** First asked, on the ledger's clock: a job that returns to the queue keeps its age. `null` = not yet. */
+  age: number | null;
+  /** Workers that failed this job. */
+  readonly failed: Set<string>;
+  /** While it waits. */
+  ticket: Ticket | null;
+}
+
+/** The ledger looks at no more (`Take.exclude`). */
+const excludeMax = 3;
+/** A load lies in [0, 1]: with this slack any preferred worker that has room is taken. */
+const warmSlack = 1;
+
+export interface PlaceOptions {
+  ledger: Ledger;
+  room: WaitingRoom;
+  roster: Roster;
+  estimate: Estimate;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  gateway: string;
+  settings: { waitingMax: number; waitingPerKeyMax: number; queueTimeoutMs: number };
+}
+
+/** @throws Refusal `queue_full`, `queue_timeout`, `no_worker`; LedgerUnavailable; the signal's reason */
+export type Place = (job: Job, journey: Journey, signal: AbortSignal) => Promise<Seat>;
+
+export function createPlace(options: PlaceOptions): Place {
+  const { ledger, room, roster, estimate, clock, random, gateway, settings } = options;
+
+  return async (job, journey, signal) => {
+    signal.throwIfAborted();
+    const id = random.id();
+    // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
+    const ticket = room.open(job.model, id, () => ask(id, job, journey, ticket));
+    journey.ticket = ticket;
+    try {
+      await ask(id, job, journey, ticket);
+      return seatOf(await wait(ticket.granted, job, signal));
+    } catch (error) {
+      // Whatever became of the take, the ledger shall not keep a ticket or a lease of this id.
+      leave({ id, actual: 0, refused: false });
+      throw error;
+    } finally {
+      room.close(id);
+      journey.ticket = null;
+    }
+  };
+
+  /** Asks the ledger; the answer settles the ticket or queues it. Asked again when the ledger has lost the ticket. */
+  async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<void> {
+    const taken = await ledger.take({
+      id,
+      gateway,
+      model: job.model,
+      priority: job.priority,
+      team: job.owner.team,
+      key: job.owner.key,
+      cost: estimate.cost(job),
+      age: journey.age,
+      waitingMax: settings.waitingMax,
+      waitingPerKeyMax: settings.waitingPerKeyMax,
+      slack: warmSlack,
+      prefer: rank(roster.model(job.model), random.integer(2 ** 16)).filter((worker) => !journey.failed.has(worker)),
+      exclude: [...journey.failed].slice(0, excludeMax),
+    });
+    if (taken.kind === 'full') ticket.refuse(queueFull(taken.bound, settings, estimate));
+    else journey.age = taken.age;
+    if (taken.kind === 'held') ticket.grant(taken);
+    if (taken.kind === 'wait') ticket.queued(taken.place);
+  }
+
+  /** The grant, or whichever comes first of the client's departure and the queue timeout. */
+  async function wait(granted: Promise<Grant>, job: Job, signal: AbortSignal): Promise<Grant> {
+    const ends = Promise.withResolvers<never>();
+    const give = () => ends.reject(signal.reason as Error);
+    signal.addEventListener('abort', give, { once: true });
+    const restMs = settings.queueTimeoutMs - (clock.monotonic() - job.arrivedMs);
+    using _timer = clock.after(Math.max(0, restMs), () =>
+      ends.reject(
+        new Refusal('queue_timeout', `no slot came free within ${settings.queueTimeoutMs / 1_000} s: try again later`, {
+          retryAfterS: estimate.retryAfterS(),
+        }),
+      ),
+    );
+    try {
+      return await Promise.race([granted, ends.promise]);
+    } finally {
+      signal.removeEventListener('abort', give);
+    }
+  }
+
+  function seatOf({ id, worker, epoch }: Grant): Seat {
+    const heldSinceMs = clock.monotonic();
+    const seat: Seat = {
+      lease: id,
+      worker,
+      epoch,
+      url: roster.worker(worker)?.url ?? '',
+      life: roster.life(worker, epoch),
+      giveBack: 'done',
+      async [Symbol.asyncDispose]() {
+        if (seat.giveBack === 'entrusted') return;
+        const refused = seat.giveBack === 'refused';
+        const heldS = (clock.monotonic() - heldSinceMs) / 1_000;
+        if (!refused) estimate.released();
+        leave({ id, actual: refused ? 0 : heldS, refused });
+      },
+    };
+    return seat;
+  }
+
+  /** Nobody waits for the answer: what is lost here is found by the worker's next beat. */
+  function leave(input: { id: string; actual: number; refused: boolean }): void {
+    ledger.leave(input).catch((error: unknown) => {
+      options.log.debug('leave was not answered', { lease: input.id, error: String(error) });
+    });
+  }
+}
+
+function queueFull(bound: 'all' | 'key', settings: PlaceOptions['settings'], estimate: Estimate): Refusal {
+  const message =
+    bound === 'all'
+      ? `the queue is full: ${settings.waitingMax} requests wait already; try again later`
+      : `this key has ${settings.waitingPerKeyMax} requests waiting already; try again later`;
+  return new Refusal('queue_full', message, { retryAfterS: estimate.retryAfterS() });
+}

@@ -1,0 +1,56 @@
+// The life of one request. What a scope opens, leaving the scope closes.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Admit } from './admit.ts';
+import type { Forward } from './forward.ts';
+import type { Job } from './job.ts';
+import type { Journey, Place } from './place.ts';
+import type { Reply } from './reply.ts';
+import type { RetryBudget } from './retry-budget.ts';
+import type { Record } from './settle.ts';
+
+export interface ServeOptions {
+  admit: Admit;
+  place: Place;
+  forward: Forward;
+  retries: RetryBudget;
+}
+
+/** A job that returned to the queue this often met workers that are never free: something is wrong with them. */
+const busyMax = 50;
+
+/**
+ * Runs a job to its end: admit → place → forward, again while nothing can have started (rule I5).
+ * 1. `busy`: it did not start. Back to its place in the queue, with its age; the worker is not to blame.
+ * 2. `broken` before the first byte: once more on another worker, within the retry budget. A second time only
+ *    when the connection was refused, for then it cannot have started.
+ * 3. After the first byte `forward` throws: the client has seen part of an answer, which nobody can take back.
+ * @throws Refusal, ClientGone, LedgerUnavailable
+ */
+export async function serve({ admit, place, forward, retries }: ServeOptions, job: Job, reply: Reply, record: Record) {
+  using _pass = admit(job);
+  const journey: Journey = { age: null, failed: new Set(), ticket: null };
+  using _patience = keepWaiting(job, reply, journey);
+  let mayHaveStarted = false;
+
+  for (let turns = 0; turns < busyMax; turns += 1) {
+    await using seat = await place(job, journey, reply.signal);
+    record.seated(seat.worker);
+    const ending = await forward(job, seat, reply, record.firstByte);
+    if (ending.kind === 'settled') return record.settled(ending.settlement);
+    if (ending.kind === 'busy') continue; // 1
+    journey.failed.add(seat.worker); // 2
+    if ((ending.mayHaveStarted && mayHaveStarted) || !retries.spend()) break;
+    mayHaveStarted ||= ending.mayHaveStarted;
+    record.retried();
+  }
+  const workers = [...journey.failed].join(', ') || 'the workers';
+  throw new Refusal('worker_failed', `no answer from ${workers}: the request may be sent again`);
+}
+
+/** Tells a client that waits for a stream that it still waits, and where it stands. */
+function keepWaiting({ dialect, generation }: Job, reply: Reply, journey: Journey): Disposable {
+  if (!generation.stream) return { [Symbol.dispose]() {} };
+  return reply.whileWaiting((nowMs) =>
+    dialect.waitFrame({ model: generation.model, place: journey.ticket?.place ?? null, nowMs }),
+  );
+}

@@ -1,0 +1,118 @@
+// The gateway's word to the ledger each second: it lives, and which tickets it waits on. Also keeps the roster.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import type { Ledger, SessionReply, TicketState } from '@berth/shared/ledger/ledger.ts';
+import type { Log } from '@berth/shared/log.ts';
+import type { Estimate } from './estimate.ts';
+import type { Ticket, WaitingRoom } from './waiting.ts';
+import type { Roster } from './workers/roster.ts';
+
+/** Three sessions fit into the time after which the ledger holds a silent gateway for dead. */
+const sessionEveryMs = 1_000;
+/** A waiting job whose model no worker has any more is refused after this long: a worker may be restarting. */
+const unservedMs = 10_000;
+
+export interface SessionOptions {
+  ledger: Ledger;
+  room: WaitingRoom;
+  roster: Roster;
+  estimate: Estimate;
+  clock: Clock;
+  log: Log;
+  gateway: string;
+}
+
+export interface GatewaySession extends AsyncDisposable {
+  /** True while the ledger answers. */
+  readonly up: boolean;
+  /** Tickets that wait in the whole pool, as of the last answer. */
+  readonly waiting: number;
+  /** Gateways with a live session, as of the last answer. */
+  readonly gateways: number;
+}
+
+/** Listens for grants, then speaks to the ledger at once and each second. Never throws: an absent ledger is a state. */
+export async function openSession(options: SessionOptions): Promise<GatewaySession> {
+  const { ledger, room, roster, estimate, clock, log, gateway } = options;
+  const unservedSinceMs = new WeakMap<Ticket, number>();
+  let up = false;
+  let waiting = 0;
+  let gateways = 1;
+  let closed = false;
+  let timer: Disposable | undefined;
+
+  const ear = await ledger.listen(gateway, (grant) => {
+    const ticket = room.find(grant.id);
+    if (ticket) ticket.grant(grant);
+    // Its owner has gone in the meantime: the slot goes to the next at once.
+    else ledger.leave({ id: grant.id, actual: 0, refused: false }).catch(() => {});
+  });
+
+  const settle = (ticket: Ticket, state: TicketState | undefined) => {
+    if (state?.kind === 'wait') ticket.queued(state.place);
+    if (state?.kind === 'held') ticket.grant({ id: ticket.id, worker: state.worker, epoch: state.epoch });
+    if (state?.kind === 'gone') ticket.again().catch((error: Error) => ticket.refuse(error));
+  };
+
+  const refuseUnserved = (ticket: Ticket) => {
+    if (roster.model(ticket.model).length > 0) {
+      unservedSinceMs.delete(ticket);
+      return;
+    }
+    const sinceMs = unservedSinceMs.get(ticket) ?? clock.monotonic();
+    unservedSinceMs.set(ticket, sinceMs);
+    if (clock.monotonic() - sinceMs < unservedMs) return;
+    ticket.refuse(
+      new Refusal('no_worker', `no worker has the model ${ticket.model} any more`, { retryAfterS: estimate.retryAfterS() }),
+    );
+  };
+
+  const turn = async () => {
+    // Only tickets that the ledger has queued: of one whose take is under way, "gone" would say nothing.
+    const tickets = room.all().filter(({ place }) => place !== null);
+    const reply = await ledger.session({
+      gateway,
+      tickets: tickets.map(({ id }) => id),
+      rosterVersion: roster.version,
+    });
+    hear(reply);
+    for (const ticket of tickets) settle(ticket, reply.tickets.get(ticket.id));
+    for (const ticket of room.all()) refuseUnserved(ticket);
+  };
+
+  const hear = (reply: SessionReply) => {
+    if (!up) log.info('ledger answers', { gateway });
+    ({ waiting, gateways } = reply);
+    up = true;
+    roster.apply(reply.roster);
+    estimate.tick(waiting, gateways);
+  };
+
+  const loop = async () => {
+    try {
+      await turn();
+    } catch (error) {
+      if (up) log.error('ledger does not answer: running streams go on', { error: String(error) });
+      up = false;
+    }
+    if (!closed) timer = clock.after(sessionEveryMs, () => void loop());
+  };
+  await loop();
+
+  return {
+    get up() {
+      return up;
+    },
+    get waiting() {
+      return waiting;
+    },
+    get gateways() {
+      return gateways;
+    },
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      timer?.[Symbol.dispose]();
+      await ear[Symbol.asyncDispose]();
+    },
+  };
+}

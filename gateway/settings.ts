@@ -1,0 +1,79 @@
+// The gateway's settings.
+import { bytes, choice, duration, integer, optional, poolSettings, setting, text } from '@berth/shared/config.ts';
+import type { Settings } from '@berth/shared/config.ts';
+
+const dayMs = 24 * 3_600_000;
+
+export const gatewaySettings = {
+  host: setting({
+    name: 'GATEWAY_HOST',
+    about: 'Address that the gateway listens on. Beyond loopback a key is needed.',
+    fallback: '127.0.0.1',
+    parse: text,
+  }),
+  port: setting({
+    name: 'GATEWAY_PORT',
+    about: 'Port that the gateway listens on; 0 takes any free one and prints it.',
+    fallback: '8080',
+    parse: integer(0, 65_535),
+  }),
+  auth: setting({
+    name: 'AUTH',
+    about: '`on` wants a key on every request, `off` on none, `auto` on all but loopback listeners.',
+    fallback: 'auto',
+    parse: choice('auto', 'on', 'off'),
+  }),
+  apiKeys: optional({
+    name: 'API_KEY',
+    about: 'Keys that clients may use, separated by commas, each of at least 16 characters.',
+    fallbackAbout: 'one is made and kept in `STATE_DIR`',
+    secret: true,
+    parse: (value) => {
+      const keys = value.split(',').map((key) => key.trim());
+      if (keys.some((key) => !/^[A-Za-z0-9._-]{16,256}$/.test(key))) {
+        throw new Error('each key must have 16 to 256 letters, digits, dots, dashes or underscores');
+      }
+      return keys;
+    },
+  }),
+  stateDir: setting({
+    name: 'STATE_DIR',
+    about: 'Folder for what must outlive a restart: the key that was made.',
+    fallback: '.berth',
+    parse: text,
+  }),
+  waitingMax: setting({
+    name: 'MAX_QUEUE',
+    aliases: ['OLLAMA_MAX_QUEUE'],
+    about: 'Most requests that may wait for a slot, over all gateways; one more is refused at once.',
+    fallback: '512',
+    parse: integer(0, 100_000),
+  }),
+  waitingPerKeyMax: setting({
+    name: 'MAX_QUEUE_PER_KEY',
+    about: 'Most requests of one key that may wait for a slot of one model.',
+    fallback: '256',
+    parse: integer(0, 100_000),
+  }),
+  waitingBytesMax: setting({
+    name: 'MAX_QUEUE_BYTES',
+    about: 'Most bytes of request bodies that one gateway holds at a time.',
+    fallback: '256MiB',
+    parse: bytes(1_024, 2 ** 40),
+  }),
+  queueTimeoutMs: setting({
+    name: 'QUEUE_TIMEOUT',
+    about: 'Longest wait for a slot. Many clients give up after 300 s without headers.',
+    fallback: '280s',
+    parse: duration(1_000, dayMs),
+  }),
+  bodyBytesMax: setting({
+    name: 'MAX_BODY',
+    about: 'Largest request body.',
+    fallback: '4MiB',
+    parse: bytes(1_024, 2 ** 30),
+  }),
+  ...poolSettings,
+};
+
+export type GatewaySettings = Settings<typeof gatewaySettings>;

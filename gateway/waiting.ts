@@ -1,0 +1,56 @@
+// The waiting room: the tickets of this gateway whose slot will be pushed by the ledger.
+import type { Grant } from '@berth/shared/ledger/ledger.ts';
+
+export interface Ticket {
+  readonly id: string;
+  readonly model: string;
+  /** Estimated place in the queue, told to the client; `null` until the ledger has said `wait`. */
+  readonly place: number | null;
+  /** Settled by a grant, or by the reason why there will be none. */
+  readonly granted: Promise<Grant>;
+  queued(place: number): void;
+  grant(grant: Grant): void;
+  refuse(reason: Error): void;
+  /** Asks the ledger again, with the same id and age. */
+  again(): Promise<void>;
+}
+
+export interface WaitingRoom {
+  open(model: string, id: string, again: () => Promise<void>): Ticket;
+  find(id: string): Ticket | undefined;
+  close(id: string): void;
+  all(): Ticket[];
+}
+
+export function createWaitingRoom(): WaitingRoom {
+  const tickets = new Map<string, Ticket>();
+  return {
+    open(model, id, again) {
+      const ticket = createTicket(model, id, again);
+      tickets.set(id, ticket);
+      return ticket;
+    },
+    find: (id) => tickets.get(id),
+    close: (id) => void tickets.delete(id),
+    all: () => [...tickets.values()],
+  };
+}
+
+function createTicket(model: string, id: string, again: () => Promise<void>): Ticket {
+  const { promise: granted, resolve: grant, reject: refuse } = Promise.withResolvers<Grant>();
+  // A refusal may come when nobody waits any more; it must not end the process.
+  granted.catch(() => {});
+  let place: number | null = null;
+  return {
+    id,
+    model,
+    get place() {
+      return place;
+    },
+    granted,
+    queued: (estimate) => void (place = estimate),
+    grant,
+    refuse,
+    again,
+  };
+}

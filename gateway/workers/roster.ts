@@ -1,0 +1,117 @@
+// The workers as announced, kept current by the gateway's session with the ledger.
+import { protocolVersion } from '@berth/shared/announcement.ts';
+import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
+import type { Log } from '@berth/shared/log.ts';
+
+/**
+ * A worker that is missing for this long, while the ledger answers, is dead and its streams are cut. Longer than a
+ * beat, so that a ledger which was emptied and is being rebuilt by beats cuts nothing.
+ */
+const lostMs = 5_000;
+
+export interface Roster {
+  /** Version to ask the ledger for changes since; 0 = none yet. */
+  readonly version: number;
+  worker(id: string): Announcement | undefined;
+  workers(): Announcement[];
+  /** Cards of a model on every worker that has it. */
+  model(name: string): { worker: Announcement; card: ModelCard }[];
+  /** One card a model: a loaded one before others. */
+  models(): ModelCard[];
+  apply(change: RosterChange): void;
+  /** A signal that aborts when this life of the worker is over. */
+  life(worker: string, epoch: string): AbortSignal;
+}
+
+interface Life {
+  epoch: string;
+  over: AbortController;
+  /** When the worker went missing, monotonic; `null` = it is there. */
+  missingSinceMs: number | null;
+}
+
+export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster {
+  const known = new Map<string, Announcement>();
+  const lives = new Map<string, Life>();
+  let version = 0;
+
+  const bury = (worker: string, why: string) => {
+    lives.get(worker)?.over.abort(new Error(why));
+    lives.delete(worker);
+  };
+  const see = ({ worker, epoch }: Announcement) => {
+    const life = lives.get(worker);
+    if (life?.epoch === epoch) life.missingSinceMs = null;
+    else {
+      bury(worker, `worker ${worker} was restarted`);
+      lives.set(worker, { epoch, over: new AbortController(), missingSinceMs: null });
+    }
+  };
+  const miss = (worker: string) => {
+    known.delete(worker);
+    const life = lives.get(worker);
+    if (life) life.missingSinceMs ??= clock.monotonic();
+  };
+  const buryTheLost = () => {
+    for (const [worker, { missingSinceMs }] of lives) {
+      if (missingSinceMs !== null && clock.monotonic() - missingSinceMs >= lostMs) {
+        log.warn('worker lost', { worker });
+        bury(worker, `worker ${worker} stopped answering`);
+      }
+    }
+  };
+
+  return {
+    get version() {
+      return version;
+    },
+    worker: (id) => known.get(id),
+    workers: () => [...known.values()],
+    model: (name) =>
+      [...known.values()].flatMap((worker) => {
+        const card = worker.models.find((card) => card.name === name);
+        return card ? [{ worker, card }] : [];
+      }),
+    models() {
+      const cards = new Map<string, ModelCard>();
+      for (const card of [...known.values()].flatMap(({ models }) => models)) {
+        if (card.loaded || !cards.has(card.name)) cards.set(card.name, card);
+      }
+      return [...cards.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
+    apply(change) {
+      const present = change.present.flatMap(({ worker, announcement }) => parseAnnouncement(worker, announcement, log));
+      const here = new Set(present.map(({ worker }) => worker));
+      const gone = change.whole ? [...known.keys()].filter((worker) => !here.has(worker)) : change.gone;
+      for (const worker of gone) miss(worker);
+      for (const announcement of present) {
+        if (!known.has(announcement.worker)) log.info('worker joined', { worker: announcement.worker, url: announcement.url });
+        known.set(announcement.worker, announcement);
+        see(announcement);
+      }
+      version = change.version;
+      buryTheLost();
+    },
+    life(worker, epoch) {
+      const life = lives.get(worker);
+      return life?.epoch === epoch ? life.over.signal : never;
+    },
+  };
+}
+
+/** For a worker that the roster has not met yet: the ledger knew it a moment before. */
+const never = new AbortController().signal;
+
+/** An announcement from the wire: of a version that we speak, or left out with a line in the log. */
+function parseAnnouncement(worker: string, text: string, log: Log): Announcement[] {
+  try {
+    const announcement = JSON.parse(text) as Announcement;
+    if (announcement.protocol === protocolVersion && URL.canParse(announcement.url)) return [announcement];
+    log.error('worker speaks another version of the protocol: update it', { worker, protocol: announcement.protocol });
+  } catch {
+    log.error('worker announces something that cannot be read', { worker });
+  }
+  return [];
+}
