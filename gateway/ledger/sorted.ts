@@ -1,0 +1,87 @@
+// A set of names in the order of a score, ties by the bytes of the name: what Redis calls a sorted set.
+
+export interface SortedSet {
+  readonly size: number;
+  /** Adds the member or moves it to the new score. */
+  add(member: string, score: number): void;
+  /** True when the member was there. */
+  remove(member: string): boolean;
+  scoreOf(member: string): number | undefined;
+  /** How many members come before this one; -1 when it is not there. */
+  rankOf(member: string): number;
+  at(rank: number): Entry | undefined;
+  /** In order; a copy, so that the set may change meanwhile. */
+  entries(): Entry[];
+}
+
+export interface Entry {
+  member: string;
+  score: number;
+}
+
+/** Look-ups by member take constant time, by rank too; changes move at most `size` entries of an array. */
+export function createSortedSet(): SortedSet {
+  const scores = new Map<string, number>();
+  const order: Entry[] = [];
+
+  /** Rank of the first entry that does not come before this one. */
+  function search(score: number, member: string): number {
+    let low = 0;
+    let high = order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const entry = order[middle];
+      if (entry !== undefined && before(entry, score, member)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  function remove(member: string): boolean {
+    const score = scores.get(member);
+    if (score === undefined) return false;
+    order.splice(search(score, member), 1);
+    return scores.delete(member);
+  }
+
+  return {
+    get size() {
+      return order.length;
+    },
+    add(member, score) {
+      if (scores.get(member) === score) return;
+      remove(member);
+      order.splice(search(score, member), 0, { member, score });
+      scores.set(member, score);
+    },
+    remove,
+    scoreOf: (member) => scores.get(member),
+    rankOf(member) {
+      const score = scores.get(member);
+      return score === undefined ? -1 : search(score, member);
+    },
+    at: (rank) => order[rank],
+    entries: () => [...order],
+  };
+}
+
+function before(entry: Entry, score: number, member: string): boolean {
+  return entry.score < score || (entry.score === score && compareBytes(entry.member, member) < 0);
+}
+
+/** Compares as the bytes of UTF-8 do, as Redis does: by code point, not by UTF-16 unit and not by locale. */
+export function compareBytes(left: string, right: string): number {
+  const length = Math.min(left.length, right.length);
+  for (let i = 0; i < length; i++) {
+    const a = left.charCodeAt(i);
+    const b = right.charCodeAt(i);
+    if (a !== b) return codePointOrder(a) - codePointOrder(b);
+  }
+  return left.length - right.length;
+}
+
+/** Surrogates stand for code points above all others, but their units lie below U+E000. */
+function codePointOrder(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+}
