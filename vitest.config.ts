@@ -1,10 +1,14 @@
-// How `npm test` runs: every test below tests/, beside one real Redis.
-import { configDefaults, defineConfig } from 'vitest/config';
+// Tests: one real Redis for all, each file in its own process.
+import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    globalSetup: ['tests/setup/redis.ts'],
     include: ['tests/**/*.test.ts'],
-    exclude: [...configDefaults.exclude, '**/node_modules/**'],
+    globalSetup: ['tests/setup/redis.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 10_000,
   },
 });

@@ -25,7 +25,7 @@ export interface Exchange {
   owner: Owner;
   /** Where the stages write down what becomes of the request. */
   record: Record;
-  /** What a path's `*` stood for, decoded. */
+  /** What a path's `*` stood for, as it was sent. */
   rest: string;
 }
 
@@ -103,7 +103,7 @@ function routeFinder(routes: readonly Route[]): (method: string, path: string) =
   return (method, path) => {
     const prefix = prefixes.find((route) => path.startsWith(route.path.slice(0, -1)))?.path;
     const here = exact.get(path) ?? prefixes.filter((route) => route.path === prefix);
-    const rest = prefix === undefined ? '' : decoded(path.slice(prefix.length - 1));
+    const rest = prefix === undefined ? '' : path.slice(prefix.length - 1);
     const route = here.find((route) => route.method === method);
     if (route) return { kind: 'route', route, rest };
     return here.length === 0 ? { kind: 'none', rest } : { kind: 'method', methods: here.map(({ method }) => method), rest };
@@ -113,14 +113,6 @@ function routeFinder(routes: readonly Route[]): (method: string, path: string) =
 function pathOf(request: IncomingMessage): string {
   const [path = ''] = (request.url ?? '').split('?', 1);
   return path;
-}
-
-function decoded(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
-  }
 }
 
 /**

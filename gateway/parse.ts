@@ -1,5 +1,5 @@
 // From bytes to a job: everything that can be wrong with a request is found here, before anything waits.
-import { canonicalModel } from '@berth/shared/dialects/catalog.ts';
+import { canonicalModel, lackOf } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
@@ -29,7 +29,10 @@ export async function parse({ roster, bodyBytesMax }: Options, route: Generating
   const body = await readBody(exchange, bodyBytesMax);
   const generation = route.read(parseJson(body));
   const model = canonicalModel(generation.model);
-  if (roster.model(model).length === 0) throw unservable(generation.model, roster);
+  const cards = roster.model(model).map(({ card }) => card);
+  if (cards.length === 0) throw unservable(generation.model, roster);
+  const lack = lackOf(generation, cards);
+  if (lack) throw lack;
   return {
     id: exchange.id,
     dialect: route.dialect,

@@ -1,16 +1,21 @@
-// What the cluster has: OpenAI's and Ollama's lists of models, made from the roster so that it looks like one server.
+// What the pool has: OpenAI's and Ollama's lists of models, made from the roster so that it looks like one server.
 import type { Clock } from '@berth/shared/clock.ts';
 import {
   canonicalModel,
+  modelOfPath,
   ollamaPs,
+  ollamaShow,
   ollamaTags,
   ollamaVersion,
   openaiModel,
   openaiModels,
+  parseOllamaShow,
 } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
+import { parseJson } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
+import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
 import type { Roster } from '../workers/roster.ts';
 
@@ -19,32 +24,46 @@ interface Options {
   clock: Clock;
 }
 
+/** A body that only names a model. */
+const nameBytesMax = 64 * 1_024;
+
 export function modelRoutes({ roster, clock }: Options): Route[] {
-  const list = ({ reply }: Exchange) => reply.json(200, JSON.stringify(openaiModels(roster.models())));
-  const one = ({ reply, rest }: Exchange) => {
-    const card = roster.models().find(({ name }) => name === canonicalModel(rest));
-    if (!card) throw modelNotFound(rest);
-    reply.json(200, JSON.stringify(openaiModel(card)));
+  const find = (asked: string) => {
+    const card = roster.model(canonicalModel(asked))[0]?.card;
+    if (!card) throw modelNotFound(asked);
+    return card;
   };
-  const tags = ({ reply }: Exchange) => reply.json(200, JSON.stringify(ollamaTags(roster.models())));
-  const ps = ({ reply }: Exchange) =>
-    reply.json(200, JSON.stringify(ollamaPs(roster.models().filter(({ loaded }) => loaded), clock.now())));
+  const answer = (body: () => unknown) => (exchange: Exchange) => exchange.reply.json(200, JSON.stringify(body()));
+  const list = answer(() => openaiModels(roster.cards()));
+  const tags = answer(() => ollamaTags(roster.cards()));
+  const version = answer(() => ollamaVersion());
+
+  const one = ({ reply, rest }: Exchange) => {
+    const asked = modelOfPath(rest);
+    reply.json(200, JSON.stringify(openaiModel(find(asked), asked)));
+  };
+  const show = async (exchange: Exchange) => {
+    const asked = parseOllamaShow(parseJson(await readBody(exchange, nameBytesMax)));
+    exchange.reply.json(200, JSON.stringify(ollamaShow(find(asked))));
+  };
   const running = ({ reply }: Exchange) =>
     reply.json(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });
 
   const readOpenai = { method: 'GET', scope: 'models:read', dialect: openai } as const;
   const readOllama = { method: 'GET', scope: 'models:read', dialect: ollama } as const;
-  const everyone = { scope: 'public', dialect: ollama } as const;
+  const everyone = { method: 'GET', scope: 'public', dialect: ollama } as const;
   return [
     { ...readOpenai, path: '/v1/models', handle: list },
     { ...readOpenai, path: '/models', handle: list },
     { ...readOpenai, path: '/v1/models/*', handle: one },
     { ...readOllama, path: '/api/tags', handle: tags },
-    { ...readOllama, method: 'HEAD', path: '/api/tags', handle: tags },
-    { ...readOllama, path: '/api/ps', handle: ps },
-    { ...everyone, method: 'GET', path: '/api/version', handle: ({ reply }) => reply.json(200, JSON.stringify(ollamaVersion())) },
+    { ...readOllama, path: '/api/tags', method: 'HEAD', handle: tags },
+    { ...readOllama, path: '/api/ps', handle: answer(() => ollamaPs(roster.cards(), clock.now())) },
+    { ...readOllama, path: '/api/show', method: 'POST', handle: show },
+    { ...everyone, path: '/api/version', handle: version },
+    { ...everyone, path: '/api/version', method: 'HEAD', handle: version },
     // Clients sniff this sentence to find out what they speak to.
-    { ...everyone, method: 'GET', path: '/', handle: running },
-    { ...everyone, method: 'HEAD', path: '/', handle: running },
+    { ...everyone, path: '/', handle: running },
+    { ...everyone, path: '/', method: 'HEAD', handle: running },
   ];
 }

@@ -18,8 +18,8 @@ export interface Roster {
   workers(): Announcement[];
   /** Cards of a model on every worker that has it. */
   model(name: string): { worker: Announcement; card: ModelCard }[];
-  /** One card a model: a loaded one before others. */
-  models(): ModelCard[];
+  /** The cards of all models on all workers. */
+  cards(): ModelCard[];
   apply(change: RosterChange): void;
   /** A signal that aborts when this life of the worker is over. */
   life(worker: string, epoch: string): AbortSignal;
@@ -74,13 +74,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
         const card = worker.models.find((card) => card.name === name);
         return card ? [{ worker, card }] : [];
       }),
-    models() {
-      const cards = new Map<string, ModelCard>();
-      for (const card of [...known.values()].flatMap(({ models }) => models)) {
-        if (card.loaded || !cards.has(card.name)) cards.set(card.name, card);
-      }
-      return [...cards.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
-    },
+    cards: () => [...known.values()].flatMap(({ models }) => models),
     apply(change) {
       const present = change.present.flatMap(({ worker, announcement }) => parseAnnouncement(worker, announcement, log));
       const here = new Set(present.map(({ worker }) => worker));

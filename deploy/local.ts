@@ -1,0 +1,119 @@
+// `npm start`: one gateway and one worker process per GPU on this machine, kept running until Ctrl-C.
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { keepRunning } from './child.ts';
+import type { Child, Ready } from './child.ts';
+
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const script = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+/** The terminal shows what an operator must see; `LOG_LEVEL=info` shows each request. */
+const common = { LOG_LEVEL: 'warn', ...process.env };
+const readyMs = 120_000;
+const lookMs = 100;
+
+interface Gpu {
+  /** What CUDA_VISIBLE_DEVICES takes; `null` = no GPU, the processor works. */
+  uuid: string | null;
+  label: string;
+}
+
+/** Every NVIDIA GPU of this machine, or the processor when there is none. */
+async function findGpus(): Promise<Gpu[]> {
+  const asked = promisify(execFile)('nvidia-smi', ['--query-gpu=uuid', '--format=csv,noheader'], { timeout: 10_000 });
+  const { stdout } = await asked.catch(() => ({ stdout: '' }));
+  const uuids = stdout.split('\n').filter((line) => line.startsWith('GPU-'));
+  return uuids.length === 0
+    ? [{ uuid: null, label: 'cpu' }]
+    : uuids.map((uuid, index) => ({ uuid, label: `gpu${index}` }));
+}
+
+function startWorker({ uuid, label }: Gpu, pool: Record<string, string>): Child {
+  const id = `${hostname()}-${label}-${randomBytes(2).toString('hex')}`;
+  const device = uuid === null ? {} : { CUDA_VISIBLE_DEVICES: uuid, GPU: uuid };
+  const env = { ...common, ...pool, ...device, WORKER_ID: id };
+  return keepRunning({ name: `worker ${id}`, script: script('../worker/start.mjs'), env, say });
+}
+
+/** Waits until a worker can be used. @throws Error when no worker can start, or none comes in time */
+async function healthy(url: string, workers: readonly Child[]): Promise<void> {
+  await Promise.any(workers.map(({ ready }) => ready)).catch((error: AggregateError) => {
+    throw new Error(error.errors.map((one: Error) => one.message).join('\n'));
+  });
+  const endMs = performance.now() + readyMs;
+  while (performance.now() < endMs) {
+    const ok = await fetch(`${url}/health`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (ok) return;
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+  throw new Error('no worker became ready: LOG_LEVEL=info npm start says more');
+}
+
+async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
+  const headers = new Headers(key === undefined ? [] : [['authorization', `Bearer ${key}`]]);
+  const reply = await fetch(`${url}/api/tags`, { headers });
+  const { models } = (await reply.json()) as { models: { name: string }[] };
+  const names = models.map(({ name }) => name.replace(/:latest$/, ''));
+
+  say(`\nBerth is ready at ${url}  (OpenAI: ${url}/v1, Ollama: ${url})`);
+  say(`Models: ${names.join(', ') || 'none: put a .gguf file into MODELS_DIR'}`);
+  if (names.includes('berth-demo')) {
+    say('berth-demo is a toy of 1 MB that comes with Berth. For a real model: MODELS_DIR=/folder/with/gguf/files npm start');
+  }
+  // A key is shown to a person only: what is not a terminal may be a log that others read.
+  const shown = process.stdout.isTTY ? key : `$(cat '${keyPath}')`;
+  if (key !== undefined) say(process.stdout.isTTY ? `Key: ${key}` : `The key is in ${keyPath}, readable by you only.`);
+  const auth = key === undefined ? '' : ` -H "Authorization: Bearer ${shown}"`;
+  say(`Try:\n  curl ${url}/v1/chat/completions${auth} -H 'Content-Type: application/json' \\`);
+  const model = names.find((name) => !/embed/i.test(name)) ?? 'MODEL';
+  say(`    -d '{"model":"${model}","messages":[{"role":"user","content":"What is a slot?"}]}'`);
+  say('Ctrl-C stops it after the running requests.');
+}
+
+async function main(): Promise<void> {
+  const alone = !process.env['REDIS_URL'];
+  const secret = process.env['CLUSTER_SECRET'] ?? randomBytes(32).toString('hex');
+  const gatewayEnv = { GATEWAY_PORT: '8080', ...common, ...(alone && { CLUSTER_SECRET: secret }) };
+  const gateway = keepRunning({ name: 'gateway', script: script('../gateway/start.mjs'), env: gatewayEnv, say });
+  const workers: Child[] = [];
+  const leaving = leaveWell(gateway, workers);
+
+  const ready = await gateway.ready;
+  const url = ready.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
+  const pool: Record<string, string> = alone ? { GATEWAY_URL: url, CLUSTER_SECRET: secret } : {};
+  for (const gpu of await findGpus()) workers.push(startWorker(gpu, pool));
+  await healthy(url, workers);
+  await welcome(ready, url);
+  await leaving;
+}
+
+/** First the gateway, while its streams still have workers; then the workers. A second Ctrl-C does not wait. */
+function leaveWell(gateway: Child, workers: readonly Child[]): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let asked = false;
+  const leave = async () => {
+    if (asked) {
+      for (const child of [gateway, ...workers]) child.kill();
+      process.exit(130);
+    }
+    asked = true;
+    say('\nStopping: running requests may finish. Ctrl-C again stops at once.');
+    await gateway.stop();
+    await Promise.all(workers.map((worker) => worker.stop()));
+    resolve();
+    process.exit(0);
+  };
+  process.on('SIGINT', () => void leave());
+  process.on('SIGTERM', () => void leave());
+  return promise;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
+});
