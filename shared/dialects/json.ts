@@ -111,7 +111,6 @@ function faultOf(text: string): number {
     if (eat('[')) return members(']', value);
     return text[at] === '"' ? string() : skip(scalar);
   };
-  value();
-  skip(space);
+  if (value()) skip(space);
   return at;
 }

@@ -104,13 +104,17 @@ function refuseUnsupported(request: Fields): void {
   if ((request.optional('top_logprobs', integer(0, 20)) ?? 0) > 0) refuse('top_logprobs', 'is not supported yet');
   request.optional('logit_bias', noBias);
   request.optional('modalities', list(oneOf('text'), 1));
-  request.optional('functions', (value, path) => list(notNow('use tools instead'), parts.toolsMax)(value, path));
+  request.optional('functions', noneOf('use tools instead'));
   request.optional('grammar', notNow('use response_format with a JSON schema instead'));
   request.optional('web_search_options', notNow('no model here can search'));
 }
 
 function notNow(instead: string): Check<never> {
   return (_value, path) => refuse(path, `is not supported: ${instead}`);
+}
+
+function noneOf(instead: string): Check<null> {
+  return (value, path) => (Array.isArray(value) && value.length === 0 ? null : notNow(instead)(value, path));
 }
 
 /** A bias of 0 changes nothing and is taken. */
