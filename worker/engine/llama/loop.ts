@@ -1,0 +1,227 @@
+// The slot loop: one batch per step over all running requests of a model.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { EngineRequest } from '../engine.ts';
+import type { Binding, Part } from './binding.ts';
+import { chunkFor, planStep } from './plan.ts';
+import { chooseSequence } from './prefix.ts';
+import { advanceRun, newRun, startRun, takeToken } from './run.ts';
+import type { Run, Sequence } from './run.ts';
+import { samplerSettings } from './sampling.ts';
+import { promptReader } from './template.ts';
+import type { RunEvent, StepSummary } from './wire.ts';
+
+export interface LoopTuning {
+  /** Most prompt tokens per step while answers stream. */
+  prefillTokensBusy: number;
+  /** What the prompt chunk of a step may cost the running answers, milliseconds. */
+  gapMs: number;
+  /** What a step may take while nobody answers: bounds how long a cancellation waits, milliseconds. */
+  idleStepMs: number;
+  /** Requests that wait for a sequence. The worker admits no more than it has, so this is a second line. */
+  waitingMax: number;
+}
+
+/** On a CPU 128 keeps a stream's worst gap at 1/7 to 1/11 of llama-server's default and costs no prefill speed. */
+export const cpuTuning: LoopTuning = { prefillTokensBusy: 128, gapMs: 400, idleStepMs: 300, waitingMax: 256 };
+
+/** A GPU needs larger chunks to be busy; the measured speed makes them smaller where that would be felt. */
+export const gpuTuning: LoopTuning = { ...cpuTuning, prefillTokensBusy: 512, gapMs: 80 };
+
+/** Told what happened: once per step, and without a step when a request starts or leaves between two. */
+export type LoopOutlet = (events: [id: number, event: RunEvent][], step?: StepSummary) => void;
+
+export interface SlotLoop {
+  /** Puts a request in line; everything that becomes of it goes to the outlet. Never rejects. */
+  submit(id: number, request: EngineRequest): Promise<void>;
+  /** Frees the request's sequence after the step in progress, and says `gone`. */
+  abort(id: number): void;
+  /** Runs until `close`. @throws Error when a batch cannot be decoded: the engine is broken then */
+  run(): Promise<void>;
+  close(): void;
+}
+
+export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet, tuning = cpuTuning): SlotLoop {
+  const readPrompt = promptReader(binding.prompts);
+  const idle = new Set<Sequence>(Array.from({ length: binding.slots }, (_, index) => emptySequence(index)));
+  const speed = prefillSpeed();
+  const isEnd = (token: number): boolean => binding.isEnd(token);
+  const preparing = new Set<number>();
+  const aborted = new Set<number>();
+  let waiting: Run[] = [];
+  let running: Run[] = [];
+  let events: [number, RunEvent][] = [];
+  let steps = 0;
+  let starts = 0;
+  const closed = new AbortController();
+  let wake = (): void => {};
+
+  async function submit(id: number, request: EngineRequest): Promise<void> {
+    preparing.add(id);
+    try {
+      if (waiting.length >= tuning.waitingMax) throw new Refusal('internal', 'too many requests wait in the engine');
+      const prompt = fitting(readPrompt(request.prompt), binding.contextTokens);
+      const settings = samplerSettings(request.sampling, prompt, binding.contextTokens);
+      waiting.push(newRun(binding, id, request, prompt, await binding.sampler(settings, request.format)));
+    } catch (error) {
+      aborted.delete(id);
+      events.push([id, refused(error)]);
+    }
+    preparing.delete(id);
+    wake();
+  }
+
+  function abort(id: number): void {
+    if (!preparing.has(id) && ![...waiting, ...running].some((run) => run.id === id)) return;
+    aborted.add(id);
+    wake();
+  }
+
+  /** 1. Frees what was aborted; nothing of it is decoded any more. */
+  function sweep(): void {
+    if (aborted.size === 0) return;
+    for (const run of [...waiting, ...running].filter(({ id }) => aborted.has(id))) {
+      aborted.delete(run.id);
+      run.ended = true;
+      events.push([run.id, { kind: 'gone' }]);
+      free(run);
+    }
+    waiting = waiting.filter(({ ended }) => !ended);
+    running = running.filter(({ ended }) => !ended);
+  }
+
+  function free(run: Run): void {
+    run.sampler[Symbol.dispose]();
+    if (run.sequence !== null) idle.add(run.sequence);
+  }
+
+  /** 2. Gives idle sequences to those who wait, first come first served. */
+  function seat(): void {
+    for (const run of waiting.slice(0, idle.size)) {
+      const choice = chooseSequence([...idle], run.scope, run.prompt);
+      if (choice === null) break;
+      const { sequence, reuse } = choice;
+      idle.delete(sequence);
+      sequence.usedAt = starts += 1;
+      const kept = sequence.tokens.length === 0 ? 0 : binding.keep(sequence.index, reuse);
+      events.push([run.id, startRun(run, sequence, kept, now())]);
+      running.push(run);
+    }
+    waiting = waiting.filter(({ sequence }) => sequence === null);
+  }
+
+  /** 3. Decodes one batch, samples, and says what became of it. */
+  async function step(): Promise<void> {
+    const shares = planStep(running.map(planned), limits(binding, tuning, speed.tokensPerMs()));
+    const decoded = running.filter(({ next }) => next !== null).length;
+    const inBatch = running.filter((_, index) => shares[index] !== 0);
+    const startedAt = now();
+    const rows = await binding.decode(running.flatMap((run, index) => partOf(run, shares[index] ?? 0)));
+    const prefilled = shares.reduce((sum, share) => sum + share, 0) - decoded;
+    speed.add(prefilled, now() - startedAt);
+    running.forEach((run, index) => advanceRun(run, shares[index] ?? 0));
+    await sample(wantedRows(inBatch, rows));
+    running = running.filter(({ ended }) => !ended);
+    steps += 1;
+    flush({ step: steps, decoded, prefilled });
+  }
+
+  /**
+   * The first sample is awaited alone: llama.cpp swaps the batch's rows on the first look at them, and in
+   * node-llama-cpp 3.21 looking at once from several threads gave a request the tokens of another.
+   */
+  async function sample(rows: { run: Run; row: number }[]): Promise<void> {
+    const [first, ...rest] = rows;
+    if (first === undefined) return;
+    const tokens = [await first.run.sampler.next(first.row)];
+    tokens.push(...(await Promise.all(rest.map(({ run, row }) => run.sampler.next(row)))));
+    rows.forEach(({ run }, index) => {
+      for (const event of takeToken(run, tokens[index] ?? -1, isEnd, now())) events.push([run.id, event]);
+      if (run.ended) free(run);
+    });
+  }
+
+  function flush(step?: StepSummary): void {
+    if (events.length === 0 && step === undefined) return;
+    outlet(events, step);
+    events = [];
+  }
+
+  async function run(): Promise<void> {
+    while (!closed.signal.aborted) {
+      sweep();
+      seat();
+      flush();
+      if (running.length > 0) await step();
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+
+  function close(): void {
+    closed.abort();
+    wake();
+  }
+
+  return { submit, abort, run, close };
+}
+
+function emptySequence(index: number): Sequence {
+  return { index, scope: null, tokens: [], usedAt: 0 };
+}
+
+/** @throws Refusal `context_exceeded` when no room is left for an answer */
+function fitting(prompt: Uint32Array, contextTokens: number): Uint32Array {
+  if (prompt.length === 0) throw new Refusal('bad_request', 'the prompt is empty');
+  if (prompt.length < contextTokens) return prompt;
+  throw new Refusal(
+    'context_exceeded',
+    `the prompt has ${prompt.length} tokens, the context is ${contextTokens} for prompt and answer together: ` +
+      'shorten the messages or choose a model with a larger context',
+  );
+}
+
+function refused(error: unknown): RunEvent {
+  if (error instanceof Refusal) return { kind: 'refused', outcome: error.outcome, message: error.message };
+  return { kind: 'refused', outcome: 'internal', message: error instanceof Error ? error.message : String(error) };
+}
+
+function planned(run: Run): { promptLeft: number; passedOver: number } {
+  return { promptLeft: run.prompt.length - run.prefilled, passedOver: run.passedOver };
+}
+
+function limits(binding: Binding, tuning: LoopTuning, tokensPerMs: number | null) {
+  const { batchTokensMax } = binding;
+  return {
+    batchTokensMax,
+    prefillTokensBusy: chunkFor(tuning.gapMs, tokensPerMs, Math.min(tuning.prefillTokensBusy, batchTokensMax)),
+    prefillTokensIdle: chunkFor(tuning.idleStepMs, tokensPerMs, batchTokensMax),
+  };
+}
+
+/** A run's share of the batch: its next token, or a piece of its prompt. Logits are wanted at the prompt's end. */
+function partOf(run: Run, share: number): Part[] {
+  if (share === 0 || run.sequence === null) return [];
+  const { index, tokens } = run.sequence;
+  const own = run.next === null ? run.prompt.subarray(run.prefilled, run.prefilled + share) : Uint32Array.of(run.next);
+  const row = run.next !== null || run.prefilled + share === run.prompt.length;
+  return [{ sequence: index, position: tokens.length, tokens: own, row }];
+}
+
+function wantedRows(runs: readonly Run[], rows: readonly (number | null)[]): { run: Run; row: number }[] {
+  return runs.flatMap((run, index) => {
+    const row = rows[index] ?? null;
+    return row === null ? [] : [{ run, row }];
+  });
+}
+
+/** Prompt tokens per millisecond, a moving average over the steps that read enough of them to tell. */
+function prefillSpeed(): { add(tokens: number, ms: number): void; tokensPerMs(): number | null } {
+  const [tokensMin, weight] = [32, 0.2];
+  let average: number | null = null;
+  return {
+    tokensPerMs: () => average,
+    add: (tokens, ms) => {
+      if (tokens < tokensMin || ms <= 0) return;
+      average = average === null ? tokens / ms : average + weight * (tokens / ms - average);
+    },
+  };
+}

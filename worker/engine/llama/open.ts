@@ -1,0 +1,204 @@
+// The worker's side of an engine process: spawns it, hands it requests, and notices when it dies.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { Socket } from 'node:net';
+import { basename, join } from 'node:path';
+import { Refusal } from '@berth/shared/outcome.ts';
+import { EngineDied } from '../engine.ts';
+import type { Engine, EngineEvent, EngineInfo, EngineOptions, EngineRequest, OpenEngine } from '../engine.ts';
+import { mailbox } from './mailbox.ts';
+import type { Mailbox } from './mailbox.ts';
+import { receiveLines, send } from './wire.ts';
+import type { FromEngine, RunEvent, StepSummary } from './wire.ts';
+
+export interface LlamaOutside {
+  /** The worker's environment; the engine sees only what it needs of it. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** Told of every step: for metrics and tests. */
+  onStep?: (step: StepSummary) => void;
+  /** Told what the engine process says of itself; never prompts or answers. */
+  note?: (message: string) => void;
+}
+
+/** Everything else (keys, addresses of the cluster) is none of a native library's business. */
+const envNames =
+  'PATH HOME TMPDIR LANG LC_ALL LD_LIBRARY_PATH XDG_CACHE_HOME CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_CACHE_PATH CUDA_HOME NVIDIA_VISIBLE_DEVICES GGML_VK_VISIBLE_DEVICES VK_ICD_FILENAMES'.split(
+    ' ',
+  );
+
+/** Bytes of the process's last words that are kept for the message about its death. */
+const lastWordsMax = 2048;
+
+export interface LlamaEngine extends Engine {
+  /** The engine's process, for the worker's log. */
+  readonly pid: number;
+}
+
+/** Opens each model in an engine process of its own. */
+export function llamaEngines(outside: LlamaOutside): OpenEngine {
+  return (options, signal) => openLlama(outside, options, signal);
+}
+
+async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: AbortSignal): Promise<LlamaEngine> {
+  signal.throwIfAborted();
+  const child = startProcess(outside, options);
+  const pipe = child.stdio[3];
+  if (!(pipe instanceof Socket)) throw new Error('an engine process needs a pipe');
+  const exited = exitOf(child, pipe, basename(options.path));
+  const kill = (): void => void child.kill('SIGKILL');
+  signal.addEventListener('abort', kill, { once: true });
+  try {
+    return await handshake(outside, options, child, pipe, exited);
+  } catch (error) {
+    kill();
+    await exited;
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', kill);
+  }
+}
+
+function startProcess({ env }: LlamaOutside, options: EngineOptions): ChildProcess {
+  const known = envNames.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
+  const threadPool = Math.min(128, options.slots + 4); // one per sample at once, one to decode, some for files
+  return spawn(process.execPath, [join(import.meta.dirname, 'child.ts')], {
+    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    env: { ...Object.fromEntries(known), UV_THREADPOOL_SIZE: String(threadPool) },
+  });
+}
+
+/** Resolves when the process has ended, with the reason. */
+async function exitOf(child: ChildProcess, pipe: Socket, model: string): Promise<EngineDied> {
+  const words = lastWords(child);
+  pipe.on('error', () => pipe.destroy());
+  const ended = Promise.withResolvers<string>();
+  child.once('error', (error) => ended.resolve(`could not be started: ${error.message}`));
+  child.once('exit', (code, signal) =>
+    ended.resolve(signal === null ? `ended with code ${code}` : `ended by ${signal}`),
+  );
+  const how = await ended.promise;
+  pipe.destroy();
+  const said = words();
+  return new EngineDied(`the engine process of ${model} ${how}${said === '' ? '' : `: ${said}`}`);
+}
+
+/** The last line of what the process wrote to its terminal, once it has ended. */
+function lastWords(child: ChildProcess): () => string {
+  let tail = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8');
+    stream?.on('data', (text: string) => (tail = (tail + text).slice(-lastWordsMax)));
+  }
+  return () => {
+    const lines = tail.split('\n').map((line) => line.trim());
+    return lines.find((line) => line.includes('GGML_ASSERT')) ?? lines.findLast((line) => line !== '') ?? '';
+  };
+}
+
+async function handshake(
+  outside: LlamaOutside,
+  options: EngineOptions,
+  child: ChildProcess,
+  pipe: Socket,
+  exited: Promise<EngineDied>,
+): Promise<LlamaEngine> {
+  const ready = Promise.withResolvers<EngineInfo>();
+  const runs = new Map<number, Mailbox<RunEvent>>();
+  let steps = 0;
+  receiveLines(pipe, (message: FromEngine) => {
+    if (message.kind === 'ready') ready.resolve(message.info);
+    else if (message.kind === 'failed') ready.reject(new Refusal('load_failed', message.message));
+    else if (message.kind === 'note') outside.note?.(message.message);
+    else {
+      if (message.step) {
+        steps = message.step.step;
+        outside.onStep?.(message.step);
+      }
+      for (const [id, event] of message.events) runs.get(id)?.put(event);
+    }
+  });
+  const mourn = (why: EngineDied): void => {
+    ready.reject(diedLoading(why, options));
+    for (const run of runs.values()) run.fail(why);
+  };
+  void exited.then(mourn);
+  send(pipe, { kind: 'open', options });
+  const info = await ready.promise;
+  return engineOver({ child, pipe, exited, runs, info, steps: () => steps });
+}
+
+function diedLoading(why: EngineDied, { path }: EngineOptions): Refusal {
+  return new Refusal(
+    'load_failed',
+    `loading ${basename(path)} killed its process (${why.message}). The file is damaged, not a model that this ` +
+      'version of llama.cpp knows, or too large for the memory: check it, or fetch it again.',
+  );
+}
+
+interface OpenProcess {
+  child: ChildProcess;
+  pipe: Socket;
+  exited: Promise<EngineDied>;
+  runs: Map<number, Mailbox<RunEvent>>;
+  info: EngineInfo;
+  steps: () => number;
+}
+
+function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): LlamaEngine {
+  let ids = 0;
+  let dead: EngineDied | null = null;
+  void exited.then((why) => (dead = why));
+
+  async function* generate(request: EngineRequest, signal: AbortSignal): AsyncGenerator<EngineEvent> {
+    signal.throwIfAborted();
+    if (dead !== null) throw dead;
+    const id = (ids += 1);
+    const box = mailbox<RunEvent>();
+    runs.set(id, box);
+    const abort = (): void => send(pipe, { kind: 'abort', id });
+    signal.addEventListener('abort', abort, { once: true });
+    send(pipe, { kind: 'run', id, request });
+    let over = false;
+    try {
+      while (!over) {
+        const event = await box.take();
+        over = event.kind === 'end' || event.kind === 'refused' || event.kind === 'gone';
+        if (signal.aborted && over) throw signal.reason;
+        if (event.kind === 'refused') throw new Refusal(event.outcome, event.message);
+        if (event.kind !== 'gone' && !signal.aborted) yield event;
+      }
+    } finally {
+      signal.removeEventListener('abort', abort);
+      if (!over && dead === null) await left(box, abort);
+      runs.delete(id);
+    }
+  }
+
+  return {
+    info,
+    pid: child.pid ?? 0,
+    steps,
+    generate,
+    died: exited,
+    [Symbol.asyncDispose]: async () => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGKILL'); // the surest way to give all memory back; a request that still runs gets EngineDied
+      await once(child, 'exit');
+    },
+  };
+}
+
+/** The reader went away: waits until the sequence is free. */
+async function left(box: Mailbox<RunEvent>, abort: () => void): Promise<void> {
+  abort();
+  try {
+    for (;;) {
+      const { kind } = await box.take();
+      if (kind === 'end' || kind === 'refused' || kind === 'gone') return;
+    }
+  } catch {
+    // The engine died meanwhile: the sequence is gone with it, and those who still read are told.
+  }
+}

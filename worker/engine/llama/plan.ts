@@ -1,0 +1,56 @@
+// What one step decodes: every running answer's next token first, then a bounded chunk of waiting prompt. Pure.
+
+export interface PlannedRun {
+  /** Prompt tokens that are not in the KV cache yet; 0 = the run is answering and wants its next token decoded. */
+  promptLeft: number;
+  /** Steps in a row in which its prompt got nothing. */
+  passedOver: number;
+}
+
+export interface StepLimits {
+  /** Tokens of one batch. */
+  batchTokensMax: number;
+  /** Prompt tokens per step while an answer is running: bounds the gap between its tokens. */
+  prefillTokensBusy: number;
+  /** Prompt tokens per step while no answer is running: bounds how long a cancellation waits. */
+  prefillTokensIdle: number;
+}
+
+/**
+ * 1. every answering run gets its one token;
+ * 2. the prompt budget is small while anybody answers, large when nobody does;
+ * 3. the shortest remaining prompt comes first; each step without a share makes a prompt count as shorter by one
+ *    busy chunk, so that a long one waits a bounded number of steps behind short ones.
+ *
+ * @returns tokens for each run, in the order given; 0 = not in this step
+ */
+export function planStep(runs: readonly PlannedRun[], limits: StepLimits): number[] {
+  const shares: number[] = runs.map((run) => (run.promptLeft === 0 ? 1 : 0));
+  const answering = shares.reduce((sum, share) => sum + share, 0);
+  const wanted = answering > 0 ? limits.prefillTokensBusy : limits.prefillTokensIdle;
+  let budget = Math.min(wanted, limits.batchTokensMax - answering);
+  for (const index of promptOrder(runs, limits.prefillTokensBusy)) {
+    const share = Math.min(budget, runs[index]?.promptLeft ?? 0);
+    shares[index] = share;
+    budget -= share;
+  }
+  return shares;
+}
+
+function promptOrder(runs: readonly PlannedRun[], agePerStep: number): number[] {
+  const key = (run: PlannedRun): number => run.promptLeft - run.passedOver * agePerStep;
+  return runs
+    .map((run, index) => ({ run, index }))
+    .filter(({ run }) => run.promptLeft > 0)
+    .sort((a, b) => key(a.run) - key(b.run) || a.index - b.index)
+    .map(({ index }) => index);
+}
+
+/** Chunks below this cost more per token: 32 was 38 % dearer than 64 on a CPU. */
+const chunkFloor = 64;
+
+/** The prompt chunk that takes about `targetMs` at the measured speed, between the floor and `most`. */
+export function chunkFor(targetMs: number, tokensPerMs: number | null, most: number): number {
+  if (tokensPerMs === null) return most;
+  return Math.max(Math.min(chunkFloor, most), Math.min(most, Math.floor(targetMs * tokensPerMs)));
+}

@@ -1,0 +1,136 @@
+// One request in the slot loop: what it holds, and what its tokens become.
+import type { EngineRequest } from '../engine.ts';
+import type { Binding, Sampler } from './binding.ts';
+import type { IdleSequence } from './prefix.ts';
+import { stopSearch, wholePieces } from './text.ts';
+import type { Pieces, StopSearch } from './text.ts';
+import type { RunEvent } from './wire.ts';
+
+/** A sequence of the KV cache; it keeps its content after a request, for the next one with the same beginning. */
+export interface Sequence extends IdleSequence {
+  scope: string | null;
+  tokens: number[];
+  usedAt: number;
+}
+
+export interface Run {
+  readonly id: number;
+  readonly scope: string;
+  readonly prompt: Uint32Array;
+  readonly sampler: Sampler;
+  readonly pieces: Pieces;
+  readonly stops: StopSearch;
+  readonly outputTokensMax: number;
+  /** `null` while it waits for one. */
+  sequence: Sequence | null;
+  ended: boolean;
+  /** Prompt tokens in the KV cache, and how many of them were there before. */
+  prefilled: number;
+  cached: number;
+  /** Steps in a row in which its prompt got nothing. */
+  passedOver: number;
+  /** The sampled token that has to be decoded next; `null` while the prompt is being read. */
+  next: number | null;
+  outputTokens: number;
+  /** Tokens whose text has not been said yet. */
+  heldTokens: number;
+  startedAt: number;
+  answeringSince: number | null;
+}
+
+export function newRun(
+  binding: Binding,
+  id: number,
+  request: EngineRequest,
+  prompt: Uint32Array,
+  sampler: Sampler,
+): Run {
+  // A raw prompt is continued, so its last tokens decide about a leading space; a chat's answer begins afresh.
+  const before = request.prompt.kind === 'raw' ? Array.from(prompt.subarray(-2)) : [];
+  return {
+    id,
+    scope: request.cacheScope,
+    prompt,
+    sampler,
+    pieces: wholePieces((tokens) => binding.textOf(tokens), before),
+    stops: stopSearch(request.stop),
+    outputTokensMax: Math.max(1, Math.min(request.maxTokens ?? Infinity, binding.contextTokens - prompt.length)),
+    sequence: null,
+    ended: false,
+    prefilled: 0,
+    cached: 0,
+    passedOver: 0,
+    next: null,
+    outputTokens: 0,
+    heldTokens: 0,
+    startedAt: 0,
+    answeringSince: null,
+  };
+}
+
+/** Gives the run a sequence of which it keeps the first `kept` tokens. */
+export function startRun(run: Run, sequence: Sequence, kept: number, nowMs: number): RunEvent {
+  sequence.tokens.length = kept;
+  sequence.scope = run.scope;
+  run.sequence = sequence;
+  run.prefilled = kept;
+  run.cached = kept;
+  run.startedAt = nowMs;
+  return { kind: 'started', promptTokens: run.prompt.length, cachedTokens: kept };
+}
+
+/** Notes that `share` tokens of the run are in the KV cache now. */
+export function advanceRun(run: Run, share: number): void {
+  const tokens = run.sequence?.tokens ?? [];
+  if (run.next !== null) tokens.push(run.next);
+  if (run.next !== null) return;
+  if (share === 0) run.passedOver += 1;
+  else run.passedOver = 0;
+  for (const token of run.prompt.subarray(run.prefilled, run.prefilled + share)) tokens.push(token);
+  run.prefilled += share;
+}
+
+/**
+ * What a sampled token becomes.
+ *
+ * @param token -1 when none was possible: a grammar that is complete, or one that the vocabulary cannot follow
+ */
+export function takeToken(run: Run, token: number, isEnd: (token: number) => boolean, nowMs: number): RunEvent[] {
+  run.answeringSince ??= nowMs;
+  if (token < 0) return endRun(run, 'stop', nowMs);
+  run.outputTokens += 1;
+  run.heldTokens += 1;
+  if (isEnd(token)) return endRun(run, 'stop', nowMs);
+  run.next = token;
+  const { text, found } = run.stops.push(run.pieces.push(token));
+  if (found) return [...said(run, text), ending(run, 'stop', nowMs)];
+  if (run.outputTokens >= run.outputTokensMax) return [...said(run, text), ...endRun(run, 'length', nowMs)];
+  return said(run, text);
+}
+
+/** Ends with what was held back: it did not become a stop string after all. */
+function endRun(run: Run, finish: 'stop' | 'length', nowMs: number): RunEvent[] {
+  const { text, found } = run.stops.push(run.pieces.flush());
+  const rest = found ? text : text + run.stops.flush();
+  return [...said(run, rest), ending(run, found ? 'stop' : finish, nowMs)];
+}
+
+function said(run: Run, text: string): RunEvent[] {
+  if (text === '') return [];
+  const tokens = run.heldTokens;
+  run.heldTokens = 0;
+  return [{ kind: 'text', text, tokens }];
+}
+
+function ending(run: Run, finish: 'stop' | 'length', nowMs: number): RunEvent {
+  run.ended = true;
+  const answeringSince = run.answeringSince ?? nowMs;
+  const usage = {
+    promptTokens: run.prompt.length,
+    cachedTokens: run.cached,
+    outputTokens: run.outputTokens,
+    prefillMs: answeringSince - run.startedAt,
+    decodeMs: nowMs - answeringSince,
+  };
+  return { kind: 'end', finish, usage };
+}

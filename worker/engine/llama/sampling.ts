@@ -1,0 +1,63 @@
+// From a request's sampling values to the binding's sampler settings. Pure.
+import type { EngineRequest } from '../engine.ts';
+
+/** What the native sampler takes; a missing field switches its part off. Temperature 0 = greedy. */
+export interface SamplerSettings {
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  seed: number;
+  repeatPenalty?: number;
+  repeatPenaltyMaxTokens?: number;
+  repeatPenaltyTokens?: Uint32Array;
+  repeatPenaltyPresencePenalty?: number;
+  repeatPenaltyFrequencyPenalty?: number;
+}
+
+/** Ollama's documented defaults, because most clients of this engine come from there; penalties are off. */
+export const samplingDefaults = {
+  temperature: 0.8,
+  topK: 40,
+  topP: 0.9,
+  minP: 0,
+  repeatPenalty: 1,
+  repeatLastN: 64,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+} as const;
+
+/**
+ * @param prompt the prompt's tokens: the last `repeatLastN` count for the penalties, as in llama.cpp
+ * @param contextTokens what `repeatLastN` -1 means
+ */
+export function samplerSettings(
+  sampling: EngineRequest['sampling'],
+  prompt: Uint32Array,
+  contextTokens: number,
+): SamplerSettings {
+  const settings: SamplerSettings = {
+    temperature: sampling.temperature ?? samplingDefaults.temperature,
+    topK: sampling.topK ?? samplingDefaults.topK,
+    topP: sampling.topP ?? samplingDefaults.topP,
+    minP: sampling.minP ?? samplingDefaults.minP,
+    seed: sampling.seed >>> 0,
+  };
+  const penalty = sampling.repeatPenalty ?? samplingDefaults.repeatPenalty;
+  const presence = sampling.presencePenalty ?? samplingDefaults.presencePenalty;
+  const frequency = sampling.frequencyPenalty ?? samplingDefaults.frequencyPenalty;
+  const lastN = lastTokens(sampling.repeatLastN ?? samplingDefaults.repeatLastN, contextTokens);
+  if (lastN === 0 || (penalty === 1 && presence === 0 && frequency === 0)) return settings;
+  return {
+    ...settings,
+    repeatPenalty: penalty,
+    repeatPenaltyMaxTokens: lastN,
+    repeatPenaltyTokens: prompt.slice(-lastN),
+    repeatPenaltyPresencePenalty: presence,
+    repeatPenaltyFrequencyPenalty: frequency,
+  };
+}
+
+function lastTokens(wanted: number, contextTokens: number): number {
+  return wanted < 0 ? contextTokens : Math.min(wanted, contextTokens);
+}

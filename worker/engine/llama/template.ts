@@ -1,0 +1,143 @@
+// From a request's prompt to tokens: the model's own chat template, and no control token from a client's text.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { ChatMessage, Prompt, Tool } from '@berth/shared/request.ts';
+
+/** What this file needs of a loaded model. */
+export interface PromptModel {
+  /** The Jinja template in the model's file. */
+  chatTemplate: string | null;
+  /** Text of each control token. */
+  controlTexts: readonly string[];
+  bosText: string;
+  eosText: string;
+  /** The token that has to stand first, or `null`. */
+  firstToken: number | null;
+  /** @throws Error when the template is no Jinja */
+  compile(template: string): (values: Record<string, unknown>) => string;
+  /** @param control whether control tokens are recognised in the text */
+  tokenize(text: string, control: boolean): Uint32Array;
+}
+
+/** Most characters of a rendered prompt: far above any context, so that a template cannot fill the memory. */
+const renderedCharsMax = 16 * 2 ** 20;
+
+/** For models without a template. Most such files are small or experimental, and ChatML is what they were given. */
+const chatMl =
+  '{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n';
+
+/** Stand around a number in place of a control token's text while a template is rendered (private-use characters). */
+const [opening, closing] = ['\uF8FE', '\uF8FF'];
+const placeholder = new RegExp(`${opening}(\\d+)${closing}`);
+
+/**
+ * Resolves the template once; the result turns each prompt into tokens.
+ *
+ * @throws Refusal `load_failed` when the model's template is no Jinja
+ */
+export function promptReader(model: PromptModel): (prompt: Prompt) => Uint32Array {
+  const render = compiled(model);
+  const plain = controlFinder(model.controlTexts);
+  return (prompt) => {
+    if (prompt.kind === 'raw') return withFirst(model, model.tokenize(prompt.text, true));
+    const hidden: string[] = [];
+    const hide = (text: string): string => hideAll(text, plain, hidden);
+    const text = renderChat(render, model, prompt.messages.map(hideIn(hide)), prompt.tools);
+    return withFirst(model, tokenizeRendered(model, text, hidden));
+  };
+}
+
+function compiled(model: PromptModel): (values: Record<string, unknown>) => string {
+  try {
+    return model.compile(model.chatTemplate ?? chatMl);
+  } catch (error) {
+    throw new Refusal('load_failed', `the model's chat template cannot be read: ${firstLine(error)}`);
+  }
+}
+
+function renderChat(
+  render: (values: Record<string, unknown>) => string,
+  model: PromptModel,
+  messages: ChatMessage[],
+  tools: Tool[],
+): string {
+  const values = {
+    messages: messages.map(templateMessage),
+    tools: tools.length === 0 ? null : tools.map((tool) => ({ type: 'function', function: tool })),
+    add_generation_prompt: true,
+    bos_token: model.bosText,
+    eos_token: model.eosText,
+  };
+  let text: string;
+  try {
+    text = render(values);
+  } catch (error) {
+    throw new Refusal('bad_request', `the model's chat template refuses these messages: ${firstLine(error)}`, {
+      param: 'messages',
+    });
+  }
+  if (text.length <= renderedCharsMax) return text;
+  throw new Refusal('bad_request', `the messages make a prompt of more than ${renderedCharsMax} characters`);
+}
+
+/** The shape that templates expect: OpenAI's, with the arguments of a call as an object. */
+function templateMessage(message: ChatMessage): Record<string, unknown> {
+  const calls = message.toolCalls?.map((call) => ({
+    id: call.id,
+    type: 'function',
+    function: { name: call.name, arguments: call.arguments },
+  }));
+  return {
+    role: message.role,
+    content: message.content,
+    ...(message.name === undefined ? {} : { name: message.name }),
+    ...(calls === undefined ? {} : { tool_calls: calls }),
+  };
+}
+
+function hideIn(hide: (text: string) => string): (message: ChatMessage) => ChatMessage {
+  return (message) => ({ ...message, content: hide(message.content) });
+}
+
+/** Replaces what would become a control token, so that a quoted document cannot end its own message. */
+function hideAll(text: string, plain: RegExp, hidden: string[]): string {
+  return text.replace(plain, (found) => `${opening}${hidden.push(found) - 1}${closing}`);
+}
+
+function controlFinder(controlTexts: readonly string[]): RegExp {
+  const longestFirst = [...controlTexts].filter((text) => text.length > 1).sort((a, b) => b.length - a.length);
+  const escaped = [...longestFirst, opening].map((text) => text.replace(/[$()*+.?[\\\]^{|}/-]/g, '\\$&'));
+  return new RegExp(escaped.join('|'), 'g');
+}
+
+function tokenizeRendered(model: PromptModel, text: string, hidden: readonly string[]): Uint32Array {
+  const parts = text.split(placeholder).map((part, index) => {
+    return index % 2 === 0 ? model.tokenize(part, true) : model.tokenize(hidden[Number(part)] ?? '', false);
+  });
+  return joined(parts);
+}
+
+function joined(parts: readonly Uint32Array[]): Uint32Array {
+  const [only] = parts;
+  if (parts.length === 1 && only) return only;
+  const all = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** The first token once: templates often write it themselves. */
+function withFirst(model: PromptModel, tokens: Uint32Array): Uint32Array {
+  if (model.firstToken === null || tokens[0] === model.firstToken) return tokens;
+  return joined([Uint32Array.of(model.firstToken), tokens]);
+}
+
+function firstLine(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message
+    .replace(/^AddonJinjaRenderer: /, '')
+    .split('\n', 1)[0]!
+    .slice(0, 300);
+}

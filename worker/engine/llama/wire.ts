@@ -1,0 +1,61 @@
+// What the worker and its engine process say to each other: one JSON object per line, one line per step.
+import type { Socket } from 'node:net';
+import type { RefusalName } from '@berth/shared/outcome.ts';
+import type { EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
+
+export type ToEngine =
+  | { kind: 'open'; options: EngineOptions }
+  | { kind: 'run'; id: number; request: EngineRequest }
+  | { kind: 'abort'; id: number };
+
+/** `gone` answers an abort: the sequence is free. */
+export type RunEvent = EngineEvent | { kind: 'refused'; outcome: RefusalName; message: string } | { kind: 'gone' };
+
+export interface StepSummary {
+  /** Steps since the load. */
+  step: number;
+  /** Answers whose token was decoded in this step. */
+  decoded: number;
+  /** Prompt tokens that were read in this step. */
+  prefilled: number;
+}
+
+export type FromEngine =
+  | { kind: 'ready'; info: EngineInfo }
+  | { kind: 'failed'; message: string }
+  | { kind: 'note'; message: string }
+  /** `step` is missing between steps. */
+  | { kind: 'events'; step?: StepSummary; events: [id: number, event: RunEvent][] };
+
+/** Far above the largest request body a worker takes; a longer line means that the other side is broken. */
+const lineCharsMax = 64 * 2 ** 20;
+
+export function send(socket: Socket, message: ToEngine | FromEngine): void {
+  if (!socket.destroyed) socket.write(`${JSON.stringify(message)}\n`);
+}
+
+/** Calls `receive` with each message; a line that is too long or no JSON destroys the socket. */
+export function receiveLines(
+  socket: Socket,
+  receive: ((message: ToEngine) => void) | ((message: FromEngine) => void),
+): void {
+  let rest: string[] = [];
+  let restChars = 0;
+  socket.setEncoding('utf8');
+  socket.on('data', (text: string) => {
+    const [head = '', ...more] = text.split('\n');
+    rest.push(head);
+    restChars += head.length;
+    if (restChars > lineCharsMax) socket.destroy(new Error('a line from the other side is too long'));
+    for (const next of more) {
+      const line = rest.join('');
+      rest = [next];
+      restChars = next.length;
+      try {
+        receive(JSON.parse(line));
+      } catch (error) {
+        socket.destroy(error instanceof Error ? error : new Error(String(error)));
+      }
+    }
+  });
+}
