@@ -1,0 +1,198 @@
+// A worker in this process, on a real socket, with the echo engine and a ledger that only remembers; and its caller.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Announcement } from '@berth/shared/announcement.ts';
+import { signCall } from '@berth/shared/auth.ts';
+import type { Call } from '@berth/shared/auth.ts';
+import { systemClock } from '@berth/shared/clock.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import type { Beat, BeatReply, Leave, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { systemRandom } from '@berth/shared/random.ts';
+import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import { echoEngines } from '../../worker/engine/echo.ts';
+import type { EchoEngines, EchoScript } from '../../worker/engine/echo.ts';
+import type { OpenEngine } from '../../worker/engine/engine.ts';
+import { startWorker } from '../../worker/worker.ts';
+import type { Worker, WorkerOptions } from '../../worker/worker.ts';
+import { gguf } from './gguf-file.ts';
+
+export const secret = 'the secret of the tests';
+
+export interface TestWorker extends AsyncDisposable {
+  worker: Worker;
+  echo: EchoEngines;
+  beats: Beat[];
+  leaves: Leave[];
+  modelsDir: string;
+  call: (options?: Partial<TestCall>) => Promise<Answer>;
+  /** The call as it goes on: for what happens in its middle. */
+  begin: (options?: Partial<TestCall>) => Running;
+  announcement: () => Announcement;
+}
+
+export interface TestCall {
+  path: string;
+  body: unknown;
+  lease: string;
+  epoch: string;
+  model: string;
+  headers: Record<string, string>;
+}
+
+export interface Answer {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: string;
+  /** False when the connection broke before the end. */
+  complete: boolean;
+  settlement: Settlement | null;
+}
+
+export interface Running {
+  answer: Promise<Answer>;
+  /** Settles with what has come so far, when it holds this text. */
+  until(text: string): Promise<string>;
+  /** The gateway closes the connection. */
+  abort(): void;
+}
+
+type Options = Partial<WorkerOptions> & {
+  models?: string[];
+  echo?: Partial<EchoScript>;
+  opens?: (open: OpenEngine) => OpenEngine;
+};
+
+export async function aWorker({
+  models = ['m'],
+  echo: script = {},
+  opens,
+  ...options
+}: Options = {}): Promise<TestWorker> {
+  const modelsDir = await mkdtemp(join(tmpdir(), 'berth-worker-'));
+  for (const name of models) await writeFile(join(modelsDir, `${name}.gguf`), gguf());
+  const clock: Clock = options.clock ?? systemClock;
+  const echo = echoEngines(clock, script);
+  const { ledger, beats, leaves } = rememberingLedger();
+  const worker = await startWorker({
+    id: 'w1',
+    host: '127.0.0.1',
+    port: 0,
+    url: (port) => `http://127.0.0.1:${port}`,
+    secret,
+    device: 'cpu',
+    engine: { contextTokens: 4096, slots: 4, threads: 1, gpu: false },
+    loadedMax: 3,
+    keepAliveMs: 300_000,
+    modelsDir,
+    demoPath: join(modelsDir, 'demo', 'none.gguf'),
+    version: '0.0.0',
+    open: opens?.(echo.open) ?? echo.open,
+    ledger,
+    clock,
+    random: systemRandom,
+    log: silentLog,
+    onStale: () => undefined,
+    ...options,
+  });
+  const begin = (call: Partial<TestCall> = {}): Running => beginCall(worker, call);
+  return {
+    worker,
+    echo,
+    beats,
+    leaves,
+    modelsDir,
+    begin,
+    call: (call) => begin(call).answer,
+    announcement: () => parsed<Announcement>(beats.at(-1)?.announcement ?? '{}'),
+    async [Symbol.asyncDispose]() {
+      await worker.drain(0);
+      await rm(modelsDir, { recursive: true, force: true });
+    },
+  };
+}
+
+function rememberingLedger(): { ledger: WorkerLedger; beats: Beat[]; leaves: Leave[] } {
+  const beats: Beat[] = [];
+  const leaves: Leave[] = [];
+  const ok: BeatReply = { kind: 'ok', added: 0, dropped: 0 };
+  return {
+    beats,
+    leaves,
+    ledger: {
+      beat: async (beat) => (beats.push(beat), ok),
+      leave: async (leave) => (leaves.push(leave), 'held'),
+    },
+  };
+}
+
+/** The value of a JSON text of ours. */
+export function parsed<T>(text: string): T {
+  const value: T = JSON.parse(text);
+  return value;
+}
+
+/** A chat body; the text may carry the echo engine's directives. */
+export function chat(text: string, more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { model: 'm', messages: [{ role: 'user', content: text }], ...more };
+}
+
+let calls = 0;
+
+function beginCall(worker: Worker, call: Partial<TestCall>): Running {
+  calls += 1;
+  const { path, body, lease, epoch, model, headers } = {
+    path: '/v1/chat/completions',
+    body: chat('hello world'),
+    lease: `lease${calls}`,
+    epoch: worker.epoch,
+    model: 'm:latest',
+    headers: {},
+    ...call,
+  };
+  const signed: Call = { lease, epoch, model, owner: { team: 'red', key: 'k1', gateway: 'g1' } };
+  const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+  const so = { ...signCall(secret, 'POST', path, signed, Date.now()), 'content-length': bytes.length, ...headers };
+  const outgoing = request(`${worker.url}${path}`, { method: 'POST', headers: so, agent: false });
+  const got = { text: '', waiting: new Set<() => void>() };
+  const answer = new Promise<Answer>((resolve, reject) => {
+    outgoing.on('error', (error) => (got.text === '' ? reject(error) : undefined));
+    outgoing.on('response', (response) => {
+      response.setEncoding('utf8');
+      response.on('data', (chunk: string) => {
+        got.text += chunk;
+        for (const look of got.waiting) look();
+      });
+      response.on('error', () => undefined);
+      response.on('close', () => {
+        const { statusCode: status = 0, headers, trailers, complete } = response;
+        const settlement = decodeSettlement(trailers[settlementTrailer]);
+        resolve({ status, headers, body: got.text, complete, settlement });
+      });
+    });
+  });
+  answer.catch(() => undefined); // a test that aborts does not look at the answer
+  outgoing.end(bytes);
+  return { answer, until: (text) => untilText(got, text), abort: () => outgoing.destroy() };
+}
+
+function untilText(got: { text: string; waiting: Set<() => void> }, text: string): Promise<string> {
+  return new Promise((resolve) => {
+    const look = (): void => {
+      if (!got.text.includes(text)) return;
+      got.waiting.delete(look);
+      resolve(got.text);
+    };
+    got.waiting.add(look);
+    look();
+  });
+}
+
+/** Waits until something holds; the test's own time limit is the bound. */
+export async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 2));
+}

@@ -1,0 +1,183 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { decodeRefusal } from '@berth/shared/outcome.ts';
+import { aWorker, chat, parsed, until } from './a-worker.ts';
+import type { TestWorker } from './a-worker.ts';
+
+let open: TestWorker | undefined;
+const started = async (...options: Parameters<typeof aWorker>): Promise<TestWorker> =>
+  (open = await aWorker(...options));
+afterEach(async () => {
+  await open?.[Symbol.asyncDispose]();
+  open = undefined;
+});
+
+const oneSlot = { contextTokens: 4096, slots: 1, threads: 1, gpu: false } as const;
+const slow = (text: string): Record<string, unknown> =>
+  chat(`[[tokenDelayMs=20 repeat=1000]] ${text} `, { stream: true });
+
+describe('a generation', () => {
+  it('answers a whole reply in the dialect, with the settlement behind it', async () => {
+    const { call } = await started();
+    const answer = await call();
+    expect(answer.status).toBe(200);
+    expect(JSON.parse(answer.body)).toMatchObject({ choices: [{ message: { content: 'hello world' } }] });
+    expect(answer.settlement).toMatchObject({ finish: 'stop', promptTokens: 2, outputTokens: 2 });
+    expect(answer.complete).toBe(true);
+  });
+
+  it('streams in the dialect, with the settlement behind it', async () => {
+    const { call } = await started();
+    const answer = await call({ body: chat('one two three', { stream: true }) });
+    const deltas = [...answer.body.matchAll(/"content":"([^"]*)"/g)].map(([, text]) => text).join('');
+    expect(deltas).toBe('one two three');
+    expect(answer.body.endsWith('data: [DONE]\n\n')).toBe(true);
+    expect(answer.settlement).toMatchObject({ finish: 'stop', outputTokens: 3 });
+  });
+
+  it.each([
+    ['/api/chat', { model: 'm', messages: [{ role: 'user', content: 'hello you' }], stream: false }, 'message'],
+    ['/api/generate', { model: 'm', prompt: 'hello you', stream: false, raw: true }, 'response'],
+  ])('answers %s', async (path, body, field) => {
+    const { call } = await started();
+    const answer = await call({ path, body });
+    expect(JSON.stringify(parsed<Record<string, unknown>>(answer.body)[field])).toContain('hello you');
+    expect(answer.settlement?.finish).toBe('stop');
+  });
+
+  it('is refused in the dialect when the body is wrong, and gives its slot back', async () => {
+    const { call, beats, worker } = await started();
+    const answer = await call({ body: '{"model":' });
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.body)).toMatchObject({ error: { type: 'invalid_request_error' } });
+    expect(decodeRefusal(String(answer.headers['berth-refusal']))?.outcome).toBe('bad_request');
+    await worker.drain(0);
+    expect(beats.at(-1)).toMatchObject({ last: true, running: [] });
+  });
+
+  it('says which model is not there', async () => {
+    const { call } = await started();
+    const answer = await call({ body: chat('hi', { model: 'nope' }), model: 'nope:latest' });
+    expect([answer.status, answer.body.includes("'nope' not found")]).toEqual([404, true]);
+  });
+
+  it('is an HTTP error when the prompt is too long for the context', async () => {
+    const { call } = await started({ engine: { contextTokens: 4, slots: 1, threads: 1, gpu: false } });
+    const answer = await call({ body: chat('a b c d e f', { stream: true }) });
+    expect(answer.status).toBe(400);
+    expect(answer.body).toContain('context_length_exceeded');
+  });
+});
+
+describe('the guard', () => {
+  it('runs NUM_PARALLEL at once and answers the next one "not started, busy"', async () => {
+    const { begin, call, echo } = await started();
+    const running = Array.from({ length: 4 }, (_, index) => begin({ body: slow(`word${index}`) }));
+    await Promise.all(running.map((each, index) => each.until(`word${index}`)));
+    const refused = await call();
+    expect([refused.status, refused.headers['berth-not-started']]).toEqual([409, 'busy']);
+    expect(echo.runningMax).toBe(4);
+    for (const each of running) each.abort();
+  });
+
+  it('answers a lease of another life "not started, stale"', async () => {
+    const { call } = await started();
+    const refused = await call({ epoch: 'before' });
+    expect([refused.status, refused.headers['berth-not-started']]).toEqual([409, 'stale']);
+  });
+
+  it('never refuses who comes when the last byte has left: the slot was free before', async () => {
+    const { call } = await started({ engine: oneSlot });
+    for (let round = 0; round < 100; round += 1) {
+      const stream = round % 2 === 0;
+      expect((await call({ body: chat('hi', { stream }) })).status).toBe(200);
+    }
+  });
+
+  it('beats soon after a refusal, and names what runs', async () => {
+    const { begin, call, beats } = await started({ engine: oneSlot });
+    const running = begin({ body: slow('word'), lease: 'held1' });
+    await running.until('word');
+    const before = beats.length;
+    await call();
+    await until(() => beats.length > before);
+    expect(beats.at(-1)?.running).toEqual([{ id: 'held1', model: 'm:latest', team: 'red', key: 'k1', gateway: 'g1' }]);
+    running.abort();
+  });
+});
+
+describe('a gateway that leaves', () => {
+  it('in the middle of a stream frees the slot, and the worker tells the ledger', async () => {
+    const { begin, leaves, call } = await started({
+      engine: oneSlot,
+    });
+    const running = begin({ body: slow('word'), lease: 'cut1' });
+    await running.until('word');
+    running.abort();
+    await until(() => leaves.length > 0);
+    expect(leaves).toEqual([{ id: 'cut1', actual: expect.any(Number), refused: false }]);
+    expect((await call()).status).toBe(200);
+  });
+
+  it('before the first token frees the slot too', async () => {
+    const { begin, leaves, call, beats } = await started({
+      engine: oneSlot,
+    });
+    const running = begin({ body: chat('[[prefillDelayMs=60000]] hi', { stream: true }), lease: 'cut2' });
+    await until(() => beats.some(({ running }) => running.some(({ id }) => id === 'cut2')));
+    running.abort();
+    await until(() => leaves.length > 0);
+    expect((await call()).status).toBe(200);
+  });
+
+  it('never gets a settlement for a cut stream, and a finished one is left to the gateway', async () => {
+    const { call, leaves } = await started();
+    await call();
+    expect(leaves).toEqual([]);
+  });
+});
+
+describe('a dying engine', () => {
+  it('before the first token is an HTTP error without "not started"', async () => {
+    const { call } = await started();
+    const answer = await call({ body: chat('[[dieAfterTokens=0]] hello', { stream: true }) });
+    expect(answer.status).toBe(502);
+    expect(decodeRefusal(String(answer.headers['berth-refusal']))?.outcome).toBe('worker_failed');
+    expect(answer.headers['berth-not-started']).toBeUndefined();
+  });
+
+  it('after it is an error frame and a cut, never an end', async () => {
+    const { call } = await started();
+    const answer = await call({ body: chat('[[dieAfterTokens=2]] one two three four', { stream: true }) });
+    expect(answer.status).toBe(200);
+    expect(answer.body).toContain('"error"');
+    expect(answer.body).not.toContain('[DONE]');
+    expect([answer.complete, answer.settlement]).toEqual([false, null]);
+  });
+
+  it('is replaced on the next request', async () => {
+    const { call, echo } = await started();
+    await call({ body: chat('[[dieAfterTokens=0]] hello') });
+    expect((await call()).status).toBe(200);
+    expect(echo.openNow).toBe(1);
+  });
+});
+
+describe('who may call', () => {
+  it('is nobody without the signature, but for the liveness', async () => {
+    const { worker, call } = await started();
+    expect((await fetch(`${worker.url}/livez`)).status).toBe(200);
+    expect((await fetch(`${worker.url}/api/tags`)).status).toBe(401);
+    expect((await fetch(`${worker.url}/v1/chat/completions`, { method: 'POST', body: '{}' })).status).toBe(401);
+    expect((await call({ headers: { 'berth-signature': '0'.repeat(64) } })).status).toBe(401);
+    expect((await call({ path: '/api/else' })).status).toBe(404);
+  });
+
+  it('scrapes metrics from loopback', async () => {
+    const { worker, call } = await started();
+    await call();
+    const text = await (await fetch(`${worker.url}/metrics`)).text();
+    expect(text).toContain('berth_worker_requests_total{outcome="ok"} 1');
+    expect(text).toContain('berth_worker_tokens_total{model="m:latest",kind="output"} 2');
+    expect(text.split('\n').filter((line) => line && !/^(# |berth_)/.test(line))).toEqual([]);
+  });
+});

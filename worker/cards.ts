@@ -1,0 +1,58 @@
+// From what is on the disk and what is loaded to what the worker announces. Pure.
+import { protocolVersion } from '@berth/shared/announcement.ts';
+import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
+import type { Model } from './models/catalog.ts';
+import type { Resident } from './models/residency.ts';
+import type { SlotsState } from './slots.ts';
+
+export interface Self {
+  worker: string;
+  epoch: string;
+  url: string;
+  slots: number;
+  device: string;
+}
+
+export function announcementOf(self: Self, state: SlotsState, models: ModelCard[]): Announcement {
+  return { protocol: protocolVersion, ...self, state, models };
+}
+
+/** One card per model of the catalog. @param contextTokens what a load would ask for */
+export function cardsOf(models: readonly Model[], residents: readonly Resident[], contextTokens: number): ModelCard[] {
+  const loaded = new Map(residents.filter(({ phase }) => phase === 'ready').map((each) => [each.name, each]));
+  return models.map((model) => cardOf(model, loaded.get(model.name), contextTokens));
+}
+
+/** Models that the ledger may send requests for: a withdrawn one takes none until it has made room. */
+export function servedOf(models: readonly Model[], residents: readonly Resident[]): string[] {
+  const withdrawn = new Set(residents.filter(({ withdrawn }) => withdrawn).map(({ name }) => name));
+  return models
+    .filter(({ name, capabilities }) => capabilities.includes('completion') && !withdrawn.has(name))
+    .map(({ name }) => name);
+}
+
+function cardOf(model: Model, resident: Resident | undefined, contextTokens: number): ModelCard {
+  const { name, sizeBytes, modifiedAt, capabilities, header } = model;
+  const trained = header.contextTokens ?? contextTokens;
+  return {
+    name,
+    loaded: resident !== undefined,
+    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
+    sizeBytes,
+    vramBytes: resident?.engine?.info.vramBytes ?? 0,
+    digest: header.digest,
+    architecture: header.architecture,
+    parameterSize: parameterSize(header.parameters),
+    quantization: header.quantization,
+    modifiedAt,
+    capabilities,
+    expiresAt: resident?.expiresAt ?? null,
+  };
+}
+
+/** As Ollama writes it: `8.0B`, `137M`, `260K`. */
+export function parameterSize(parameters: number): string {
+  if (parameters >= 1e9) return `${(parameters / 1e9).toFixed(1)}B`;
+  if (parameters >= 1e6) return `${Math.round(parameters / 1e6)}M`;
+  return parameters >= 1e3 ? `${Math.round(parameters / 1e3)}K` : String(parameters);
+}

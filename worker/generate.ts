@@ -1,0 +1,241 @@
+// The life of one generation on a worker: slot → parse → model → engine → reply. What a scope opens, its end closes.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Call } from '@berth/shared/auth.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
+import type { Dialect } from '@berth/shared/dialects/dialect.ts';
+import { parseJson } from '@berth/shared/dialects/json.ts';
+import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import type { Log } from '@berth/shared/log.ts';
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Outcome } from '@berth/shared/outcome.ts';
+import type { Random } from '@berth/shared/random.ts';
+import type { Generation, Prompt } from '@berth/shared/request.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import { EngineDied } from './engine/engine.ts';
+import type { EngineEvent, EngineRequest, EngineUsage } from './engine/engine.ts';
+import type { Metrics } from './metrics.ts';
+import type { Catalog, Model } from './models/catalog.ts';
+import { NotStartedHere } from './models/residency.ts';
+import type { Residency, Use } from './models/residency.ts';
+import { createOutbox } from './outbox.ts';
+import type { Outbox } from './outbox.ts';
+import { reasonOf } from './reason.ts';
+import type { Reply, ReplyContext } from './replies/reply.ts';
+import type { Slot, Slots } from './slots.ts';
+import type { Watchdog } from './watchdog.ts';
+
+/** One route: how its requests are read and its replies written. */
+export interface Endpoint {
+  dialect: Dialect;
+  parse: (body: unknown) => Generation;
+  reply: (generation: Generation, context: ReplyContext) => Reply;
+}
+
+export interface Kit {
+  slots: Slots;
+  catalog: Catalog;
+  residency: Residency;
+  watchdog: Watchdog;
+  ledger: WorkerLedger;
+  metrics: Metrics;
+  clock: Clock;
+  random: Random;
+  log: Log;
+  /** Aborts with a refusal when running requests are to be cut: the drain took too long. */
+  cut: AbortSignal;
+  /** Called after each answer "not started, busy": the ledger shall learn the truth soon. */
+  onRefused: () => void;
+}
+
+/** Largest body that is read. The gateway's own bound is lower and is the client's; this one guards memory. */
+const bodyBytesMax = 64 * 1024 * 1024;
+
+/** Answers one generation request. Never rejects; the slot is free before the last byte leaves. */
+export async function serveGeneration(
+  kit: Kit,
+  endpoint: Endpoint,
+  call: Call,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { slots, clock } = kit;
+  const acceptedMs = clock.monotonic();
+  const lastReply = (): boolean => slots.state === 'draining';
+  const outbox = createOutbox({ response, dialect: endpoint.dialect, clock, lastReply });
+  const slot = slots.take(call.epoch, { id: call.lease, model: call.model, ...call.owner });
+  if (typeof slot === 'string') return refuseStart(kit, outbox, new NotStartedHere(slot));
+  const outcome = await answer(kit, endpoint, call, { request, outbox, slot, acceptedMs });
+  kit.metrics.ended(outcome);
+  await leaveIfCut(kit, call, outbox, (clock.monotonic() - acceptedMs) / 1_000);
+}
+
+interface Exchange {
+  request: IncomingMessage;
+  outbox: Outbox;
+  slot: Slot;
+  acceptedMs: number;
+}
+
+async function answer(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Outcome> {
+  const { outbox, slot } = exchange;
+  try {
+    const { headers, text, settlement } = await run(kit, endpoint, call, exchange);
+    slot[Symbol.dispose]();
+    outbox.end(headers, text, settlement);
+    kit.metrics.settled(call.model, settlement);
+    return 'ok';
+  } catch (error) {
+    slot[Symbol.dispose]();
+    return fail(kit, outbox, call.lease, error);
+  }
+}
+
+/** The end of a reply, to be written when everything it held has been given back. */
+interface Answer {
+  headers: Readonly<Record<string, string>>;
+  text: string;
+  settlement: Settlement;
+}
+
+async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Answer> {
+  const generation = endpoint.parse(parseJson(await readBody(exchange.request)));
+  const model = await modelFor(kit, call.model, generation);
+  const createdMs = kit.clock.now();
+  const thinking = model.capabilities.includes('thinking');
+  const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking });
+  const started = { ...exchange, generation, reply, signal: AbortSignal.any([exchange.outbox.signal, kit.cut]) };
+  const { pending, settlement } =
+    generation.prompt === null
+      ? await loadOnly(kit, model, started)
+      : await generate(kit, model, call.owner.team, generation.prompt, started);
+  const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
+  const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
+  return { headers: reply.headers, text, settlement };
+}
+
+interface Started extends Exchange {
+  generation: Generation;
+  reply: Reply;
+  signal: AbortSignal;
+}
+
+interface Ran {
+  /** Text that was not written yet. */
+  pending: string;
+  settlement: Settlement;
+}
+
+const nothingRan: Omit<Settlement, 'finish' | 'loadMs'> = {
+  promptTokens: 0,
+  cachedTokens: 0,
+  outputTokens: 0,
+  ttftMs: 0,
+  prefillMs: 0,
+  decodeMs: 0,
+};
+
+/** Ollama's empty prompt: the model is loaded, or with a keep-alive of 0 unloaded when it is idle. */
+async function loadOnly({ residency }: Kit, model: Model, { generation, signal }: Started): Promise<Ran> {
+  if (generation.keepAliveMs === 0) {
+    residency.unload(model.name);
+    return { pending: '', settlement: { ...nothingRan, finish: 'unload', loadMs: 0 } };
+  }
+  using use = await residency.use(model, generation.keepAliveMs, signal);
+  return { pending: '', settlement: { ...nothingRan, finish: 'load', loadMs: use.loadMs } };
+}
+
+async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, started: Started): Promise<Ran> {
+  const { generation, signal } = started;
+  using use = await kit.residency.use(model, generation.keepAliveMs, signal);
+  const request = engineRequest(generation, prompt, team, kit.random);
+  const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
+  return relay(kit, events, use, started);
+}
+
+/**
+ * Engine events → text on the wire. The head waits for the first token, so that what fails before it is a true HTTP
+ * error that the gateway may try elsewhere.
+ */
+async function relay(kit: Kit, events: AsyncIterable<EngineEvent>, use: Use, started: Started): Promise<Ran> {
+  const { generation, reply, outbox, acceptedMs } = started;
+  let pending = '';
+  let firstMs: number | null = null;
+  for await (const event of events) {
+    pending += reply.piece(event, kit.clock.now());
+    if (event.kind === 'started') continue;
+    firstMs ??= kit.clock.monotonic();
+    if (event.kind === 'end') {
+      const ttftMs = firstMs - acceptedMs;
+      return { pending, settlement: settle(event.finish, event.usage, ttftMs, use.loadMs) };
+    }
+    if (!generation.stream || pending === '') continue;
+    await outbox.write(reply.headers, pending);
+    pending = '';
+  }
+  throw new EngineDied('the engine stopped without an end');
+}
+
+function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, loadMs: number): Settlement {
+  return { finish, ...usage, ttftMs, loadMs };
+}
+
+function engineRequest(generation: Generation, prompt: Prompt, team: string, random: Random): EngineRequest {
+  const { sampling, maxTokens, stop, format } = generation;
+  const seed = sampling.seed ?? random.integer(2 ** 32);
+  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, cacheScope: team };
+}
+
+async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {
+  const model = await catalog.find(name);
+  if (model === null) throw modelNotFound(generation.model);
+  if (model.capabilities.includes('completion')) return model;
+  throw new Refusal('bad_request', `model '${generation.model}' does not support ${generation.endpoint}`, {
+    param: 'model',
+  });
+}
+
+async function readBody(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > bodyBytesMax) throw new Refusal('body_too_large', `the body has more than ${bodyBytesMax} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+function refuseStart(kit: Kit, outbox: Outbox, { why }: NotStartedHere): void {
+  outbox.notStarted(why);
+  kit.metrics.refused(why);
+  if (why !== 'stale') kit.onRefused();
+}
+
+function fail(kit: Kit, outbox: Outbox, requestId: string, error: unknown): Outcome {
+  if (outbox.signal.aborted) return 'client_gone';
+  if (error instanceof NotStartedHere) {
+    refuseStart(kit, outbox, error);
+    return 'no_worker';
+  }
+  const refusal = refusalOf(error);
+  if (refusal.outcome === 'internal') kit.log.error('a request failed', { lease: requestId, reason: reasonOf(error) });
+  outbox.refuse(refusal, requestId);
+  return refusal.outcome;
+}
+
+function refusalOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof EngineDied) return new Refusal('worker_failed', 'the model stopped working on this request');
+  return new Refusal('internal', 'the worker failed on this request; its log says why');
+}
+
+/** A cut reply tells the gateway nothing of the slot, so the worker itself tells the ledger that it is free. */
+async function leaveIfCut(kit: Kit, call: Call, outbox: Outbox, slotSeconds: number): Promise<void> {
+  if (await outbox.closed) return;
+  try {
+    await kit.ledger.leave({ id: call.lease, actual: slotSeconds, refused: false });
+  } catch (error) {
+    kit.log.debug('the ledger was not told of a cut request; the next beat tells it', { reason: reasonOf(error) });
+  }
+}

@@ -1,0 +1,106 @@
+// The worker's HTTP server: who may call is asked first, then the route.
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { checkCall } from '@berth/shared/auth.ts';
+import type { Checked } from '@berth/shared/auth.ts';
+import { ollama, parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
+import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
+import { serveGeneration } from './generate.ts';
+import type { Endpoint, Kit } from './generate.ts';
+import { reasonOf } from './reason.ts';
+import { ollamaReply } from './replies/ollama.ts';
+import { openaiReply } from './replies/openai.ts';
+
+/** The paths and bodies are the client's own: a gateway forwards the bytes that it has validated. */
+const endpoints: Readonly<Record<string, Endpoint>> = {
+  '/v1/chat/completions': { dialect: openai, parse: parseOpenaiChat, reply: openaiReply },
+  '/api/chat': { dialect: ollama, parse: parseOllamaChat, reply: ollamaReply },
+  '/api/generate': { dialect: ollama, parse: parseOllamaGenerate, reply: ollamaReply },
+};
+
+/**
+ * Node's defaults let a slow caller hold a connection for 30 s and more (reliability.md §3.2, measured).
+ * The keep-alive is longer than a gateway's idle time (30 s), so that the worker never closes a connection
+ * that is just being used again.
+ */
+const limits = {
+  headersTimeout: 10_000,
+  requestTimeout: 60_000,
+  connectionsCheckingInterval: 1_000,
+  keepAliveTimeout: 75_000,
+  maxHeaderSize: 16 * 1_024,
+  requireHostHeader: true,
+  noDelay: true,
+};
+
+export interface ServerOptions extends Kit {
+  secret: string;
+}
+
+export function createWorkerServer(options: ServerOptions): Server {
+  const complain = forgeryLog(options);
+  return createServer(limits, (request, response) => {
+    route(options, complain, request, response).catch((error: unknown) => {
+      options.log.error('a request ended in an unforeseen way', { reason: reasonOf(error) });
+      response.destroy();
+    });
+  });
+}
+
+/**
+ * 1. `/livez` says nothing but that the process answers, so it answers everybody.
+ * 2. Everything else needs the pool's signature; `/metrics` answers loopback too, because a scraper cannot sign and
+ *    a scrape names models and counts: from other hosts it comes through a gateway, which signs.
+ */
+async function route(
+  options: ServerOptions,
+  complain: (why: 'unsigned' | 'expired' | 'forged') => void,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { method = '', url = '' } = request;
+  if (url === '/livez' && (method === 'GET' || method === 'HEAD')) return plain(response, 200, '{"status":"ok"}'); // 1
+  const scrape = url === '/metrics' && method === 'GET';
+  if (scrape && isLoopback(request.socket.remoteAddress)) return metrics(options, response); // 2
+  const checked: Checked = checkCall(options.secret, method, url, request.headers, options.clock.now());
+  if (checked.kind === 'refused') {
+    complain(checked.why);
+    return plain(response, 401, `{"error":"this call is ${checked.why}: only gateways of the pool are answered"}`);
+  }
+  if (scrape) return metrics(options, response);
+  const endpoint = method === 'POST' && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
+  if (endpoint === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
+  await serveGeneration(options, endpoint, checked.call, request, response);
+}
+
+function plain(response: ServerResponse, status: number, body: string): void {
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
+}
+
+async function metrics({ metrics, slots, residency }: ServerOptions, response: ServerResponse): Promise<void> {
+  const text = await metrics.text({ slots, residency });
+  response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
+}
+
+function isLoopback(address: string | undefined): boolean {
+  return address !== undefined && /^(::1|(::ffff:)?127\.)/.test(address);
+}
+
+/** At most one line in this time: a stranger who knocks must not fill the log. */
+const complainEveryMs = 10_000;
+
+const advice = {
+  unsigned: 'a call without a signature was refused',
+  forged: 'a call with a wrong signature was refused: CLUSTER_SECRET must be the same in the whole pool',
+  expired: 'a call with an old signature was refused: the clocks of gateway and worker differ by more than 30 s',
+};
+
+function forgeryLog({ clock, log, metrics }: ServerOptions): (why: 'unsigned' | 'expired' | 'forged') => void {
+  let quietUntilMs = Number.NEGATIVE_INFINITY;
+  return (why) => {
+    metrics.refused(why);
+    if (clock.monotonic() < quietUntilMs) return;
+    quietUntilMs = clock.monotonic() + complainEveryMs;
+    log.warn(advice[why]);
+  };
+}

@@ -1,0 +1,105 @@
+// The worker process: the only place that knows the environment, the clock and the signals.
+import { existsSync } from 'node:fs';
+import { availableParallelism, hostname, networkInterfaces } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { randomBytes } from 'node:crypto';
+import { sharedSecret } from '@berth/shared/auth.ts';
+import { systemClock } from '@berth/shared/clock.ts';
+import { readSettings } from '@berth/shared/config.ts';
+import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import { createLog } from '@berth/shared/log.ts';
+import type { Log } from '@berth/shared/log.ts';
+import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
+import { systemRandom } from '@berth/shared/random.ts';
+import type { EngineOptions, OpenEngine } from './engine/engine.ts';
+import { createHttpLedger } from './ledger-http.ts';
+import manifest from './package.json' with { type: 'json' };
+import { workerSettings } from './settings.ts';
+import type { Gpu, WorkerSettings } from './settings.ts';
+import { startWorker } from './worker.ts';
+
+async function main(): Promise<void> {
+  const settings = readSettings(workerSettings, process.env);
+  const write = batchedWriter(process.stdout);
+  const log = createLog({ source: 'worker', level: settings.logLevel, clock: systemClock, write });
+  const { ledger, secret } = await openLedger(settings, log);
+  if (settings.gpu.devices !== null) process.env['CUDA_VISIBLE_DEVICES'] = settings.gpu.devices;
+  const gpu = chooseGpu(settings.gpu.kind);
+
+  const worker = await startWorker({
+    ...settings,
+    id: settings.workerId ?? `${hostname()}-${systemRandom.id().slice(0, 4)}`,
+    url: (port) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
+    secret,
+    device: gpu === false ? 'cpu' : gpu,
+    engine: {
+      contextTokens: settings.contextTokens,
+      slots: settings.numParallel,
+      threads: settings.threads || Math.max(1, Math.floor(availableParallelism() / 2)),
+      gpu,
+    },
+    demoPath: fileURLToPath(new URL('./models/demo/berth-demo.gguf', import.meta.url)),
+    version: manifest.version,
+    open: await engineOf(settings.engine),
+    ledger,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    onStale: () => process.exit(3),
+  }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') throw error;
+    throw new Error(
+      `port ${settings.port} on ${settings.host} is in use by another program: stop it, or set WORKER_PORT to another port (0 = any free one)`,
+    );
+  });
+
+  log.info('listening', { url: worker.url, epoch: worker.epoch });
+  process.send?.({ ready: true, url: worker.url });
+  const why = await toldToLeave();
+  log.info('draining', { why });
+  await worker.drain(settings.drainTimeoutMs);
+  process.exit(0);
+}
+
+/** Redis when there is one, with the pool's secret in it unless it was given; else the lone gateway's ledger. */
+async function openLedger(settings: WorkerSettings, log: Log): Promise<{ ledger: WorkerLedger; secret: string }> {
+  const { redisUrl, pool, clusterSecret, gatewayUrl } = settings;
+  if (redisUrl !== null) {
+    // Loaded only where Redis is used.
+    const { connectRedis } = await import('@berth/shared/redis.ts');
+    const { createRedisLedger } = await import('@berth/shared/ledger/redis.ts');
+    const redis = await connectRedis({ url: redisUrl, log });
+    const secret = clusterSecret ?? (await sharedSecret(redis, pool, () => randomBytes(32).toString('hex')));
+    return { ledger: await createRedisLedger({ redis, pool }), secret };
+  }
+  if (clusterSecret === null) {
+    throw new Error(
+      'without REDIS_URL the worker needs CLUSTER_SECRET, the same as the gateway at GATEWAY_URL has: set both, or use "npm start"',
+    );
+  }
+  return {
+    ledger: createHttpLedger({ url: gatewayUrl, secret: clusterSecret, clock: systemClock }),
+    secret: clusterSecret,
+  };
+}
+
+async function engineOf(engine: WorkerSettings['engine']): Promise<OpenEngine> {
+  if (engine === 'echo') return (await import('./engine/echo.ts')).echoEngines(systemClock).open;
+  return (await import('./engine/llama/open.ts')).openLlamaEngine;
+}
+
+/** What `auto` means here: NVIDIA's driver, Apple's chips, else the processor. */
+function chooseGpu(kind: Gpu['kind']): EngineOptions['gpu'] {
+  if (kind !== 'auto') return kind;
+  if (process.platform === 'darwin' && process.arch === 'arm64') return 'metal';
+  return existsSync('/proc/driver/nvidia/version') ? 'cuda' : false;
+}
+
+/** A host that others can call: a worker that listens everywhere tells its first address in the network. */
+function reachable(host: string): string {
+  if (host !== '0.0.0.0' && host !== '::') return host.includes(':') ? `[${host}]` : host;
+  const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+  return addresses.find(({ internal, family }) => !internal && family === 'IPv4')?.address ?? hostname();
+}
+
+main().catch(refuseToStart);

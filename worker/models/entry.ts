@@ -1,0 +1,54 @@
+// A model that is loaded, or about to be: the record that residency keeps, and what it says when it cannot.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Engine } from '../engine/engine.ts';
+import type { Model } from './catalog.ts';
+import type { Failure } from './failures.ts';
+import type { ResidentState } from './plan.ts';
+
+export interface Entry {
+  model: Model;
+  phase: ResidentState['phase'];
+  engine: Engine | null;
+  users: number;
+  keepAliveMs: number;
+  lastUsedMs: number;
+  loadedMs: number;
+  withdrawn: boolean;
+  expiry: Disposable | null;
+  expiresAt: number | null;
+}
+
+export function blank(model: Model, keepAliveMs: number, nowMs: number): Entry {
+  return {
+    model,
+    phase: 'loading',
+    engine: null,
+    users: 0,
+    keepAliveMs,
+    lastUsedMs: nowMs,
+    loadedMs: nowMs,
+    withdrawn: false,
+    expiry: null,
+    expiresAt: null,
+  };
+}
+
+export function loadFailed(name: string, reason: string): Refusal {
+  return new Refusal('load_failed', `model '${name}' cannot be loaded: ${reason}`);
+}
+
+export function again(name: string, { reason, loads }: Failure): Refusal {
+  return loadFailed(
+    name,
+    `${reason} (tried ${loads} times; it is tried again later, or at once when the file changes)`,
+  );
+}
+
+/** Disposers may be called twice; what they do happens once. */
+export function once(action: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) action();
+    done = true;
+  };
+}

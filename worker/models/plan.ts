@@ -1,0 +1,42 @@
+// What to do next so that the models that requests wait for get loaded. Pure: states in, one step out.
+
+export interface ResidentState {
+  name: string;
+  phase: 'loading' | 'ready' | 'closing';
+  /** Requests that use it now. */
+  users: number;
+  lastUsedMs: number;
+  /** It takes no new requests, so that it becomes idle and can make room. */
+  withdrawn: boolean;
+}
+
+export type Step =
+  | { kind: 'none' }
+  | { kind: 'load'; name: string }
+  | { kind: 'unload'; name: string }
+  | { kind: 'withdraw'; name: string };
+
+/**
+ * 1. While a model loads or unloads, nothing else starts: memory is counted when the last change is done.
+ * 2. Nobody waits: nothing.
+ * 3. Room: load the model that was wanted first.
+ * 4. An idle model: unload the one unused for longest. A busy one is never evicted (invariant I7).
+ * 5. One is withdrawn already: wait for it.
+ * 6. Withdraw the one with the fewest requests, of these the one unused for longest: without this barrier a steady
+ *    stream of requests for loaded models would keep the cold one out for ever (Ollama's does: peers.md §3.2).
+ */
+export function nextStep(residents: readonly ResidentState[], wanted: readonly string[], loadedMax: number): Step {
+  const [first] = wanted;
+  if (residents.some(({ phase }) => phase !== 'ready')) return { kind: 'none' }; // 1
+  if (first === undefined) return { kind: 'none' }; // 2
+  if (residents.length < loadedMax) return { kind: 'load', name: first }; // 3
+  const [idle] = residents.filter(({ users }) => users === 0).toSorted(byLastUse);
+  if (idle !== undefined) return { kind: 'unload', name: idle.name }; // 4
+  if (residents.some(({ withdrawn }) => withdrawn)) return { kind: 'none' }; // 5
+  const [victim] = residents.toSorted((a, b) => a.users - b.users || byLastUse(a, b));
+  return victim === undefined ? { kind: 'none' } : { kind: 'withdraw', name: victim.name }; // 6
+}
+
+function byLastUse(a: ResidentState, b: ResidentState): number {
+  return a.lastUsedMs - b.lastUsedMs;
+}

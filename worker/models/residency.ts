@@ -1,0 +1,288 @@
+// Which models are loaded: an engine for each, loaded on the first request, unloaded when idle or to make room.
+import type { Clock } from '@berth/shared/clock.ts';
+import type { NotStarted } from '@berth/shared/headers.ts';
+import type { Log } from '@berth/shared/log.ts';
+import type { Engine, EngineOptions, OpenEngine } from '../engine/engine.ts';
+import { reasonOf } from '../reason.ts';
+import type { Model } from './catalog.ts';
+import { again, blank, loadFailed, once } from './entry.ts';
+import type { Entry } from './entry.ts';
+import { afterDeath, afterFailedLoad, afterLoad, holding } from './failures.ts';
+import type { Failure } from './failures.ts';
+import { nextStep } from './plan.ts';
+import type { ResidentState } from './plan.ts';
+
+/** The right to use a loaded model; disposing ends it, and the model's idle time begins with the last. */
+export interface Use extends Disposable {
+  readonly engine: Engine;
+  /** What this request waited for the model, milliseconds. */
+  readonly loadMs: number;
+}
+
+/** Nothing was started, and another worker or a later moment may do: the gateway takes the request back. */
+export class NotStartedHere extends Error {
+  override readonly name = 'NotStartedHere';
+  readonly why: NotStarted;
+
+  constructor(why: NotStarted) {
+    super(`not started: ${why}`);
+    this.why = why;
+  }
+}
+
+export interface Resident extends ResidentState {
+  readonly model: Model;
+  readonly engine: Engine | null;
+  /** When it will be unloaded, ms since the Unix epoch; `null` = not known: busy, loading or kept for ever. */
+  readonly expiresAt: number | null;
+}
+
+export type ResidencyEvent =
+  | { kind: 'loaded'; model: string; loadMs: number }
+  | { kind: 'load_failed' | 'unloaded' | 'withdrawn'; model: string }
+  | { kind: 'used' | 'idle' | 'died'; model: string };
+
+export interface Residency {
+  /**
+   * Waits until the model is loaded, and uses it.
+   * @param keepAliveMs how long it stays when idle from now on; `null` leaves that as it is
+   * @throws Refusal `load_failed`, at once while a failed load is backed off
+   * @throws NotStartedHere when there is no room in time
+   */
+  use(model: Model, keepAliveMs: number | null, signal: AbortSignal): Promise<Use>;
+  /** Unloads the model as soon as it is idle. */
+  unload(name: string): void;
+  residents(): Resident[];
+  /** Closes an engine that does not work any more, as if it had died. */
+  kill(name: string, reason: string): void;
+  /** Closes every engine; nothing is loaded afterwards. */
+  close(): Promise<void>;
+}
+
+export interface ResidencyOptions {
+  open: OpenEngine;
+  /** What every engine is opened with, but for the path. */
+  engine: Omit<EngineOptions, 'path'>;
+  loadedMax: number;
+  keepAliveMs: number;
+  clock: Clock;
+  log: Log;
+  onEvent: (event: ResidencyEvent) => void;
+}
+
+/** Longest load before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
+export const loadMsMax = 300_000;
+/** Longest wait for room. A request that waits for longer goes back to the gateway's queue with its age. */
+export const roomMsMax = 30_000;
+/** Longest wait for an engine to close, before the worker goes on without it. */
+const closeMsMax = 10_000;
+
+interface Waiter {
+  model: Model;
+  keepAliveMs: number | null;
+  sinceMs: number;
+  ready: PromiseWithResolvers<Use>;
+  /** Ends the wait for room. */
+  timer: Disposable;
+}
+
+/** Longer timers fire at once in Node; a model that stays for 24 days was kept long enough. */
+const timerMsMax = 2 ** 31 - 1;
+
+export function createResidency(options: ResidencyOptions): Residency {
+  const { open, loadedMax, clock, log, onEvent } = options;
+  const entries = new Map<string, Entry>();
+  const waiters = new Set<Waiter>();
+  const failures = new Map<string, Failure>();
+  const closed = new AbortController();
+  let loading: Promise<void> = Promise.resolve();
+
+  const enter = (entry: Entry, engine: Engine, keepAliveMs: number | null, loadMs: number): Use => {
+    entry.expiry?.[Symbol.dispose]();
+    Object.assign(entry, { expiry: null, expiresAt: null, users: entry.users + 1, lastUsedMs: clock.monotonic() });
+    entry.keepAliveMs = keepAliveMs ?? entry.keepAliveMs;
+    if (entry.users === 1) onEvent({ kind: 'used', model: entry.model.name });
+    return { engine, loadMs, [Symbol.dispose]: once(() => leave(entry)) };
+  };
+
+  const leave = (entry: Entry): void => {
+    entry.users -= 1;
+    entry.lastUsedMs = clock.monotonic();
+    if (entry.users > 0 || entry.phase !== 'ready') return;
+    rest(entry);
+    pump();
+  };
+
+  /** Nobody uses it: its keep-alive begins. */
+  const rest = (entry: Entry): void => {
+    entry.expiry?.[Symbol.dispose]();
+    entry.expiry = null;
+    if (entry.keepAliveMs === 0) return void shut(entry);
+    const stayMs = Math.min(entry.keepAliveMs, timerMsMax);
+    entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, () => void shut(entry)) : null;
+    entry.expiresAt = entry.expiry === null ? null : clock.now() + stayMs;
+    onEvent({ kind: 'idle', model: entry.model.name });
+  };
+
+  /** Unloads. Never rejects; the place of the model is free when it has settled. */
+  const shut = async (entry: Entry): Promise<void> => {
+    if (entry.phase !== 'ready') return;
+    entry.phase = 'closing';
+    entry.expiry?.[Symbol.dispose]();
+    await dispose(entry);
+    remove(entry);
+    onEvent({ kind: 'unloaded', model: entry.model.name });
+    pump();
+  };
+
+  const dispose = async (entry: Entry): Promise<void> => {
+    const late = Promise.withResolvers<'late'>();
+    using _timer = clock.after(closeMsMax, () => late.resolve('late'));
+    try {
+      const end = await Promise.race([entry.engine?.[Symbol.asyncDispose](), late.promise]);
+      if (end === 'late') log.error('an engine does not close', { model: entry.model.name });
+    } catch (error) {
+      log.error('an engine closed with an error', { model: entry.model.name, reason: reasonOf(error) });
+    }
+  };
+
+  const remove = (entry: Entry): void => {
+    if (entries.get(entry.model.name) === entry) entries.delete(entry.model.name);
+  };
+
+  /** Takes the next steps until there is nothing to do but wait. */
+  const pump = (): void => {
+    if (waiters.size === 0) for (const entry of entries.values()) entry.withdrawn = false;
+    const wanted = [...new Set([...waiters].map(({ model }) => model.name))];
+    const step = closed.signal.aborted ? ({ kind: 'none' } as const) : nextStep(states(), wanted, loadedMax);
+    if (step.kind === 'load') loading = load(step.name);
+    const entry = step.kind === 'none' ? undefined : entries.get(step.name);
+    if (entry === undefined) return;
+    if (step.kind === 'unload') void shut(entry);
+    if (step.kind !== 'withdraw') return;
+    entry.withdrawn = true;
+    onEvent({ kind: 'withdrawn', model: step.name });
+  };
+
+  const states = (): Resident[] => [...entries].map(([name, entry]) => ({ name, ...entry }));
+
+  /** Loads for all who wait for the model. Never rejects. */
+  const load = async (name: string): Promise<void> => {
+    const model = [...waiters].find((waiter) => waiter.model.name === name)?.model;
+    if (model === undefined) return;
+    const startedMs = clock.monotonic();
+    const entry = blank(model, options.keepAliveMs, startedMs);
+    entries.set(name, entry);
+    for (const waiter of waitersOf(name)) waiter.timer[Symbol.dispose]();
+    log.info('loading a model', { model: name, path: model.path });
+    try {
+      loaded(entry, await openInTime(model), startedMs);
+    } catch (error) {
+      failedToLoad(entry, error);
+    }
+    if (closed.signal.aborted) await shut(entry);
+    pump();
+  };
+
+  const openInTime = async (model: Model): Promise<Engine> => {
+    const late = new AbortController();
+    using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
+    return open({ ...options.engine, path: model.path }, AbortSignal.any([late.signal, closed.signal]));
+  };
+
+  const loaded = (entry: Entry, engine: Engine, startedMs: number): void => {
+    const { name, version } = entry.model;
+    const loadMs = clock.monotonic() - startedMs;
+    Object.assign(entry, { engine, phase: 'ready', loadedMs: clock.monotonic() });
+    const failure = afterLoad(failures.get(name));
+    if (failure === undefined || failure.version !== version) failures.delete(name);
+    else failures.set(name, failure);
+    engine.died.then((why) => bury(entry, why.message)).catch(() => undefined);
+    log.info('loaded a model', { model: name, loadMs: Math.round(loadMs), contextTokens: engine.info.contextTokens });
+    onEvent({ kind: 'loaded', model: name, loadMs });
+    for (const { keepAliveMs, sinceMs, ready } of takeWaiters(name)) {
+      ready.resolve(enter(entry, engine, keepAliveMs, clock.monotonic() - sinceMs));
+    }
+    if (entry.users === 0) rest(entry);
+  };
+
+  const failedToLoad = (entry: Entry, error: unknown): void => {
+    const { name, version } = entry.model;
+    const reason = reasonOf(error);
+    remove(entry);
+    if (!closed.signal.aborted) {
+      failures.set(name, afterFailedLoad(failures.get(name), version, reason, clock.monotonic()));
+      log.error('a model cannot be loaded', { model: name, path: entry.model.path, reason });
+      onEvent({ kind: 'load_failed', model: name });
+    }
+    for (const { ready } of takeWaiters(name)) {
+      ready.reject(closed.signal.aborted ? new NotStartedHere('draining') : loadFailed(name, reason));
+    }
+  };
+
+  /** The engine ended by itself or was killed: the next request starts a new one. */
+  const bury = (entry: Entry, reason: string): void => {
+    const { name, version } = entry.model;
+    if (entry.phase !== 'ready') return;
+    const nowMs = clock.monotonic();
+    failures.set(name, afterDeath(failures.get(name), version, nowMs - entry.loadedMs, nowMs));
+    log.error('an engine died', { model: name, reason, running: entry.users });
+    onEvent({ kind: 'died', model: name });
+    void shut(entry);
+  };
+
+  const wait = (model: Model, keepAliveMs: number | null, signal: AbortSignal): Promise<Use> => {
+    const ready = Promise.withResolvers<Use>();
+    const timer = clock.after(roomMsMax, () => ready.reject(new NotStartedHere('busy')));
+    const waiter: Waiter = { model, keepAliveMs, sinceMs: clock.monotonic(), ready, timer };
+    const gone = (): void => ready.reject(signal.reason);
+    signal.addEventListener('abort', gone, { once: true });
+    waiters.add(waiter);
+    if (entries.get(model.name)?.phase === 'loading') timer[Symbol.dispose]();
+    pump();
+    return ready.promise.finally(() => {
+      signal.removeEventListener('abort', gone);
+      timer[Symbol.dispose]();
+      if (waiters.delete(waiter)) pump();
+    });
+  };
+
+  const waitersOf = (name: string): Waiter[] => [...waiters].filter(({ model }) => model.name === name);
+
+  const takeWaiters = (name: string): Waiter[] => {
+    const taken = waitersOf(name);
+    for (const waiter of taken) waiters.delete(waiter);
+    return taken;
+  };
+
+  return {
+    async use(model, keepAliveMs, signal) {
+      signal.throwIfAborted();
+      if (closed.signal.aborted) throw new NotStartedHere('draining');
+      const failure = holding(failures.get(model.name), model.version, clock.monotonic());
+      if (failure !== null) throw failure.reason === null ? new NotStartedHere('busy') : again(model.name, failure);
+      const entry = entries.get(model.name);
+      if (entry?.withdrawn === true) throw new NotStartedHere('busy');
+      const outdated = entry !== undefined && entry.model.version !== model.version;
+      if (outdated && entry.users === 0) void shut(entry);
+      if (entry?.phase === 'ready' && entry.engine !== null) return enter(entry, entry.engine, keepAliveMs, 0);
+      return wait(model, keepAliveMs, signal);
+    },
+    unload(name) {
+      const entry = entries.get(name);
+      if (entry === undefined) return;
+      entry.keepAliveMs = 0;
+      if (entry.users === 0) void shut(entry);
+    },
+    residents: states,
+    kill(name, reason) {
+      const entry = entries.get(name);
+      if (entry !== undefined) bury(entry, reason);
+    },
+    async close() {
+      closed.abort(new NotStartedHere('draining'));
+      for (const { ready } of waiters) ready.reject(closed.signal.reason);
+      await Promise.all([loading, ...[...entries.values()].map(shut)]);
+    },
+  };
+}
