@@ -96,6 +96,8 @@ const callClose = '</tool_call>';
 function callStage(): Splitter {
   let held = '';
   let inCall = false;
+  /** White space before the call: it is dropped with the tag, and comes back if the call is none. */
+  let before = '';
   let called = false;
   let searched = 0;
 
@@ -105,6 +107,7 @@ function callStage(): Splitter {
     const open = held.indexOf(callOpen);
     const end = open === -1 ? safeLength(held, callOpen) : held.slice(0, open).trimEnd().length;
     const segments = textOf(held.slice(0, end));
+    before = open === -1 ? '' : held.slice(end, open);
     held = held.slice(open === -1 ? end : open + callOpen.length);
     inCall = open !== -1;
     searched = 0;
@@ -116,7 +119,7 @@ function callStage(): Splitter {
     if (close === -1) return null;
     const call = callOf(held.slice(0, close));
     if (call === null && endsInString(held.slice(0, close))) return ((searched = close + 1), []);
-    const raw = `${callOpen}${held.slice(0, close)}${callClose}`;
+    const raw = `${before}${callOpen}${held.slice(0, close)}${callClose}`;
     held = held.slice(close + callClose.length);
     inCall = false;
     called ||= call !== null;
@@ -136,7 +139,7 @@ function callStage(): Splitter {
     flush() {
       // Some models end right after the call's JSON, without the closing tag.
       const call = inCall ? callOf(held) : null;
-      const rest = call === null ? textOf((inCall ? callOpen : '') + held) : [call];
+      const rest = call === null ? textOf((inCall ? before + callOpen : '') + held) : [call];
       // White space after a call is not an answer.
       const blank = called && !inCall && held.trim() === '';
       held = '';

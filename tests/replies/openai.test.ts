@@ -1,0 +1,182 @@
+// OpenAI's replies: golden transcripts of streams, whole replies, and text that arrives as it was written.
+import { parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
+import { openaiReply } from '@berth/worker/replies/openai.ts';
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { aContext, aSettlement, streamed, whole } from './replying.ts';
+
+const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
+const aReply = (fields: object = {}, context = aContext()) =>
+  openaiReply(parseOpenaiChat({ model: 'berth', messages: [{ role: 'user', content: 'x' }], ...fields }), context);
+const aStream = (fields: object = {}, context = aContext()) => aReply({ stream: true, ...fields }, context);
+
+const head = '"id":"chatcmpl-00ff","created":1795339800,"model":"berth","object":"chat.completion.chunk"';
+const chunk = (delta: string, finish = 'null', usage = '') =>
+  `data: {${head},"choices":[{"index":0,"delta":${delta},"logprobs":null,"finish_reason":${finish}}]${usage}}\n\n`;
+
+describe('a stream', () => {
+  test('is the role, the deltas, the finish and [DONE]', () => {
+    expect(streamed(aStream(), ['Hel', 'lo'])).toBe(
+      chunk('{"role":"assistant","content":""}') +
+        chunk('{"content":"Hel"}') +
+        chunk('{"content":"lo"}') +
+        chunk('{}', '"stop"') +
+        'data: [DONE]\n\n',
+    );
+  });
+
+  test('with include_usage has usage null in all chunks but its last, which has no choices', () => {
+    const noUsage = ',"usage":null';
+    expect(
+      streamed(aStream({ stream_options: { include_usage: true } }), ['Hi'], aSettlement({ finish: 'length' })),
+    ).toBe(
+      chunk('{"role":"assistant","content":""}', 'null', noUsage) +
+        chunk('{"content":"Hi"}', 'null', noUsage) +
+        chunk('{}', '"length"', noUsage) +
+        `data: {${head},"choices":[],"usage":{"prompt_tokens":12,"completion_tokens":3,"total_tokens":15,` +
+        '"prompt_tokens_details":{"cached_tokens":8}}}\n\n' +
+        'data: [DONE]\n\n',
+    );
+  });
+
+  test('of a tool call has id and name once, then the arguments as text, and finishes with tool_calls', () => {
+    const pieces = [
+      'Let me see.\n<tool',
+      '_call>\n{"name": "weather", "argu',
+      'ments": {"city": "Oslo"}}\n</tool_call>\n',
+    ];
+    const second = '<tool_call>{"name": "weather", "arguments": {}}</tool_call>';
+    expect(streamed(aStream({ tools }), [...pieces, second])).toBe(
+      chunk('{"role":"assistant","content":""}') +
+        chunk('{"content":"Let me see."}') +
+        chunk(
+          '{"tool_calls":[{"index":0,"id":"call_00ff_0","type":"function","function":{"name":"weather","arguments":""}}]}',
+        ) +
+        chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"city\\":\\"Oslo\\"}"}}]}') +
+        chunk(
+          '{"tool_calls":[{"index":1,"id":"call_00ff_1","type":"function","function":{"name":"weather","arguments":""}}]}',
+        ) +
+        chunk('{"tool_calls":[{"index":1,"function":{"arguments":"{}"}}]}') +
+        chunk('{}', '"tool_calls"') +
+        'data: [DONE]\n\n',
+    );
+  });
+
+  test('has only the first call when parallel calls were switched off', () => {
+    const call = '<tool_call>{"name":"weather","arguments":{}}</tool_call>';
+    const text = streamed(aStream({ tools, parallel_tool_calls: false }), [call, call]);
+    expect(text.match(/"name":"weather"/g)).toHaveLength(1);
+  });
+
+  test('tells thinking apart, or leaves it out when it was switched off', () => {
+    const pieces = ['<think>', '\nhm', 'm\n</think>\n\n', 'Yes'];
+    const thinking = aContext({ thinking: true });
+    expect(streamed(aStream({}, thinking), pieces)).toContain(
+      chunk('{"reasoning_content":"hm"}') + chunk('{"reasoning_content":"m"}') + chunk('{"content":"Yes"}'),
+    );
+    const silent = streamed(aStream({ reasoning_effort: 'none' }, thinking), pieces);
+    expect(silent).toContain(chunk('{"role":"assistant","content":""}') + chunk('{"content":"Yes"}'));
+  });
+
+  test('escapes what some clients take for the end of a line', () => {
+    expect(streamed(aStream(), ['a\u2028b\n'])).toContain(chunk('{"content":"a\\u2028b\\n"}'));
+  });
+
+  test('says what it is in its head', () => {
+    expect(aStream().headers['content-type']).toBe('text/event-stream; charset=utf-8');
+    expect(aReply().headers['content-type']).toBe('application/json');
+  });
+
+  test.each(['cancelled', 'error'] as const)('never ends after %s', (finish) => {
+    expect(() => aStream().end(aSettlement({ finish }), { nowMs: 0, totalMs: 0 })).toThrow(finish);
+  });
+});
+
+describe('a whole reply', () => {
+  test('has one choice, the usage, and nothing before its end', () => {
+    expect(whole(aReply(), ['Hel', 'lo'])).toEqual({
+      id: 'chatcmpl-00ff',
+      object: 'chat.completion',
+      created: 1795339800,
+      model: 'berth',
+      choices: [
+        {
+          index: 0,
+          message: { role: 'assistant', content: 'Hello', refusal: null },
+          logprobs: null,
+          finish_reason: 'stop',
+        },
+      ],
+      usage: {
+        prompt_tokens: 12,
+        completion_tokens: 3,
+        total_tokens: 15,
+        prompt_tokens_details: { cached_tokens: 8 },
+      },
+    });
+  });
+
+  test('of a tool call has content null and finishes with tool_calls', () => {
+    const pieces = ['<think>which?</think><tool_call>{"name":"weather","arguments":{"city":"Oslo"}}</tool_call>'];
+    expect(whole(aReply({ tools }, aContext({ thinking: true })), pieces)).toMatchObject({
+      choices: [
+        {
+          message: {
+            content: null,
+            reasoning_content: 'which?',
+            tool_calls: [
+              { id: 'call_00ff_0', type: 'function', function: { name: 'weather', arguments: '{"city":"Oslo"}' } },
+            ],
+          },
+          finish_reason: 'tool_calls',
+        },
+      ],
+    });
+  });
+
+  test('that was cut by its bound says length, even after a call', () => {
+    const pieces = ['<tool_call>{"name":"weather"}</tool_call>'];
+    expect(whole(aReply({ tools }), pieces, aSettlement({ finish: 'length' }))).toMatchObject({
+      choices: [{ finish_reason: 'length' }],
+    });
+  });
+
+  test('of nothing is an empty text', () => {
+    expect(whole(aReply(), [])).toMatchObject({ choices: [{ message: { content: '' } }] });
+  });
+});
+
+describe('any text in any pieces', () => {
+  const pieces = fc.array(fc.string({ unit: 'binary' }));
+
+  test.each([
+    ['plain', {}, false],
+    ['with tools', { tools }, false],
+  ])('arrives byte for byte, streamed and whole, %s', (_how, fields, thinking) => {
+    fc.assert(
+      fc.property(pieces, (pieces) => {
+        const text = pieces.join('');
+        fc.pre(!text.includes('<tool_call>'));
+        const context = aContext({ thinking });
+        expect(contentOf(streamed(aStream(fields, context), pieces))).toBe(text);
+        expect(whole(aReply(fields, context), pieces)).toMatchObject({ choices: [{ message: { content: text } }] });
+      }),
+    );
+  });
+});
+
+/** The text that a client puts together from a stream, read by the rules of server-sent events. */
+function contentOf(stream: string): string {
+  const frames = stream.split(/\r\n\r\n|\n\n|\r\r/).filter((frame) => frame !== '');
+  const data = frames.map((frame) => {
+    const lines = frame.split(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/);
+    expect(lines).toHaveLength(1);
+    return (lines[0] ?? '').replace(/^data: /, '');
+  });
+  expect(data.pop()).toBe('[DONE]');
+  return data.map((json) => deltaOf(JSON.parse(json))).join('');
+}
+
+function deltaOf(chunk: { choices: { delta: { content?: string } }[] }): string {
+  return chunk.choices[0]?.delta.content ?? '';
+}

@@ -1,0 +1,57 @@
+// How the replies' tests drive a reply: events in, the bytes of a whole stream out.
+import type { Generation } from '@berth/shared/request.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import type { EngineEvent } from '@berth/worker/engine/engine.ts';
+import type { Reply, ReplyContext } from '@berth/worker/replies/reply.ts';
+
+export const createdMs = Date.UTC(2026, 10, 22, 9, 30, 0, 500);
+export const ending = { nowMs: createdMs + 250, totalMs: 250 };
+
+export const aContext = (fields: Partial<ReplyContext> = {}): ReplyContext => ({
+  id: '00ff',
+  createdMs,
+  thinking: false,
+  ...fields,
+});
+
+export const aSettlement = (fields: Partial<Settlement> = {}): Settlement => ({
+  finish: 'stop',
+  promptTokens: 12,
+  cachedTokens: 8,
+  outputTokens: 3,
+  ttftMs: 20,
+  prefillMs: 10.5,
+  decodeMs: 30.25,
+  loadMs: 0,
+  ...fields,
+});
+
+/** What an engine tells of an answer in these pieces. */
+export function eventsOf(pieces: readonly string[]): EngineEvent[] {
+  const usage = { promptTokens: 12, cachedTokens: 8, outputTokens: pieces.length, prefillMs: 10.5, decodeMs: 30.25 };
+  return [
+    { kind: 'started', promptTokens: 12, cachedTokens: 8 },
+    ...pieces.filter((text) => text !== '').map((text): EngineEvent => ({ kind: 'text', text, tokens: 1 })),
+    { kind: 'end', finish: 'stop', usage },
+  ];
+}
+
+export type MakeReply = (generation: Generation, context: ReplyContext) => Reply;
+
+/** Everything that a client of a streamed reply receives. */
+export function streamed(reply: Reply, pieces: readonly string[], settlement = aSettlement()): string {
+  return (
+    eventsOf(pieces)
+      .map((event) => reply.piece(event, createdMs))
+      .join('') + reply.end(settlement, ending)
+  );
+}
+
+/** The body that a client of a reply sent whole receives. */
+export function whole(reply: Reply, pieces: readonly string[], settlement = aSettlement()): unknown {
+  const early = eventsOf(pieces)
+    .map((event) => reply.piece(event, createdMs))
+    .join('');
+  if (early !== '') throw new Error('a whole reply has sent something early');
+  return JSON.parse(reply.whole(settlement, ending)) as unknown;
+}
