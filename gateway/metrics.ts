@@ -32,7 +32,7 @@ export function createMetrics({ version, door, session, survey, knownModel }: So
   const labels = (record: Record) => {
     const model = record.job?.model;
     return {
-      dialect: record.job?.dialect.name ?? 'none',
+      dialect: record.dialect,
       model: model === undefined ? 'none' : knownModel(model) ? model : 'other',
     };
   };

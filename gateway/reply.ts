@@ -20,6 +20,8 @@ const waitFrameEveryMs = 10_000;
 const cutMs = 1_000;
 
 export interface Reply {
+  /** How the client speaks. */
+  readonly dialect: Dialect;
   /** Aborts with `ClientGone` when the connection closes or takes no bytes for 20 s. */
   readonly signal: AbortSignal;
   /** True once a byte of the answer itself was written: wait frames do not count. */
@@ -95,6 +97,7 @@ export function createReply({ response, dialect, requestId, clock, keepAlive }: 
   };
 
   return {
+    dialect,
     signal: gone.signal,
     get answered() {
       return answered;

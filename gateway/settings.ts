@@ -47,13 +47,13 @@ export const gatewaySettings = {
     aliases: ['OLLAMA_MAX_QUEUE'],
     about: 'Most requests that may wait for a slot, over all gateways; one more is refused at once.',
     fallback: '512',
-    parse: integer(0, 100_000),
+    parse: integer(0, 4_096),
   }),
   waitingPerKeyMax: setting({
     name: 'MAX_QUEUE_PER_KEY',
     about: 'Most requests of one key that may wait for a slot of one model.',
     fallback: '256',
-    parse: integer(0, 100_000),
+    parse: integer(0, 4_096),
   }),
   waitingBytesMax: setting({
     name: 'MAX_QUEUE_BYTES',

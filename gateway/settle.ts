@@ -2,7 +2,7 @@
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Outcome } from '@berth/shared/outcome.ts';
+import type { DialectName, Outcome } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { Job } from './job.ts';
@@ -12,6 +12,7 @@ import type { Reply } from './reply.ts';
 
 /** What the stages write down about a request while it runs. */
 export interface Record {
+  readonly dialect: DialectName;
   job: Job | null;
   worker: string | null;
   /** Monotonic times; `null` = it did not come to that. */
@@ -40,7 +41,7 @@ export async function settle(
   arrivedMs: number,
   work: (record: Record) => Promise<void>,
 ): Promise<void> {
-  const record = createRecord(clock);
+  const record = createRecord(reply.dialect.name, clock);
   let outcome: Outcome = 'ok';
   let why: string | undefined;
   try {
@@ -70,8 +71,9 @@ function refusalOf(error: unknown, log: Log): Refusal | null {
   return new Refusal('internal', 'internal error: the log of the gateway says more, under this request id');
 }
 
-function createRecord(clock: Clock): Record {
+function createRecord(dialect: DialectName, clock: Clock): Record {
   const record: Record = {
+    dialect,
     job: null,
     worker: null,
     seatedMs: null,
@@ -90,11 +92,11 @@ function createRecord(clock: Clock): Record {
   return record;
 }
 
-function fieldsOf({ job, worker, seatedMs, firstByteMs, retries, settlement }: Record, arrivedMs: number, endedMs: number) {
+function fieldsOf({ dialect, job, worker, seatedMs, firstByteMs, retries, settlement }: Record, arrivedMs: number, endedMs: number) {
   const since = (ms: number | null) => (ms === null ? undefined : Math.round(ms - arrivedMs));
   return {
     request: job?.id,
-    dialect: job?.dialect.name,
+    dialect,
     model: job?.model,
     team: job?.owner.team,
     key: job?.owner.key,
