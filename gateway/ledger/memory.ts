@@ -18,10 +18,10 @@ import type {
   TicketState,
 } from '@berth/shared/ledger/ledger.ts';
 import { boundBeat, boundLeave, boundSession, boundTake } from '@berth/shared/ledger/limits.ts';
+import { byName } from '@berth/shared/ledger/order.ts';
 import { createLines } from './lines.ts';
 import { commandsOf, emptyPool, type LedgerRecord, type Pool } from './pool.ts';
 import { createSlots } from './slots.ts';
-import { compareBytes } from './sorted.ts';
 
 /** A lease that the ledger does not know is believed in when beats have listed it for this long. */
 const suspectMs = 500;
@@ -216,12 +216,10 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       waiting.set(model, (waiting.get(model) ?? 0) + 1);
     }
     return {
-      waiting: [...waiting]
-        .map(([model, tickets]) => ({ model, tickets }))
-        .sort((a, b) => compareBytes(a.model, b.model)),
-      workers: [...workers]
-        .map(([worker, { capacity }]) => ({ worker, held: redis.card(`l:${worker}`), capacity }))
-        .sort((a, b) => compareBytes(a.worker, b.worker)),
+      waiting: Array.from(waiting, ([model, tickets]) => ({ model, tickets })).sort(byName('model')),
+      workers: Array.from(workers, ([worker, { capacity }]) => {
+        return { worker, held: redis.card(`l:${worker}`), capacity };
+      }).sort(byName('worker')),
     };
   }
 

@@ -1,4 +1,5 @@
 // A set of names in the order of a score, ties by the bytes of the name: what Redis calls a sorted set.
+import { compareBytes } from '@berth/shared/ledger/order.ts';
 
 export interface SortedSet {
   readonly size: number;
@@ -67,21 +68,4 @@ export function createSortedSet(): SortedSet {
 
 function before(entry: Entry, score: number, member: string): boolean {
   return entry.score < score || (entry.score === score && compareBytes(entry.member, member) < 0);
-}
-
-/** Compares as the bytes of UTF-8 do, as Redis does: by code point, not by UTF-16 unit and not by locale. */
-export function compareBytes(left: string, right: string): number {
-  const length = Math.min(left.length, right.length);
-  for (let i = 0; i < length; i++) {
-    const a = left.charCodeAt(i);
-    const b = right.charCodeAt(i);
-    if (a !== b) return codePointOrder(a) - codePointOrder(b);
-  }
-  return left.length - right.length;
-}
-
-/** Surrogates stand for code points above all others, but their units lie below U+E000. */
-function codePointOrder(unit: number): number {
-  if (unit < 0xd800) return unit;
-  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 }

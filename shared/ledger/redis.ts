@@ -1,0 +1,92 @@
+// The ledger in Redis: any number of gateways share it, and each operation is one script and one round trip.
+import { RedisReplyError, RedisUnavailable, RedisUnfit } from '../redis-errors.ts';
+import type { Redis } from '../redis.ts';
+import { LedgerUnavailable, type Grant, type Ledger } from './ledger.ts';
+import { boundBeat, boundLeave, boundSession, boundTake } from './limits.ts';
+import { runScript, type Script } from './script.ts';
+import { beatScript, leaveScript, sessionScript, surveyScript, takeScript } from './scripts.ts';
+import { byName } from './order.ts';
+
+export interface RedisLedgerOptions {
+  redis: Redis;
+  /** Name of the pool: letters, digits, `.`, `_`, `-`. Its keys begin with `b:{pool}:`, its channels with `b:{pool}:c:`. */
+  pool: string;
+  /** Milliseconds; a test brings a virtual clock. Redis's own unless given. */
+  now?: () => number;
+}
+
+/**
+ * Opens the pool, which makes it when it is new. The connection stays its owner's.
+ * @throws RedisUnfit when the pool was written by a program with another schema
+ * @throws LedgerUnavailable
+ */
+export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions): Promise<Ledger> {
+  if (!/^[\w.-]{1,64}$/.test(pool)) throw new RangeError(`a pool's name is 1-64 letters, digits, '.', '_' or '-'`);
+  const prefix = `b:{${pool}}:`;
+  const ears = new Set<AsyncDisposable>();
+
+  async function run<Input, Output>(script: Script<Input, Output>, input: Input): Promise<Output> {
+    try {
+      return await runScript(redis, script, input, { prefix, now: now?.() ?? '' });
+    } catch (error) {
+      throw translate(error, script.name);
+    }
+  }
+
+  async function survey() {
+    const { waiting, workers } = await run(surveyScript, undefined);
+    return { waiting: waiting.sort(byName('model')), workers: workers.sort(byName('worker')) };
+  }
+  await survey();
+
+  return {
+    take: async (input) => run(takeScript, boundTake(input)),
+    leave: async (input) => run(leaveScript, boundLeave(input)),
+    session: async (input) => run(sessionScript, boundSession(input)),
+    beat: async (input) => run(beatScript, boundBeat(input)),
+    survey,
+    async listen(gateway, onGrant) {
+      const ear = await redis
+        .subscribe(`${prefix}c:${gateway}`, (message) => {
+          const grant = decodeGrant(message);
+          if (grant !== null) onGrant(grant);
+        })
+        .catch((error: unknown) => {
+          throw translate(error, 'listen');
+        });
+      ears.add(ear);
+      return {
+        async [Symbol.asyncDispose]() {
+          ears.delete(ear);
+          await ear[Symbol.asyncDispose]();
+        },
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...ears].map((ear) => ear[Symbol.asyncDispose]()));
+      ears.clear();
+    },
+  };
+}
+
+/** The grant in a message of hand-off's; `null` when somebody else wrote to the channel. */
+function decodeGrant(message: string): Grant | null {
+  try {
+    const parsed: unknown = JSON.parse(message);
+    const [id, worker, epoch]: unknown[] = Array.isArray(parsed) ? parsed : [];
+    const valid = typeof id === 'string' && typeof worker === 'string' && typeof epoch === 'string';
+    return valid ? { id, worker, epoch } : null;
+  } catch {
+    return null;
+  }
+}
+
+/** What the caller can act on: the ledger is away, or it is not ours. Anything else is a fault of this program. */
+function translate(error: unknown, operation: string): unknown {
+  if (error instanceof RedisUnavailable)
+    return new LedgerUnavailable(`${operation}: ${error.message}`, { cause: error });
+  if (!(error instanceof RedisReplyError)) return error;
+  if (error.message.includes('BERTHSCHEMA'))
+    return new RedisUnfit(`${error.message}: use another POOL, or gateways and workers of one version`);
+  return new LedgerUnavailable(`${operation}: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,302 @@
+// The one place that knows ioredis: a connection on which no command runs twice and every promise settles.
+import { Redis as Client, type RedisOptions } from 'ioredis';
+import { systemClock, type Clock } from './clock.ts';
+import { silentLog, type Log } from './log.ts';
+import { systemRandom, type Random } from './random.ts';
+import { whatIsUnfit, whyUnreachable } from './redis-checks.ts';
+import { fromIoredis, RedisReplyError, RedisUnavailable, RedisUnfit } from './redis-errors.ts';
+
+export interface Redis extends AsyncDisposable {
+  /** False from the first sign that the server is gone until it answers again. */
+  readonly up: boolean;
+  /** Calls on each change of `up`. */
+  onState(listener: (up: boolean) => void): Disposable;
+  /**
+   * Sends one command, at most once, over one connection.
+   * @throws RedisUnavailable within the time limit: whether the command ran is unknown
+   * @throws RedisReplyError when the server refused it
+   */
+  command(name: string, ...args: (string | number)[]): Promise<unknown>;
+  get(name: string): Promise<string | null>;
+  setIfAbsent(name: string, value: string): Promise<void>;
+  /** Resolves when the server has confirmed; the subscription outlives reconnections. @throws RedisUnavailable */
+  subscribe(channel: string, onMessage: (message: string) => void): Promise<AsyncDisposable>;
+}
+
+export interface RedisConnectOptions {
+  /** `redis://user:password@host:port/db`, `rediss://` for TLS. */
+  url: string;
+  clock?: Clock;
+  random?: Random;
+  log?: Log;
+  /** Time limit of one command. */
+  commandMs?: number;
+}
+
+const commandMsDefault = 500;
+const connectMs = 1_000;
+const backoffMsMax = 2_000;
+/** So many commands in a row without an answer mean that the connection is dead, though nobody closed it. */
+const silentMax = 2;
+const inFlightMax = 10_000;
+/** Subscriptions are repeated this often: that repairs one that was lost, and finds a dead connection. */
+const resubscribeMs = 5_000;
+
+/**
+ * Connects and checks that the server can carry a ledger.
+ * @throws RedisUnfit whose message says what is wrong and what to do
+ */
+export async function connectRedis(options: RedisConnectOptions): Promise<Redis> {
+  const { url, clock = systemClock, random = systemRandom, log = silentLog, commandMs = commandMsDefault } = options;
+  const settings = safeOptions(random);
+  const commands = new Client(url, settings);
+  const subscriber = new Client(url, settings);
+  const redis = createRedis({ commands, subscriber, clock, log, commandMs, url: redactUrl(url) });
+  try {
+    await open(commands, url);
+    await open(subscriber, url);
+    const problem = await whatIsUnfit((name, ...args) => redis.command(name, ...args));
+    if (problem !== null) throw new RedisUnfit(`Redis at ${redactUrl(url)} ${problem}`);
+    return redis;
+  } catch (error) {
+    await redis[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The URL without its password and parameters, for logs and errors. */
+export function redactUrl(url: string): string {
+  if (!URL.canParse(url)) return 'an unreadable URL';
+  const { protocol, username, password, host, pathname } = new URL(url);
+  const user = username === '' && password === '' ? '' : `${username}:***@`;
+  return `${protocol}//${user}${host}${pathname}`;
+}
+
+/**
+ * ioredis would by default keep commands while it is away, send them again after a lost reply, and wait for ever on a
+ * half-open connection: measured, a script ran twice. None of it here.
+ */
+function safeOptions(random: Random) {
+  return {
+    lazyConnect: true,
+    protocol: 2,
+    maxRetriesPerRequest: 0,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    // Subscriptions are made anew below, where they are known; INFO may be forbidden to our user.
+    autoResubscribe: false,
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    connectTimeout: connectMs,
+    disconnectTimeout: 100,
+    keepAlive: 10_000,
+    retryStrategy: (times) => backoffMs(times, random),
+    // After a failover the address may lead to the new primary.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
+  } satisfies RedisOptions;
+}
+
+/** 25–50 ms, doubled each time up to 1–2 s: gateways that lost the same server do not come back at the same moment. */
+function backoffMs(times: number, random: Random): number {
+  const most = Math.min(backoffMsMax, 25 * 2 ** Math.min(times, 10));
+  return most / 2 + random.integer(Math.ceil(most / 2));
+}
+
+/** Waits for the first connection. */
+async function open(client: Client, url: string): Promise<void> {
+  let last = '';
+  const note = (error: Error) => (last = error.message || ('code' in error ? String(error.code) : ''));
+  client.on('error', note);
+  try {
+    await client.connect();
+  } catch (error) {
+    // Only the text: ioredis's errors carry the command, and with AUTH the password.
+    const why = last || (error instanceof Error ? error.message : String(error));
+    throw new RedisUnfit(`Redis at ${redactUrl(url)} ${whyUnreachable(why)}`);
+  } finally {
+    client.off('error', note);
+  }
+}
+
+interface Parts {
+  commands: Client;
+  subscriber: Client;
+  clock: Clock;
+  log: Log;
+  commandMs: number;
+  url: string;
+}
+
+function createRedis({ commands, subscriber, clock, log, commandMs, url }: Parts): Redis {
+  const listeners = new Set<(up: boolean) => void>();
+  const line = createLine(commands, clock, commandMs);
+  const channels = createChannels(subscriber, clock, commandMs);
+  let up = false;
+  let closed = false;
+
+  function change(next: boolean, why: string): void {
+    if (up === next || closed) return;
+    if (next) log.info('redis answers', { url });
+    else log.warn('redis is away', { url, why });
+    up = next;
+    for (const listener of listeners) listener(next);
+  }
+  let lastError = 'the connection was closed';
+  commands.on('error', (error: Error) => (lastError = error.message));
+  commands.on('ready', () => {
+    // A server that hangs still accepts connections: it is there when it has answered, with whatever.
+    line.send('PING').then(
+      () => change(true, ''),
+      (error: unknown) => (error instanceof RedisReplyError ? change(true, '') : commands.disconnect(true)),
+    );
+  });
+  commands.on('close', () => change(false, lastError));
+  line.onSilence(() => {
+    change(false, `no answer to ${silentMax} commands`);
+    commands.disconnect(true);
+  });
+
+  return {
+    get up() {
+      return up;
+    },
+    onState(listener) {
+      listeners.add(listener);
+      return { [Symbol.dispose]: () => void listeners.delete(listener) };
+    },
+    command: line.send,
+    async get(name) {
+      const value = await line.send('GET', name);
+      return typeof value === 'string' ? value : null;
+    },
+    async setIfAbsent(name, value) {
+      await line.send('SET', name, value, 'NX');
+    },
+    subscribe: channels.subscribe,
+    async [Symbol.asyncDispose]() {
+      closed = true;
+      up = false;
+      listeners.clear();
+      channels.close();
+      subscriber.disconnect();
+      commands.disconnect();
+      line.fail('the connection was closed by its owner');
+    },
+  };
+}
+
+/** Commands in flight, each with a deadline of our own: ioredis forgets those that a lost connection leaves behind. */
+function createLine(client: Client, clock: Clock, commandMs: number) {
+  const inFlight = new Set<(error: RedisUnavailable) => void>();
+  let silent = 0;
+  let onSilence = (): void => {};
+
+  function fail(why: string): void {
+    for (const reject of inFlight) reject(new RedisUnavailable(why));
+    inFlight.clear();
+  }
+  client.on('close', () => {
+    silent = 0;
+    fail('the connection to Redis was lost');
+  });
+
+  function send(name: string, ...args: (string | number)[]): Promise<unknown> {
+    if (client.status !== 'ready') return Promise.reject(new RedisUnavailable('not connected to Redis'));
+    if (inFlight.size >= inFlightMax) return Promise.reject(new RedisUnavailable('too many commands wait for Redis'));
+    return new Promise((resolve, reject) => {
+      const deadline = clock.after(commandMs, () => {
+        settle(() => reject(new RedisUnavailable(`no answer to ${name} within ${commandMs} ms`)));
+        if (++silent === silentMax) onSilence();
+      });
+      const settle = (how: () => void): void => {
+        inFlight.delete(lost);
+        deadline[Symbol.dispose]();
+        how();
+      };
+      const lost = (error: RedisUnavailable): void => settle(() => reject(error));
+      inFlight.add(lost);
+      const answered = (how: () => void): void => {
+        silent = 0;
+        settle(how);
+      };
+      client.call(name, args).then(
+        (reply) => answered(() => resolve(reply)),
+        (error: unknown) => answered(() => reject(fromIoredis(error))),
+      );
+    });
+  }
+
+  return { send, fail, onSilence: (action: () => void) => void (onSilence = action) };
+}
+
+/** Subscriptions that outlive reconnections. */
+function createChannels(client: Client, clock: Clock, commandMs: number) {
+  const handlers = new Map<string, Set<(message: string) => void>>();
+  let closed = false;
+  let timer: Disposable | undefined;
+  client.on('error', () => {}); // the command connection tells
+  client.on('message', (channel: string, message: string) => {
+    for (const onMessage of handlers.get(channel) ?? []) onMessage(message);
+  });
+  client.on('ready', () => void renew());
+
+  /** Subscribes to everything again, now and then every few seconds. */
+  async function renew(): Promise<void> {
+    timer?.[Symbol.dispose]();
+    if (closed) return;
+    timer = clock.after(resubscribeMs, () => void renew());
+    if (handlers.size === 0 || client.status !== 'ready') return;
+    await confirm([...handlers.keys()]).catch(() => client.disconnect(true));
+  }
+
+  async function confirm(names: string[]): Promise<void> {
+    await within(clock, commandMs, `no answer to SUBSCRIBE within ${commandMs} ms`, client.subscribe(...names));
+  }
+
+  async function subscribe(channel: string, onMessage: (message: string) => void): Promise<AsyncDisposable> {
+    const own = handlers.get(channel) ?? new Set();
+    handlers.set(channel, own.add(onMessage));
+    const leave = async (): Promise<void> => {
+      own.delete(onMessage);
+      if (own.size > 0 || handlers.get(channel) !== own) return;
+      handlers.delete(channel);
+      if (client.status === 'ready') await client.unsubscribe(channel).catch(() => undefined);
+    };
+    try {
+      await untilReady();
+      await confirm([channel]);
+      return { [Symbol.asyncDispose]: leave };
+    } catch (error) {
+      await leave();
+      throw fromIoredis(error);
+    }
+  }
+
+  /** A connection that is just being made is worth a wait. */
+  async function untilReady(): Promise<void> {
+    if (client.status === 'ready') return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    client.once('ready', resolve);
+    await within(clock, connectMs, 'not connected to Redis', promise).finally(() => client.off('ready', resolve));
+  }
+
+  return {
+    subscribe,
+    close(): void {
+      closed = true;
+      timer?.[Symbol.dispose]();
+      handlers.clear();
+    },
+  };
+}
+
+/** The promise's outcome, or RedisUnavailable when it takes too long. */
+async function within<T>(clock: Clock, limitMs: number, why: string, promise: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const deadline = clock.after(limitMs, () => late.reject(new RedisUnavailable(why)));
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    deadline[Symbol.dispose]();
+  }
+}
