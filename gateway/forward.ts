@@ -147,6 +147,8 @@ function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Disp
         return fail(reply.signal.reason as Error);
       }
       if (status === 200) return cut(`worker ${seat.worker} broke off`);
+      // A dead worker looks like the emptiest one: it gets nothing more until it beats again.
+      seat.giveBack = 'refused';
       finish({ kind: 'broken', mayHaveStarted: !neverSent(error), why: error.message });
     },
   };

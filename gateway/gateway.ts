@@ -28,6 +28,8 @@ import { createRoster } from './workers/roster.ts';
 
 export interface GatewayOptions {
   ledger: Ledger;
+  /** True while the ledger is away and the gateway works with its own share of the slots. */
+  degraded: () => boolean;
   /** True when this gateway is the ledger, so that its workers speak to it. */
   alone: boolean;
   /** The pool's secret, with which calls are signed. */
@@ -68,6 +70,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     version,
     door,
     session,
+    degraded: options.degraded,
     survey: () => ledger.survey(),
     knownModel: (name) => roster.model(name).length > 0,
   });
@@ -85,7 +88,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ roster, clock }),
-    ...healthRoutes({ door, session, roster, metrics, version }),
+    ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
   const server = createHttpServer({

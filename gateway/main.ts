@@ -14,6 +14,7 @@ import manifest from './package.json' with { type: 'json' };
 import { startGateway } from './gateway.ts';
 import { createAuthenticate, isLoopback, keptKey, openDoor } from './keys.ts';
 import type { Authenticate } from './keys.ts';
+import { createFallbackLedger } from './ledger/fallback.ts';
 import { createMemoryLedger } from './ledger/memory.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
@@ -27,9 +28,10 @@ async function main(): Promise<void> {
     write: batchedWriter(process.stdout),
   });
   const { authenticate, key } = await chooseKeys(settings, log);
-  const { ledger, secret } = await openLedger(settings, log);
+  const { ledger, degraded, secret } = await openLedger(settings, log);
   const gateway = await startGateway({
     ledger,
+    degraded,
     alone: settings.redisUrl === null,
     secret,
     authenticate,
@@ -75,12 +77,17 @@ async function chooseKeys(
 async function openLedger(
   { redisUrl, pool, clusterSecret }: GatewaySettings,
   log: Log,
-): Promise<{ ledger: Ledger; secret: string }> {
+): Promise<{ ledger: Ledger; degraded: () => boolean; secret: string }> {
   const fresh = () => randomBytes(32).toString('hex');
-  if (redisUrl === null) return { ledger: createMemoryLedger({ clock: systemClock }), secret: clusterSecret ?? fresh() };
+  if (redisUrl === null) {
+    const ledger = createMemoryLedger({ clock: systemClock });
+    return { ledger, degraded: () => false, secret: clusterSecret ?? fresh() };
+  }
   const redis = await connectRedis({ url: redisUrl, log });
   const secret = clusterSecret ?? (await sharedSecret(redis, pool, fresh));
-  return { ledger: await createRedisLedger({ redis, pool }), secret };
+  const shared = await createRedisLedger({ redis, pool });
+  const ledger = createFallbackLedger({ shared, clock: systemClock, log });
+  return { ledger, degraded: () => ledger.degraded, secret };
 }
 
 main().catch(refuseToStart);

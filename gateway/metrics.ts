@@ -20,12 +20,13 @@ interface Sources {
   version: string;
   door: Door;
   session: { readonly up: boolean; readonly waiting: number; readonly gateways: number };
+  degraded: () => boolean;
   survey: () => Promise<Survey>;
   /** The name when the roster knows it: an unknown model is not a label. */
   knownModel: (name: string) => boolean;
 }
 
-export function createMetrics({ version, door, session, survey, knownModel }: Sources): Metrics {
+export function createMetrics({ version, door, session, degraded, survey, knownModel }: Sources): Metrics {
   const registers = [new Registry()];
   const [registry] = registers as [Registry];
   collectDefaultMetrics({ register: registry, prefix: 'berth_gateway_' });
@@ -77,7 +78,9 @@ export function createMetrics({ version, door, session, survey, knownModel }: So
   });
   gauge('berth_build_info', 'Always 1; the version is the label.', ['version'], (it) => it.set({ version }, 1));
   gauge('berth_requests_inside', 'Requests that this gateway waits for or streams.', [], (it) => it.set(door.inside));
-  gauge('berth_ledger_up', '1 while the ledger answers this gateway.', [], (it) => it.set(session.up ? 1 : 0));
+  gauge('berth_ledger_up', '1 while the ledger answers this gateway.', [], (it) =>
+    it.set(session.up && !degraded() ? 1 : 0),
+  );
   gauge('berth_gateways', 'Gateways with a live session in the pool.', [], (it) => it.set(session.gateways));
   const slots = gauge('berth_slots', 'Slots by worker and state, as the ledger has them.', ['worker', 'state']);
   const queue = gauge('berth_queue_depth', 'Requests that wait for a slot, over all gateways.', ['model']);

@@ -1,6 +1,7 @@
 // A seat for a job: one atomic take in the ledger, or a wait until the ledger hands a slot over.
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
+import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Random } from '@berth/shared/random.ts';
@@ -19,7 +20,7 @@ export interface Seat extends AsyncDisposable {
   readonly url: string;
   /** Aborts when this life of the worker is over. */
   readonly life: AbortSignal;
-  /** How the slot is given back: `refused` parks a worker that was busy, `entrusted` leaves it to the worker. */
+  /** How the slot is given back: `refused` parks the worker until its next beat, `entrusted` leaves it to the worker. */
   giveBack: 'done' | 'refused' | 'entrusted';
 }
 
@@ -57,6 +58,16 @@ export function createPlace(options: PlaceOptions): Place {
   const { ledger, room, roster, estimate, clock, random, gateway, settings } = options;
 
   return async (job, journey, signal) => {
+    try {
+      return await placeOnce(job, journey, signal);
+    } catch (error) {
+      // What became of the call is unknown, so it is asked again under a new id; the old one is nobody's.
+      if (!(error instanceof LedgerUnavailable)) throw error;
+      return placeOnce(job, journey, signal);
+    }
+  };
+
+  async function placeOnce(job: Job, journey: Journey, signal: AbortSignal): Promise<Seat> {
     signal.throwIfAborted();
     const id = random.id();
     // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
@@ -73,7 +84,7 @@ export function createPlace(options: PlaceOptions): Place {
       room.close(id);
       journey.ticket = null;
     }
-  };
+  }
 
   /** Asks the ledger; the answer settles the ticket or queues it. Asked again when the ledger has lost the ticket. */
   async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<void> {

@@ -9,12 +9,13 @@ import type { Roster } from '../workers/roster.ts';
 interface Options {
   door: Door;
   session: Pick<GatewaySession, 'up' | 'waiting' | 'gateways'>;
+  degraded: () => boolean;
   roster: Roster;
   metrics: Metrics;
   version: string;
 }
 
-export function healthRoutes({ door, session, roster, metrics, version }: Options): Route[] {
+export function healthRoutes({ door, session, degraded, roster, metrics, version }: Options): Route[] {
   const ready = () => {
     if (door.draining) return 'draining';
     if (!session.up) return 'the ledger does not answer';
@@ -25,6 +26,7 @@ export function healthRoutes({ door, session, roster, metrics, version }: Option
     const body = {
       status,
       version,
+      degraded: degraded(),
       gateways: session.gateways,
       waiting: session.waiting,
       workers: roster.workers().map(({ worker, state, slots, device }) => ({ worker, state, slots, device })),
