@@ -297,6 +297,11 @@ describe("names of every object's prototype", () => {
     expect(refused(() => parseOpenaiChat(JSON.parse('{"__proto__":{"model":"evil"}}'))).param).toBe('model');
   });
 
+  test('a field that only a prototype has is absent', () => {
+    const body: unknown = Object.assign(Object.create({ model: 'inherited', stream: true }), { messages: hello });
+    expect(refused(() => parseOpenaiChat(body)).param).toBe('model');
+  });
+
   test('"constructor" is a name like any other for a tool and its parameters', () => {
     const parameters = { type: 'object', properties: { constructor: { type: 'string' } } };
     const { prompt } = read({ tools: [{ type: 'function', function: { name: 'constructor', parameters } }] });
