@@ -8,7 +8,7 @@ import type { OutputFormat } from '@berth/shared/request.ts';
 import type { EngineOptions } from '../engine.ts';
 import { gbnfFor } from './grammar.ts';
 import type { SamplerSettings } from './sampling.ts';
-import type { PromptModel } from './template.ts';
+import type { PromptModel, TemplateValues } from './template.ts';
 
 /** The version whose internals are known to be as declared below. */
 export const knownVersion = '3.22.1';
@@ -41,7 +41,7 @@ interface NativeModel {
 
 interface NativeModule {
   AddonSampler: new (model: NativeModel) => NativeSampler;
-  AddonJinjaRenderer: new (template: string) => { render(values: Record<string, unknown>): string };
+  AddonJinjaRenderer: new (template: string) => { render(values: TemplateValues): string };
 }
 
 /** One sequence's share of a batch. `row`: whether its last token's logits are wanted. */
@@ -84,25 +84,19 @@ export async function openBinding(options: EngineOptions): Promise<Binding> {
 }
 
 async function openLlama({ gpu, threads }: EngineOptions): Promise<Llama> {
+  const advice =
+    gpu === false ? 'Reinstall node-llama-cpp.' : 'Check its driver and runtime libraries, or use the CPU.';
+  const device = gpu === false ? 'the CPU' : gpu;
+  const options = { build: 'never', skipDownload: true, progressLogs: false, logLevel: LlamaLogLevel.error } as const;
+  let llama: Llama;
   try {
-    return await getLlama({
-      gpu,
-      build: 'never',
-      skipDownload: true,
-      progressLogs: false,
-      maxThreads: threads,
-      logLevel: LlamaLogLevel.error,
-    });
+    llama = await getLlama({ ...options, gpu, maxThreads: threads });
   } catch (error) {
-    const device = gpu === false ? 'the CPU' : gpu;
-    throw new Refusal(
-      'load_failed',
-      `llama.cpp for ${device} does not start on this machine: ${said(error)}. ` +
-        (gpu === false
-          ? 'Reinstall node-llama-cpp.'
-          : 'Check the driver and its runtime libraries, or choose the CPU.'),
-    );
+    throw new Refusal('load_failed', `llama.cpp for ${device} does not start here: ${said(error)}. ${advice}`);
   }
+  // The package goes on with the CPU when the wanted device has no binary: ten times slower, and nobody is told.
+  if (llama.gpu === gpu) return llama;
+  throw new Refusal('load_failed', `llama.cpp for ${device} does not start here. ${advice}`);
 }
 
 async function openModel(llama: Llama, { path, gpu }: EngineOptions): Promise<LlamaModel> {

@@ -36,9 +36,14 @@ export interface LlamaEngine extends Engine {
 }
 
 /** Opens each model in an engine process of its own. */
-export function llamaEngines(outside: LlamaOutside): OpenEngine {
+export function llamaEngines(
+  outside: LlamaOutside,
+): (options: EngineOptions, signal: AbortSignal) => Promise<LlamaEngine> {
   return (options, signal) => openLlama(outside, options, signal);
 }
+
+/** For `main`: opens engines with the environment of this process. */
+export const openLlamaEngine: OpenEngine = llamaEngines({ env: process.env });
 
 async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: AbortSignal): Promise<LlamaEngine> {
   signal.throwIfAborted();

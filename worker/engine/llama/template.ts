@@ -2,6 +2,15 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { ChatMessage, Prompt, Tool } from '@berth/shared/request.ts';
 
+/** What a chat template is given, under the names that templates know. */
+export interface TemplateValues {
+  messages: Record<string, unknown>[];
+  tools: { type: 'function'; function: Tool }[] | null;
+  add_generation_prompt: boolean;
+  bos_token: string;
+  eos_token: string;
+}
+
 /** What this file needs of a loaded model. */
 export interface PromptModel {
   /** The Jinja template in the model's file. */
@@ -13,7 +22,7 @@ export interface PromptModel {
   /** The token that has to stand first, or `null`. */
   firstToken: number | null;
   /** @throws Error when the template is no Jinja */
-  compile(template: string): (values: Record<string, unknown>) => string;
+  compile(template: string): (values: TemplateValues) => string;
   /** @param control whether control tokens are recognised in the text */
   tokenize(text: string, control: boolean): Uint32Array;
 }
@@ -46,7 +55,7 @@ export function promptReader(model: PromptModel): (prompt: Prompt) => Uint32Arra
   };
 }
 
-function compiled(model: PromptModel): (values: Record<string, unknown>) => string {
+function compiled(model: PromptModel): (values: TemplateValues) => string {
   try {
     return model.compile(model.chatTemplate ?? chatMl);
   } catch (error) {
@@ -55,12 +64,12 @@ function compiled(model: PromptModel): (values: Record<string, unknown>) => stri
 }
 
 function renderChat(
-  render: (values: Record<string, unknown>) => string,
+  render: (values: TemplateValues) => string,
   model: PromptModel,
   messages: ChatMessage[],
   tools: Tool[],
 ): string {
-  const values = {
+  const values: TemplateValues = {
     messages: messages.map(templateMessage),
     tools: tools.length === 0 ? null : tools.map((tool) => ({ type: 'function', function: tool })),
     add_generation_prompt: true,

@@ -1,0 +1,269 @@
+// The llama engine on small random models: parallel equals alone, prompts never stall answers, caches stay in scope.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Engine, EngineEvent, EngineOptions, EngineRequest } from '../../../worker/engine/engine.ts';
+import { llamaEngines } from '../../../worker/engine/llama/open.ts';
+import type { StepSummary } from '../../../worker/engine/llama/wire.ts';
+import { aRawRequest, aRequest, collect, plainSampling, someOptions, unaborted } from '../requests.ts';
+import { modelFolder } from './models.ts';
+import type { ModelFolder } from './models.ts';
+
+let folder: ModelFolder;
+let words: string;
+beforeAll(() => {
+  folder = modelFolder();
+  words = folder.random('words.gguf');
+});
+const steps: StepSummary[] = [];
+const open = llamaEngines({ env: process.env, onStep: (step) => steps.push(step) });
+const engines = new Map<string, Promise<Engine>>();
+beforeEach(() => {
+  steps.length = 0;
+});
+
+/** Opening takes most of a second, so tests that want the same engine share it. */
+function opened(path: string, more: Partial<EngineOptions> = {}): Promise<Engine> {
+  const options = { ...someOptions, path, ...more };
+  const known = engines.get(JSON.stringify(options)) ?? open(options, unaborted());
+  engines.set(JSON.stringify(options), known);
+  return known;
+}
+afterAll(async () => {
+  for (const engine of engines.values()) await (await engine)[Symbol.asyncDispose]();
+  folder[Symbol.dispose]();
+});
+
+const warm = { ...plainSampling, temperature: 0.9 };
+const prompts = Array.from({ length: 8 }, (_, index) => 'ba be bi bo bu da de '.repeat(index * index + 1) + index);
+const longPrompt = 'ka ke ki ko ku '.repeat(120);
+
+/** Reads events until one is of the kind wanted. */
+async function next(events: AsyncIterator<EngineEvent>, kind: EngineEvent['kind']): Promise<EngineEvent> {
+  for (;;) {
+    const { value, done } = await events.next();
+    if (done === true) throw new Error(`no ${kind}`);
+    if (value.kind === kind) return value;
+  }
+}
+
+describe('requests at once', () => {
+  test.each([
+    ['greedy', plainSampling],
+    ['drawn with a seed', warm],
+  ])('eight staggered requests say the same together as each alone, %s', async (_, sampling) => {
+    const engine = await opened(words, { slots: 8 });
+    const requests = prompts.map((text, index) =>
+      aRequest(text, { sampling: { ...sampling, seed: index }, maxTokens: 24, cacheScope: `alone ${index}` }),
+    );
+    const alone: string[] = [];
+    for (const request of requests) alone.push((await collect(engine, request)).text);
+    const together = await Promise.all(
+      requests.map(async (request, index) => {
+        await new Promise((resolve) => setTimeout(resolve, index * 3));
+        return (await collect(engine, { ...request, cacheScope: `together ${index}` })).text;
+      }),
+    );
+    expect(together).toEqual(alone);
+    expect(new Set(alone).size).toBeGreaterThan(2);
+  });
+
+  test('a step with k answering requests decodes k tokens', async () => {
+    const engine = await opened(words, { slots: 4 });
+    await Promise.all(prompts.slice(0, 4).map((text) => collect(engine, aRequest(text, { maxTokens: 40 }))));
+    const answering = steps.filter(({ prefilled }) => prefilled === 0).map(({ decoded }) => decoded);
+    expect(answering.filter((decoded) => decoded === 4).length).toBeGreaterThanOrEqual(30);
+    expect(steps.reduce((sum, { decoded }) => sum + decoded, 0)).toBe(4 * 39);
+  });
+
+  test('more requests than slots wait their turn', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const answers = await Promise.all(prompts.map((text) => collect(engine, aRequest(text, { maxTokens: 8 }))));
+    expect(answers.map(({ end }) => end.usage.outputTokens)).toEqual(prompts.map(() => 8));
+    expect(Math.max(...steps.map(({ decoded }) => decoded))).toBe(2);
+  });
+
+  test('an answer gets a token in every step while a long prompt is read in small pieces', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const answer = engine.generate(aRequest('ba', { maxTokens: 200 }), unaborted())[Symbol.asyncIterator]();
+    await next(answer, 'text');
+    const reading = collect(engine, aRequest(longPrompt, { maxTokens: 4 }));
+    while ((await answer.next()).done !== true);
+    await reading;
+    const shared = steps.filter(({ decoded, prefilled }) => decoded > 0 && prefilled > 0);
+    expect(shared.length).toBeGreaterThanOrEqual(4);
+    expect(Math.max(...shared.map(({ prefilled }) => prefilled))).toBeLessThanOrEqual(128);
+  });
+
+  test('the step counter grows while it works and rests when nothing runs', async () => {
+    const engine = await opened(words);
+    await collect(engine, aRequest('ba', { maxTokens: 10 }));
+    const after = engine.steps();
+    expect(after).toBeGreaterThanOrEqual(10);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(engine.steps()).toBe(after);
+  });
+});
+
+describe('the end of an answer', () => {
+  test('is `length` at the wanted number of tokens', async () => {
+    const { end } = await collect(await opened(words), aRequest('ba', { maxTokens: 5 }));
+    expect(end).toMatchObject({ finish: 'length', usage: { outputTokens: 5 } });
+  });
+
+  test('is `length` where the context ends', async () => {
+    const engine = await opened(words, { contextTokens: 256 });
+    const { started, end } = await collect(engine, aRequest('ba be bi'));
+    expect(end.finish).toBe('length');
+    expect(started.promptTokens + end.usage.outputTokens).toBe(engine.info.contextTokens);
+  });
+
+  test('is `stop` when the model ends its turn, and its mark is not text', async () => {
+    const engine = await opened(folder.scripted('script.gguf', ['one', ' two', ' three']));
+    const { text, end } = await collect(engine, aRequest('whatever'));
+    expect(text).toBe('one two three');
+    expect(end).toMatchObject({ finish: 'stop', usage: { outputTokens: 4 } });
+  });
+
+  test('a prompt longer than the context is refused with both numbers', async () => {
+    const engine = await opened(words, { contextTokens: 256 });
+    const refused = collect(engine, aRequest(longPrompt));
+    await expect(refused).rejects.toMatchObject({
+      outcome: 'context_exceeded',
+      message: expect.stringMatching(/\d+ tokens.*256/),
+    });
+    expect((await collect(engine, aRequest('ba', { maxTokens: 1 }))).end.finish).toBe('length');
+  });
+});
+
+describe('the text of an answer', () => {
+  test('ends before a stop string that lies across tokens', async () => {
+    const engine = await opened(
+      folder.scripted('stops.gguf', ['Hello ', 'wor', 'ld. <', '/e', 'nd> more', ' and more']),
+    );
+    const { text, end, pieces } = await collect(engine, aRequest('x', { stop: ['</end>'] }));
+    expect(text).toBe('Hello world. ');
+    expect(end.finish).toBe('stop');
+    expect(pieces).toEqual(['Hello ', 'wor', 'ld. ']);
+  });
+
+  test('keeps what only looked like the beginning of a stop string', async () => {
+    const engine = await opened(folder.scripted('almost.gguf', ['a <', '/e', 'lse b']));
+    expect((await collect(engine, aRequest('x', { stop: ['</end>'] }))).text).toBe('a </else b');
+  });
+
+  test('counts every token once, also those whose text came later', async () => {
+    const engine = await opened(folder.scripted('count.gguf', ['a <', '/e', 'lse b']));
+    const tokens: number[] = [];
+    for await (const event of engine.generate(aRequest('x', { stop: ['</end>'] }), unaborted())) {
+      if (event.kind === 'text') tokens.push(event.tokens);
+    }
+    expect(tokens).toEqual([1, 2]);
+  });
+});
+
+describe('an abort', () => {
+  test('ends an answer with the signal’s reason, and the slot is free', async () => {
+    const engine = await opened(words, { slots: 1 });
+    const abort = new AbortController();
+    const answer = engine.generate(aRequest('ba'), abort.signal)[Symbol.asyncIterator]();
+    await next(answer, 'text');
+    abort.abort(new Error('client gone'));
+    await expect(next(answer, 'end')).rejects.toThrow('client gone');
+    expect((await collect(engine, aRequest('be', { maxTokens: 3 }))).end.usage.outputTokens).toBe(3);
+  });
+
+  test('takes effect within a step while a prompt is being read', async () => {
+    const engine = await opened(folder.random('slow.gguf', { parameters: 4e6 }), { slots: 1 });
+    const abort = new AbortController();
+    const answer = engine.generate(aRequest(longPrompt.repeat(2)), abort.signal)[Symbol.asyncIterator]();
+    expect((await answer.next()).value).toMatchObject({ kind: 'started' });
+    const before = engine.steps();
+    abort.abort(new Error('client gone'));
+    await expect(answer.next()).rejects.toThrow('client gone');
+    expect(engine.steps() - before).toBeLessThanOrEqual(1);
+    expect(steps.reduce((sum, { prefilled }) => sum + prefilled, 0)).toBeLessThanOrEqual(1024);
+  });
+
+  test('a reader that leaves early frees its slot too', async () => {
+    const engine = await opened(words, { slots: 1 });
+    for await (const { kind } of engine.generate(aRequest('ba'), unaborted())) if (kind === 'text') break;
+    const stepsThen = engine.steps();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(engine.steps()).toBe(stepsThen);
+  });
+
+  test('a waiting request leaves the line', async () => {
+    const engine = await opened(words, { slots: 1 });
+    const first = new AbortController();
+    const running = engine.generate(aRequest('ba'), first.signal)[Symbol.asyncIterator]();
+    await next(running, 'text');
+    const second = new AbortController();
+    const waiting = collect(engine, aRequest('be'), second.signal);
+    second.abort(new Error('gave up'));
+    await expect(waiting).rejects.toThrow('gave up');
+    first.abort(new Error('done'));
+    await expect(next(running, 'end')).rejects.toThrow('done');
+  });
+});
+
+describe('the prefix cache', () => {
+  const turn = (text: string, cacheScope: string, more: Partial<EngineRequest> = {}) =>
+    aRawRequest(text, { cacheScope, maxTokens: 16, ...more });
+
+  test('a request that continues one says the same as cold, and tells what was cached', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const head = 'ka ke ki ko ku '.repeat(40);
+    const cold = await collect(engine, turn(`${head}ba be`, 'cold'));
+    await collect(engine, turn(head, 'warm'));
+    const reused = await collect(engine, turn(`${head}ba be`, 'warm'));
+    expect(cold.started.cachedTokens).toBe(0);
+    expect(reused.started.cachedTokens).toBeGreaterThan(150);
+    expect(reused.end.usage.cachedTokens).toBe(reused.started.cachedTokens);
+    expect(reused.text).toBe(cold.text);
+  });
+
+  test('the same prompt again evaluates one token', async () => {
+    const engine = await opened(words, { slots: 1 });
+    const first = await collect(engine, turn('ka ke ki', 'same again'));
+    const again = await collect(engine, turn('ka ke ki', 'same again'));
+    expect(again.started.cachedTokens).toBe(again.started.promptTokens - 1);
+    expect(again.text).toBe(first.text);
+  });
+
+  test('nothing is reused across scopes', async () => {
+    const engine = await opened(words, { slots: 1 });
+    await collect(engine, turn('ka ke ki', 'one team'));
+    expect((await collect(engine, turn('ka ke ki', 'another'))).started.cachedTokens).toBe(0);
+  });
+
+  test('survives an aborted request', async () => {
+    const engine = await opened(words, { slots: 1 });
+    const cold = await collect(engine, turn('ka ke ki ko', 'cold'));
+    const abort = new AbortController();
+    const endless = turn('ka ke ki ko', 'interrupted', { maxTokens: null });
+    const answer = engine.generate(endless, abort.signal)[Symbol.asyncIterator]();
+    await next(answer, 'text');
+    abort.abort(new Error('gone'));
+    await expect(next(answer, 'end')).rejects.toThrow('gone');
+    const warmed = await collect(engine, turn('ka ke ki ko', 'interrupted'));
+    expect(warmed.started.cachedTokens).toBeGreaterThan(0);
+    expect(warmed.text).toBe(cold.text);
+  });
+});
+
+describe('sampling', () => {
+  test('the same seed says the same, another seed something else', async () => {
+    const engine = await opened(words);
+    const say = async (seed: number) =>
+      (await collect(engine, aRequest('ba', { sampling: { ...warm, seed }, maxTokens: 20 }))).text;
+    expect(await say(5)).toBe(await say(5));
+    expect(await say(5)).not.toBe(await say(6));
+  });
+
+  test('a strong frequency penalty repeats less', async () => {
+    const engine = await opened(words);
+    const say = async (frequencyPenalty: number | null) =>
+      (await collect(engine, aRequest('ba', { sampling: { ...plainSampling, frequencyPenalty }, maxTokens: 60 })))
+        .pieces;
+    expect(new Set(await say(2)).size).toBeGreaterThan(new Set(await say(null)).size);
+  });
+});
