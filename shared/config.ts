@@ -111,17 +111,27 @@ export function bytes(least: number, most: number): (value: string) => number {
   };
 }
 
-const unitMs: Record<string, number> = { ns: 1e-6, us: 1e-3, µs: 1e-3, ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+const unitMs: Record<string, number> = {
+  ns: 1e-6,
+  us: 1e-3,
+  µs: 1e-3,
+  μs: 1e-3,
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+};
 
 /**
  * Milliseconds of a Go duration (`5m`, `1h30m`, `1.5s`), the grammar of Ollama's settings and `keep_alive`.
  * @returns NaN when the text is none
  */
 export function goDurationMs(value: string): number {
-  const [, sign = '', parts = ''] = /^([+-]?)((?:\d+(?:\.\d*)?(?:ns|us|µs|ms|s|m|h))+|0)$/.exec(value.trim()) ?? [];
+  const [, sign = '', parts = ''] =
+    /^([+-]?)((?:(?:\d+\.?\d*|\.\d+)(?:ns|us|[µμ]s|ms|s|m|h))+|0)$/.exec(value.trim()) ?? [];
   if (parts === '') return Number.NaN;
   let sum = 0;
-  for (const [, number = '', unit = ''] of parts.matchAll(/(\d+(?:\.\d*)?)([a-zµ]+)/g)) {
+  for (const [, number = '', unit = ''] of parts.matchAll(/(\d+\.?\d*|\.\d+)([a-zµμ]+)/g)) {
     sum += Number(number) * (unitMs[unit] ?? Number.NaN);
   }
   return sign === '-' ? -sum : sum;

@@ -1,10 +1,9 @@
 // How the replies' tests drive a reply: events in, the bytes of a whole stream out.
-import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { EngineEvent } from '@berth/worker/engine/engine.ts';
 import type { Reply, ReplyContext } from '@berth/worker/replies/reply.ts';
 
-export const createdMs = Date.UTC(2026, 10, 22, 9, 30, 0, 500);
+const createdMs = Date.UTC(2026, 10, 22, 9, 30, 0, 500);
 export const ending = { nowMs: createdMs + 250, totalMs: 250 };
 
 export const aContext = (fields: Partial<ReplyContext> = {}): ReplyContext => ({
@@ -27,7 +26,7 @@ export const aSettlement = (fields: Partial<Settlement> = {}): Settlement => ({
 });
 
 /** What an engine tells of an answer in these pieces. */
-export function eventsOf(pieces: readonly string[]): EngineEvent[] {
+function eventsOf(pieces: readonly string[]): EngineEvent[] {
   const usage = { promptTokens: 12, cachedTokens: 8, outputTokens: pieces.length, prefillMs: 10.5, decodeMs: 30.25 };
   return [
     { kind: 'started', promptTokens: 12, cachedTokens: 8 },
@@ -35,8 +34,6 @@ export function eventsOf(pieces: readonly string[]): EngineEvent[] {
     { kind: 'end', finish: 'stop', usage },
   ];
 }
-
-export type MakeReply = (generation: Generation, context: ReplyContext) => Reply;
 
 /** Everything that a client of a streamed reply receives. */
 export function streamed(reply: Reply, pieces: readonly string[], settlement = aSettlement()): string {
