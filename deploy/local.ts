@@ -63,7 +63,9 @@ async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
   say(`\nBerth is ready at ${url}  (OpenAI: ${url}/v1, Ollama: ${url})`);
   say(`Models: ${names.join(', ') || 'none: put a .gguf file into MODELS_DIR'}`);
   if (names.includes('berth-demo')) {
-    say('berth-demo is a toy of 1 MB that comes with Berth. For a real model: MODELS_DIR=/folder/with/gguf/files npm start');
+    say(
+      'berth-demo is a toy of 1 MB that comes with Berth. For a real model: MODELS_DIR=/folder/with/gguf/files npm start',
+    );
   }
   // A key is shown to a person only: what is not a terminal may be a log that others read.
   const shown = process.stdout.isTTY ? key : `$(cat '${keyPath}')`;

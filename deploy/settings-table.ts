@@ -16,7 +16,9 @@ function row({ name, aliases, about, fallback, fallbackAbout }: Setting<unknown>
 
 function table(title: string, settings: Record<string, Setting<unknown>>, shown: boolean): string {
   const rows = Object.entries(settings).filter(([key]) => shown || !Object.hasOwn(poolSettings, key));
-  return [`**${title}**\n`, '| name | default | what |', '| --- | --- | --- |', ...rows.map(([, it]) => row(it))].join('\n');
+  return [`**${title}**\n`, '| name | default | what |', '| --- | --- | --- |', ...rows.map(([, it]) => row(it))].join(
+    '\n',
+  );
 }
 
 /** The README with its settings table made anew. */

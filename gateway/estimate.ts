@@ -43,7 +43,8 @@ export function createEstimate({ random }: { random: Random }): Estimate {
     learn(model, { promptTokens, cachedTokens, outputTokens, prefillMs, decodeMs }) {
       if (!rates.has(model) && rates.size >= modelsMax) return;
       const rate = { ...(rates.get(model) ?? start) };
-      const move = (old: number, seen: number) => (Number.isFinite(seen) && seen > 0 ? old + learning * (seen - old) : old);
+      const move = (old: number, seen: number) =>
+        Number.isFinite(seen) && seen > 0 ? old + learning * (seen - old) : old;
       rate.prefillTokensPerS = move(rate.prefillTokensPerS, ((promptTokens - cachedTokens) * 1_000) / prefillMs);
       rate.decodeTokensPerS = move(rate.decodeTokensPerS, (outputTokens * 1_000) / decodeMs);
       rate.outputTokens = move(rate.outputTokens, outputTokens);

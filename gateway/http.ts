@@ -106,7 +106,9 @@ function routeFinder(routes: readonly Route[]): (method: string, path: string) =
     const rest = prefix === undefined ? '' : path.slice(prefix.length - 1);
     const route = here.find((route) => route.method === method);
     if (route) return { kind: 'route', route, rest };
-    return here.length === 0 ? { kind: 'none', rest } : { kind: 'method', methods: here.map(({ method }) => method), rest };
+    return here.length === 0
+      ? { kind: 'none', rest }
+      : { kind: 'method', methods: here.map(({ method }) => method), rest };
   };
 }
 

@@ -1,6 +1,7 @@
 // Who asks: the key of a request, compared in constant time against the digests of the known keys.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Owner } from './job.ts';
@@ -9,7 +10,10 @@ import type { Owner } from './job.ts';
 const credentialMax = 1_024;
 
 /** @throws Refusal `unauthorized` */
-export type Authenticate = (headers: { authorization?: string | undefined; 'x-api-key'?: string | string[] | undefined }) => Owner;
+export type Authenticate = (headers: {
+  authorization?: string | undefined;
+  'x-api-key'?: string | string[] | undefined;
+}) => Owner;
 
 /** Without keys everyone is one team with one key. */
 export const openDoor: Authenticate = () => ({ team: 'everyone', key: 'anyone' });
@@ -53,5 +57,5 @@ export async function keptKey(folder: string): Promise<{ key: string; path: stri
 }
 
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || /^127\./.test(host);
+  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }

@@ -86,7 +86,17 @@ export function createMetrics({ version, door, session, degraded, survey, knownM
   const queue = gauge('berth_queue_depth', 'Requests that wait for a slot, over all gateways.', ['model']);
 
   function gauge(name: string, help: string, labelNames: string[], collect?: (it: Gauge) => void): Gauge {
-    return new Gauge({ name, help, labelNames, registers, ...(collect && { collect() { collect(this); } }) });
+    return new Gauge({
+      name,
+      help,
+      labelNames,
+      registers,
+      ...(collect && {
+        collect() {
+          collect(this);
+        },
+      }),
+    });
   }
 
   /** Fresh from the ledger at each scrape; while it is away the last known values would lie, so there are none. */

@@ -7,7 +7,7 @@ import type { Log } from '@berth/shared/log.ts';
 import type { Random } from '@berth/shared/random.ts';
 import type { Estimate } from './estimate.ts';
 import type { Job } from './job.ts';
-import { rank } from './placement/rank.ts';
+import { fingerprint, rank } from './placement/rank.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
@@ -36,8 +36,8 @@ export interface Journey {
 
 /** The ledger looks at no more (`Take.exclude`). */
 const excludeMax = 3;
-/** A load lies in [0, 1]: with this slack any preferred worker that has room is taken. */
-const warmSlack = 1;
+/** How much busier than the emptiest worker the preferred one may be: a quarter of its slots for a warm prefix. */
+const affinitySlack = 0.25;
 
 export interface PlaceOptions {
   ledger: Ledger;
@@ -99,8 +99,8 @@ export function createPlace(options: PlaceOptions): Place {
       age: journey.age,
       waitingMax: settings.waitingMax,
       waitingPerKeyMax: settings.waitingPerKeyMax,
-      slack: warmSlack,
-      prefer: rank(roster.model(job.model), random.integer(2 ** 16)).filter((worker) => !journey.failed.has(worker)),
+      slack: affinitySlack,
+      prefer: rank(roster.warm(job.model), fingerprint(job)),
       exclude: [...journey.failed].slice(0, excludeMax),
     });
     if (taken.kind === 'full') ticket.refuse(queueFull(taken.bound, settings, estimate));

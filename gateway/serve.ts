@@ -51,6 +51,11 @@ export async function serve({ admit, place, forward, retries }: ServeOptions, jo
 function keepWaiting({ dialect, generation }: Job, reply: Reply, journey: Journey): Disposable {
   if (!generation.stream) return { [Symbol.dispose]() {} };
   return reply.whileWaiting((nowMs) =>
-    dialect.waitFrame({ model: generation.model, place: journey.ticket?.place ?? null, nowMs }),
+    dialect.waitFrame({
+      model: generation.model,
+      endpoint: generation.endpoint,
+      place: journey.ticket?.place ?? null,
+      nowMs,
+    }),
   );
 }

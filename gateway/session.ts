@@ -63,7 +63,9 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     unservedSinceMs.set(ticket, sinceMs);
     if (clock.monotonic() - sinceMs < unservedMs) return;
     ticket.refuse(
-      new Refusal('no_worker', `no worker has the model ${ticket.model} any more`, { retryAfterS: estimate.retryAfterS() }),
+      new Refusal('no_worker', `no worker has the model ${ticket.model} any more`, {
+        retryAfterS: estimate.retryAfterS(),
+      }),
     );
   };
 

@@ -92,7 +92,11 @@ function createRecord(dialect: DialectName, clock: Clock): Record {
   return record;
 }
 
-function fieldsOf({ dialect, job, worker, seatedMs, firstByteMs, retries, settlement }: Record, arrivedMs: number, endedMs: number) {
+function fieldsOf(
+  { dialect, job, worker, seatedMs, firstByteMs, retries, settlement }: Record,
+  arrivedMs: number,
+  endedMs: number,
+) {
   const since = (ms: number | null) => (ms === null ? undefined : Math.round(ms - arrivedMs));
   return {
     request: job?.id,

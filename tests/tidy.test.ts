@@ -5,13 +5,17 @@ import { join, normalize } from 'node:path';
 import { describe, expect, test } from 'vitest';
 
 const root = join(import.meta.dirname, '..');
-const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((path) => path !== '' && !path.endsWith('package-lock.json'));
 const sources = tracked.filter((path) => /\.(ts|mjs)$/.test(path));
 const product = sources.filter((path) => /^(gateway|worker|shared|deploy)\//.test(path));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
-const importsOf = (path: string) => [...read(path).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name]) => name ?? '');
+const importsOf = (path: string) =>
+  [...read(path).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name]) => name ?? '');
 
 /** Where each package may be imported; everything else goes through that place. */
 const homes: Record<string, RegExp> = {
@@ -52,7 +56,8 @@ describe('the arrows', () => {
 
   test('time and chance are arguments below main', () => {
     const direct = /\b(Date\.now|new Date\(\)|performance\.now|Math\.random|setTimeout|setInterval)\b/;
-    const allowed = /^(shared\/(clock|random|process)\.ts|deploy\/|worker\/engine\/llama\/|gateway\/main\.ts|worker\/main\.ts)/;
+    const allowed =
+      /^(shared\/(clock|random|process)\.ts|deploy\/|worker\/engine\/llama\/|gateway\/main\.ts|worker\/main\.ts)/;
     const users = product.filter((path) => direct.test(read(path).replace(/\/\/.*|\/\*[\s\S]*?\*\//g, '')));
     expect(users.filter((path) => !allowed.test(path))).toEqual([]);
   });
@@ -73,7 +78,9 @@ describe('the files', () => {
   });
 
   test('name no path of a machine and leave no work behind', () => {
-    const marks = new RegExp(['/ro' + 'ot/', '/wo' + 'rk/', '\\bTO' + 'DO\\b', '\\bFIX' + 'ME\\b', '\\.on' + 'ly\\('].join('|'));
+    const marks = new RegExp(
+      ['/ro' + 'ot/', '/wo' + 'rk/', '\\bTO' + 'DO\\b', '\\bFIX' + 'ME\\b', '\\.on' + 'ly\\('].join('|'),
+    );
     const text = tracked.filter((path) => /\.(ts|mjs|json|md|lua|py|yaml|yml)$|^\.ci\/run$/.test(path));
     expect(text.filter((path) => marks.test(read(path)))).toEqual([]);
   });
@@ -85,7 +92,9 @@ describe('the lock', () => {
       packages: Record<string, { optionalDependencies?: Record<string, string> }>;
     };
     const names = new Set(Object.keys(packages).map((key) => key.replace(/^.*node_modules\//, '')));
-    const wanted = Object.values(packages).flatMap(({ optionalDependencies = {} }) => Object.keys(optionalDependencies));
+    const wanted = Object.values(packages).flatMap(({ optionalDependencies = {} }) =>
+      Object.keys(optionalDependencies),
+    );
     expect(wanted.filter((name) => !names.has(name))).toEqual([]);
   });
 });

@@ -2,7 +2,16 @@
 import type { Announcement } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
-import type { Beat, Grant, Ledger, RunningLease, Session, SessionReply, Take, Taken } from '@berth/shared/ledger/ledger.ts';
+import type {
+  Beat,
+  Grant,
+  Ledger,
+  RunningLease,
+  Session,
+  SessionReply,
+  Take,
+  Taken,
+} from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { createMemoryLedger } from './memory.ts';
 

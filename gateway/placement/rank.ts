@@ -1,19 +1,33 @@
 // Which workers a job would rather run on. Pure: data in, an order out; the ledger takes the first with room.
-import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
+import { hash } from 'node:crypto';
+import type { Job } from '../job.ts';
 
 /** The ledger looks at no more (`Take.prefer`). */
 const preferMax = 4;
+/** So much of each message tells conversations apart; more would cost time on long prompts. */
+const charsMax = 512;
 
 /**
- * 1. Workers that have the model loaded come before those that would have to load it.
- * 2. Among equals a rotation by the job's own number spreads the jobs evenly.
- * @param candidates every worker that has the model, with its card of it
- * @param turn any whole number that differs from job to job
- * @returns at most 4 worker ids, best first
+ * A number that all turns of one conversation share: they begin with the same messages, and the worker that answered
+ * the last turn has them in its cache. Of the team, the model, and the messages up to the first of the user.
  */
-export function rank(candidates: readonly { worker: Announcement; card: ModelCard }[], turn: number): string[] {
-  const ready = candidates.filter(({ worker }) => worker.state === 'ready');
-  const warm = ready.filter(({ card }) => card.loaded).map(({ worker }) => worker.worker); // 1
-  const start = warm.length === 0 ? 0 : turn % warm.length; // 2
-  return [...warm.slice(start), ...warm.slice(0, start)].slice(0, preferMax);
+export function fingerprint({ owner, model, generation: { prompt } }: Job): number {
+  const messages = prompt?.kind === 'chat' ? prompt.messages : [];
+  const first = messages.findIndex(({ role }) => role === 'user');
+  const opening =
+    prompt?.kind === 'raw'
+      ? [prompt.text.slice(0, charsMax)]
+      : messages.slice(0, first + 1).map(({ content }) => content.slice(0, charsMax));
+  return Number.parseInt(hash('sha1', [owner.team, model, ...opening].join('\0')).slice(0, 8), 16);
+}
+
+/**
+ * The conversation's own worker among those that have the model loaded, then its neighbours. Workers that would have
+ * to load it are left to the ledger, which takes them last.
+ * @param warm ids of workers with the model loaded, in a fixed order
+ * @returns at most 4 ids, best first
+ */
+export function rank(warm: readonly string[], fingerprint: number): string[] {
+  const start = warm.length === 0 ? 0 : fingerprint % warm.length;
+  return [...warm.slice(start, start + preferMax), ...warm.slice(0, Math.min(start, preferMax))].slice(0, preferMax);
 }

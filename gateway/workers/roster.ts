@@ -17,7 +17,9 @@ export interface Roster {
   worker(id: string): Announcement | undefined;
   workers(): Announcement[];
   /** Cards of a model on every worker that has it. */
-  model(name: string): { worker: Announcement; card: ModelCard }[];
+  model(name: string): readonly { worker: Announcement; card: ModelCard }[];
+  /** Ids of the workers that are ready and have the model loaded, in a fixed order. */
+  warm(model: string): readonly string[];
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
   apply(change: RosterChange): void;
@@ -35,8 +37,16 @@ interface Life {
 export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster {
   const known = new Map<string, Announcement>();
   const lives = new Map<string, Life>();
+  let byModel = new Map<string, { worker: Announcement; card: ModelCard }[]>();
+  let warm = new Map<string, string[]>();
   let version = 0;
 
+  /** Looked up for each request, so made once per change: a request's cost does not grow with the pool. */
+  const index = () => {
+    const all = [...known.values()].flatMap((worker) => worker.models.map((card) => ({ worker, card })));
+    byModel = Map.groupBy(all, ({ card }) => card.name);
+    warm = new Map([...byModel].map(([name, copies]) => [name, warmWorkers(copies)]));
+  };
   const bury = (worker: string, why: string) => {
     lives.get(worker)?.over.abort(new Error(why));
     lives.delete(worker);
@@ -69,23 +79,24 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     },
     worker: (id) => known.get(id),
     workers: () => [...known.values()],
-    model: (name) =>
-      [...known.values()].flatMap((worker) => {
-        const card = worker.models.find((card) => card.name === name);
-        return card ? [{ worker, card }] : [];
-      }),
+    model: (name) => byModel.get(name) ?? [],
+    warm: (name) => warm.get(name) ?? [],
     cards: () => [...known.values()].flatMap(({ models }) => models),
     apply(change) {
-      const present = change.present.flatMap(({ worker, announcement }) => parseAnnouncement(worker, announcement, log));
+      const present = change.present.flatMap(({ worker, announcement }) =>
+        parseAnnouncement(worker, announcement, log),
+      );
       const here = new Set(present.map(({ worker }) => worker));
       const gone = change.whole ? [...known.keys()].filter((worker) => !here.has(worker)) : change.gone;
       for (const worker of gone) miss(worker);
       for (const announcement of present) {
-        if (!known.has(announcement.worker)) log.info('worker joined', { worker: announcement.worker, url: announcement.url });
+        if (!known.has(announcement.worker))
+          log.info('worker joined', { worker: announcement.worker, url: announcement.url });
         known.set(announcement.worker, announcement);
         see(announcement);
       }
       version = change.version;
+      if (present.length + gone.length > 0) index();
       buryTheLost();
     },
     life(worker, epoch) {
@@ -93,6 +104,11 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       return life?.epoch === epoch ? life.over.signal : never;
     },
   };
+}
+
+function warmWorkers(copies: { worker: Announcement; card: ModelCard }[]): string[] {
+  const ready = copies.filter(({ worker, card }) => card.loaded && worker.state === 'ready');
+  return ready.map(({ worker }) => worker.worker).sort();
 }
 
 /** For a worker that the roster has not met yet: the ledger knew it a moment before. */
