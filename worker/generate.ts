@@ -150,7 +150,7 @@ async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, st
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
   const request = engineRequest(generation, prompt, team, kit.random);
   const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
-  return relay(kit, events, use, started);
+  return await relay(kit, events, use, started);
 }
 
 /**

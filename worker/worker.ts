@@ -1,4 +1,5 @@
 // A worker put together: guard, models, server and beats over one ledger. Time, chance and engine come in.
+import type { Server } from 'node:http';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
@@ -50,6 +51,7 @@ const everyMs = 1_000;
 const rescanEveryMs = 5_000;
 /** How long cut requests may take to send their error frames. */
 const cutMs = 1_500;
+const sweepMs = 20;
 
 /** Starts a worker. Settles when it listens and the ledger was told. @throws the system's error when it cannot listen */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
@@ -142,14 +144,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       ticking.dispose();
       await announcer.last();
       // Until here new requests were told "draining", which a refused connection would not say.
-      server.close();
-      await residency.close();
-      server.closeAllConnections();
+      await Promise.all([closeServer(server, clock), residency.close()]);
     },
   };
 }
 
-function listen(server: ReturnType<typeof createWorkerServer>, port: number, host: string): Promise<number> {
+function listen(server: Server, port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -158,6 +158,16 @@ function listen(server: ReturnType<typeof createWorkerServer>, port: number, hos
       resolve(address !== null && typeof address === 'object' ? address.port : port);
     });
   });
+}
+
+/** Stops listening and lets the last bytes of replies leave, within a bound. */
+async function closeServer(server: Server, clock: Clock): Promise<void> {
+  const closed = Promise.withResolvers<void>();
+  server.close(() => closed.resolve());
+  // A reply that began before the drain promised keep-alive: its connection becomes idle, and is closed then.
+  using _sweep = every(clock, sweepMs, () => server.closeIdleConnections());
+  await within(clock, cutMs, closed.promise);
+  server.closeAllConnections();
 }
 
 /** Calls `action` again and again until it is disposed. */
@@ -173,5 +183,5 @@ function every(clock: Clock, periodMs: number, action: () => void): Disposable {
 async function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
   const late = Promise.withResolvers<false>();
   using _timer = clock.after(ms, () => late.resolve(false));
-  return Promise.race([promise.then(() => true), late.promise]);
+  return await Promise.race([promise.then(() => true), late.promise]);
 }

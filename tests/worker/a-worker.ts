@@ -108,7 +108,7 @@ export async function aWorker({
     modelsDir,
     begin,
     call: (call) => begin(call).answer,
-    announcement: () => parsed<Announcement>(beats.at(-1)?.announcement ?? '{}'),
+    announcement: () => announced(beats.at(-1)),
     async [Symbol.asyncDispose]() {
       await worker.drain(0);
       await rm(modelsDir, { recursive: true, force: true });
@@ -130,10 +130,9 @@ function rememberingLedger(): { ledger: WorkerLedger; beats: Beat[]; leaves: Lea
   };
 }
 
-/** The value of a JSON text of ours. */
-export function parsed<T>(text: string): T {
-  const value: T = JSON.parse(text);
-  return value;
+function announced(beat: Beat | undefined): Announcement {
+  const announcement: Announcement = JSON.parse(beat?.announcement ?? '{}');
+  return announcement;
 }
 
 /** A chat body; the text may carry the echo engine's directives. */

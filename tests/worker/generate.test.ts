@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { decodeRefusal } from '@berth/shared/outcome.ts';
-import { aWorker, chat, parsed, until } from './a-worker.ts';
+import { aWorker, chat, until } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
 
 let open: TestWorker | undefined;
@@ -40,7 +40,8 @@ describe('a generation', () => {
   ])('answers %s', async (path, body, field) => {
     const { call } = await started();
     const answer = await call({ path, body });
-    expect(JSON.stringify(parsed<Record<string, unknown>>(answer.body)[field])).toContain('hello you');
+    const reply: Record<string, unknown> = JSON.parse(answer.body);
+    expect(JSON.stringify(reply[field])).toContain('hello you');
     expect(answer.settlement?.finish).toBe('stop');
   });
 

@@ -187,7 +187,7 @@ export function createResidency(options: ResidencyOptions): Residency {
   const openInTime = async (model: Model): Promise<Engine> => {
     const late = new AbortController();
     using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
-    return open({ ...options.engine, path: model.path }, AbortSignal.any([late.signal, closed.signal]));
+    return await open({ ...options.engine, path: model.path }, AbortSignal.any([late.signal, closed.signal]));
   };
 
   const loaded = (entry: Entry, engine: Engine, startedMs: number): void => {

@@ -1,0 +1,182 @@
+import { writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { signCall } from '@berth/shared/auth.ts';
+import { aWorker, chat, secret, until } from './a-worker.ts';
+import type { TestWorker } from './a-worker.ts';
+import { gguf } from './gguf-file.ts';
+
+let open: TestWorker | undefined;
+const started = async (...options: Parameters<typeof aWorker>): Promise<TestWorker> =>
+  (open = await aWorker(...options));
+afterEach(async () => {
+  await open?.[Symbol.asyncDispose]();
+  open = undefined;
+});
+
+const slow = (text: string): Record<string, unknown> =>
+  chat(`[[tokenDelayMs=20 repeat=1000]] ${text} `, { stream: true });
+const short = (text: string): Record<string, unknown> =>
+  chat(`[[tokenDelayMs=30 repeat=10]] ${text} `, { stream: true });
+
+describe('a worker announces', () => {
+  it('itself and its models, before it is ready', async () => {
+    const { beats, announcement, worker } = await started({ models: ['m', 'other'] });
+    expect(beats[0]).toMatchObject({ worker: 'w1', boot: true, last: false, capacity: 4, running: [] });
+    expect(beats[0]?.serves).toEqual(['m:latest', 'other:latest']);
+    expect(announcement()).toMatchObject({
+      protocol: 1,
+      epoch: worker.epoch,
+      url: worker.url,
+      slots: 4,
+      state: 'ready',
+    });
+    expect(announcement().models[0]).toMatchObject({
+      name: 'm:latest',
+      loaded: false,
+      contextTokens: 512,
+      expiresAt: null,
+    });
+  });
+
+  it('a load and what runs, and the hour of the unload when nothing does', async () => {
+    const { call, begin, announcement } = await started({ keepAliveMs: 60_000 });
+    const running = begin({ body: slow('word') });
+    await running.until('word');
+    await until(() => announcement().models[0]?.loaded === true);
+    expect(announcement().models[0]?.expiresAt).toBeNull();
+    running.abort();
+    await call();
+    await until(() => announcement().models[0]?.expiresAt !== null);
+    expect(announcement().models[0]?.expiresAt).toBeGreaterThan(Date.now() + 50_000);
+  });
+
+  it('a model that comes while it runs, when it is asked for', async () => {
+    const { call, beats, modelsDir } = await started();
+    await new Promise((resolve) => setTimeout(resolve, 1_050)); // a model that is not known is looked for once a second
+    await writeFile(join(modelsDir, 'new.gguf'), gguf());
+    expect((await call({ model: 'new:latest' })).status).toBe(200);
+    await until(() => beats.at(-1)?.serves.includes('new:latest') === true);
+  });
+
+  it('that it was replaced, and hears that it is stale', async () => {
+    const stale = Promise.withResolvers<void>();
+    const ledger = { beat: async () => ({ kind: 'stale' as const, epoch: 'x' }), leave: async () => 'gone' as const };
+    await started({ ledger, onStale: stale.resolve });
+    await expect(stale.promise).resolves.toBeUndefined();
+  });
+});
+
+describe('several models', () => {
+  it('load once each, and a busy one is never evicted', async () => {
+    const { begin, call, echo } = await started({ models: ['m', 'other'], loadedMax: 1 });
+    const running = begin({ body: short('word') });
+    await running.until('word');
+    const other = begin({ body: chat('hi', { model: 'other' }), model: 'other:latest' });
+    const refused = await untilRefused(() => call());
+    expect(refused.headers['berth-not-started']).toBe('busy');
+    expect((await running.answer).settlement?.finish).toBe('stop');
+    expect((await other.answer).settlement).toMatchObject({ finish: 'stop' });
+    expect(echo.openNow).toBe(1);
+  });
+
+  it('are loaded and unloaded by an empty prompt', async () => {
+    const { call, echo } = await started();
+    const load = await call({ path: '/api/generate', body: { model: 'm', stream: false } });
+    expect([load.settlement?.finish, JSON.parse(load.body)]).toEqual([
+      'load',
+      expect.objectContaining({ done_reason: 'load' }),
+    ]);
+    expect(echo.openNow).toBe(1);
+    const unload = await call({ path: '/api/generate', body: { model: 'm', keep_alive: 0, stream: false } });
+    expect(unload.settlement?.finish).toBe('unload');
+    await until(() => echo.openNow === 0);
+  });
+
+  it('that cannot be loaded say why', async () => {
+    const { call } = await started({ echo: { loadFails: 'it needs 9 GiB of memory and 4 GiB are free' } });
+    const answer = await call();
+    expect(answer.status).toBe(503);
+    expect(answer.body).toContain("model 'm:latest' cannot be loaded: it needs 9 GiB");
+  });
+});
+
+async function untilRefused(call: TestWorker['call']): ReturnType<TestWorker['call']> {
+  for (;;) {
+    const answer = await call();
+    if (answer.status !== 200) return answer;
+  }
+}
+
+describe('draining', () => {
+  it('finishes what runs, refuses what comes, says good-bye last, and closes', async () => {
+    const { begin, call, beats, worker, echo } = await started();
+    const running = begin({ body: short('word') });
+    await running.until('word');
+    const drained = worker.drain(10_000);
+    const refused = await call();
+    expect([refused.status, refused.headers['berth-not-started'], refused.headers.connection]).toEqual([
+      409,
+      'draining',
+      'close',
+    ]);
+    await until(() => beats.at(-1)?.announcement.includes('"draining"') === true);
+    expect(beats.at(-1)).toMatchObject({ capacity: 0, last: false });
+    expect((await running.answer).settlement?.finish).toBe('stop');
+    await drained;
+    expect(beats.at(-1)).toMatchObject({ last: true, running: [] });
+    expect(echo.openNow).toBe(0);
+    await expect(fetch(`${worker.url}/livez`)).rejects.toThrow('fetch failed');
+  });
+
+  it('cuts what takes too long with an error frame, never with an end', async () => {
+    const { begin, worker, beats } = await started();
+    const running = begin({ body: slow('word') });
+    await running.until('word');
+    await worker.drain(50);
+    const answer = await running.answer;
+    expect([answer.complete, answer.settlement]).toEqual([false, null]);
+    expect(answer.body).toContain('the worker was stopped');
+    expect(beats.at(-1)).toMatchObject({ last: true, running: [] });
+  });
+});
+
+describe('a gateway that takes no bytes', () => {
+  it('stops the engine instead of filling memory, and goes on when bytes are taken again', async () => {
+    const { worker } = await started({ engine: { contextTokens: 1_000_000, slots: 1, threads: 1, gpu: false } });
+    const body = JSON.stringify(chat(`[[repeat=20000]] ${'x'.repeat(500)} `, { stream: true }));
+    const call = {
+      lease: 'slow1',
+      epoch: worker.epoch,
+      model: 'm:latest',
+      owner: { team: 't', key: 'k', gateway: 'g' },
+    };
+    const headers = signCall(secret, 'POST', '/v1/chat/completions', call, Date.now());
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const socket = connect(Number(new URL(worker.url).port), '127.0.0.1');
+    socket.write(
+      `POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-length: ${body.length}\r\n${lines.join('')}\r\n${body}`,
+    );
+    const paused = await steadySteps(worker.url);
+    expect(paused).toBeGreaterThan(100);
+    expect(paused).toBeLessThan(20_000);
+    let tail = '';
+    socket.on('data', (chunk: Buffer) => (tail = (tail + chunk.toString('latin1')).slice(-2_000)));
+    await until(() => tail.includes('berth-settlement:'));
+    expect(tail).toContain('"outputTokens":20000');
+    socket.destroy();
+  });
+});
+
+/** The engine's steps, once they are the same for 300 ms. */
+async function steadySteps(url: string): Promise<number> {
+  let before = -1;
+  for (;;) {
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const metrics = await (await fetch(`${url}/metrics`)).text();
+    const steps = Number(/^berth_worker_engine_steps\{[^}]*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+    if (steps > 0 && steps === before) return steps;
+    before = steps;
+  }
+}
