@@ -118,13 +118,9 @@ async function open(client: Client, url: string): Promise<void> {
   }
 }
 
-interface Parts {
+interface Parts extends Required<Pick<RedisConnectOptions, 'url' | 'clock' | 'log' | 'commandMs'>> {
   commands: Client;
   subscriber: Client;
-  clock: Clock;
-  log: Log;
-  commandMs: number;
-  url: string;
 }
 
 function createRedis({ commands, subscriber, clock, log, commandMs, url }: Parts): Redis {
@@ -249,9 +245,8 @@ function createChannels(client: Client, clock: Clock, commandMs: number) {
     await confirm([...handlers.keys()]).catch(() => client.disconnect(true));
   }
 
-  async function confirm(names: string[]): Promise<void> {
-    await within(clock, commandMs, `no answer to SUBSCRIBE within ${commandMs} ms`, client.subscribe(...names));
-  }
+  const confirm = (names: string[]): Promise<unknown> =>
+    within(clock, commandMs, `no answer to SUBSCRIBE within ${commandMs} ms`, client.subscribe(...names));
 
   async function subscribe(channel: string, onMessage: (message: string) => void): Promise<AsyncDisposable> {
     const own = handlers.get(channel) ?? new Set();
@@ -290,7 +285,7 @@ function createChannels(client: Client, clock: Clock, commandMs: number) {
   };
 }
 
-/** The promise's outcome, or RedisUnavailable when it takes too long. */
+/** @throws RedisUnavailable when the promise takes too long */
 async function within<T>(clock: Clock, limitMs: number, why: string, promise: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>();
   const deadline = clock.after(limitMs, () => late.reject(new RedisUnavailable(why)));
