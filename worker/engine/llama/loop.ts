@@ -95,14 +95,14 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
   }
 
   /** 2. Gives idle sequences to those who wait, first come first served. */
-  function seat(): void {
+  async function seat(): Promise<void> {
     for (const run of waiting.slice(0, idle.size)) {
       const choice = chooseSequence([...idle], run.scope, run.prompt);
       if (choice === null) break;
       const { sequence, reuse } = choice;
       idle.delete(sequence);
       sequence.usedAt = starts += 1;
-      const kept = sequence.tokens.length === 0 ? 0 : binding.keep(sequence.index, reuse);
+      const kept = sequence.tokens.length === 0 ? 0 : await binding.keep(sequence.index, reuse);
       events.push([run.id, startRun(run, sequence, kept, now())]);
       running.push(run);
     }
@@ -149,7 +149,7 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
   async function run(): Promise<void> {
     while (!closed.signal.aborted) {
       sweep();
-      seat();
+      await seat();
       flush();
       if (running.length > 0) await step();
       else await new Promise<void>((resolve) => (wake = resolve));

@@ -15,6 +15,8 @@ import type { FromEngine, RunEvent, StepSummary } from './wire.ts';
 export interface LlamaOutside {
   /** The worker's environment; the engine sees only what it needs of it. */
   env: Readonly<Record<string, string | undefined>>;
+  /** Keeps to the public API of node-llama-cpp with one sequence: for tests of that fallback. */
+  publicOnly?: boolean;
   /** Told of every step: for metrics and tests. */
   onStep?: (step: StepSummary) => void;
   /** Told what the engine process says of itself; never prompts or answers. */
@@ -129,7 +131,7 @@ async function handshake(
     for (const run of runs.values()) run.fail(why);
   };
   void exited.then(mourn);
-  send(pipe, { kind: 'open', options });
+  send(pipe, { kind: 'open', options, publicOnly: outside.publicOnly ?? false });
   const info = await ready.promise;
   return engineOver({ child, pipe, exited, runs, info, steps: () => steps });
 }

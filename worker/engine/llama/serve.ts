@@ -1,33 +1,34 @@
 // What the engine process does with its pipe: loads the model it is told, then runs requests until the pipe closes.
 import type { Socket } from 'node:net';
 import type { EngineOptions } from '../engine.ts';
-import { openBinding } from './binding.ts';
+import { bindNative, internalsFault } from './binding.ts';
+import type { Binding } from './binding.ts';
+import { loadModel, openContext } from './load.ts';
 import { cpuTuning, gpuTuning, openLoop } from './loop.ts';
 import type { SlotLoop } from './loop.ts';
+import { bindPublic } from './public.ts';
+import { selfTest } from './selftest.ts';
 import { receiveLines, send } from './wire.ts';
-import type { FromEngine, ToEngine } from './wire.ts';
+import type { FromEngine, OpenMessage, ToEngine } from './wire.ts';
+
+type Tell = (message: FromEngine) => void;
 
 /** Resolves when the load failed; rejects when the loop broke. Otherwise the process ends with its pipe. */
 export async function serveEngine(pipe: Socket, now: () => number): Promise<void> {
-  const opening = Promise.withResolvers<EngineOptions>();
+  const opening = Promise.withResolvers<OpenMessage>();
   let loop: SlotLoop | null = null;
   receiveLines(pipe, (message: ToEngine) => {
-    if (message.kind === 'open') opening.resolve(message.options);
+    if (message.kind === 'open') opening.resolve(message);
     else if (message.kind === 'run') void loop?.submit(message.id, message.request);
     else loop?.abort(message.id);
   });
-  const tell = (message: FromEngine): void => send(pipe, message);
-  loop = await load(await opening.promise, now, tell);
+  loop = await load(await opening.promise, now, (message) => send(pipe, message));
   await loop?.run();
 }
 
-async function load(
-  options: EngineOptions,
-  now: () => number,
-  tell: (message: FromEngine) => void,
-): Promise<SlotLoop | null> {
+async function load({ options, publicOnly }: OpenMessage, now: () => number, tell: Tell): Promise<SlotLoop | null> {
   try {
-    const binding = await openBinding(options);
+    const binding = await openBinding(options, publicOnly, now, tell);
     const tuning = options.gpu === false ? cpuTuning : gpuTuning;
     const loop = openLoop(
       binding,
@@ -42,4 +43,28 @@ async function load(
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     return null;
   }
+}
+
+/** The internals where they are as expected and pass the test; else the public API with one sequence. */
+async function openBinding(
+  options: EngineOptions,
+  publicOnly: boolean,
+  now: () => number,
+  tell: Tell,
+): Promise<Binding> {
+  const loaded = await loadModel(options);
+  if (!publicOnly) {
+    const context = await openContext(loaded.model, options);
+    let fault = await internalsFault(loaded, context);
+    if (fault === null) {
+      const binding = bindNative(loaded, context);
+      const result = await selfTest(binding, now);
+      tell({ kind: 'note', message: result.note });
+      if (result.fault === null) return binding;
+      fault = result.fault;
+    }
+    tell({ kind: 'note', message: `running one request at a time: ${fault}` });
+    await context.dispose();
+  }
+  return bindPublic(loaded, await openContext(loaded.model, { ...options, slots: 1 }));
 }

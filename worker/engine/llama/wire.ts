@@ -3,8 +3,15 @@ import type { Socket } from 'node:net';
 import type { RefusalName } from '@berth/shared/outcome.ts';
 import type { EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
 
+export interface OpenMessage {
+  kind: 'open';
+  options: EngineOptions;
+  /** Use the public API only, as when the internals fail their test. */
+  publicOnly: boolean;
+}
+
 export type ToEngine =
-  | { kind: 'open'; options: EngineOptions }
+  | OpenMessage
   | { kind: 'run'; id: number; request: EngineRequest }
   | { kind: 'abort'; id: number };
 

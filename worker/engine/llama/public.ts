@@ -1,0 +1,103 @@
+// The safe way when the internals are not as expected: node-llama-cpp's public API, one sequence, no batching.
+import { createRequire } from 'node:module';
+import { LlamaGrammarEvaluationState } from 'node-llama-cpp';
+import type { LlamaContext, LlamaContextSequence, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
+import { compiledGrammar, specialTexts } from './binding.ts';
+import type { Binding, Part, Sampler } from './binding.ts';
+import type { LoadedModel } from './load.ts';
+import type { SamplerSettings } from './sampling.ts';
+import type { TemplateValues } from './template.ts';
+
+/** @param context a context with one sequence */
+export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext): Binding {
+  const sequence = context.getSequence();
+  let row: Token[] = [];
+  return {
+    contextTokens: context.contextSize,
+    slots: 1,
+    batchTokensMax: context.batchSize,
+    vramBytes: model.memoryUsage.vram + context.memoryUsage.vram,
+    prompts: {
+      ...specialTexts(model),
+      compile: compileTemplate,
+      tokenize: (text, control) => Uint32Array.from(model.tokenize(text, control)),
+    },
+    textOf: (tokens) => model.detokenize(asTokens(tokens), false),
+    isEnd: (token) => model.isEogToken(asTokens([token])[0]),
+    decode: async ([part]) => {
+      if (part === undefined) return [];
+      row = await read(sequence, part);
+      return [part.row ? 0 : null];
+    },
+    sampler: async (settings, format) => {
+      const grammar = await compiledGrammar(llama, format);
+      const state = grammar === null ? null : new LlamaGrammarEvaluationState({ model, grammar });
+      return publicSampler(sequence, () => row, {
+        ...optionsOf(settings),
+        ...(state && { grammarEvaluationState: state }),
+      });
+    },
+    keep: async (_, length) => {
+      await sequence.eraseContextTokenRanges([{ start: length, end: sequence.nextTokenIndex }]);
+      return sequence.nextTokenIndex === length ? length : 0;
+    },
+  };
+}
+
+/** The API reads and samples in one: the last token is kept for the sampler. @returns what is left to be read */
+async function read(sequence: LlamaContextSequence, { tokens, row }: Part): Promise<Token[]> {
+  const all = asTokens(tokens);
+  if (row && all.length === 1) return all;
+  await sequence.evaluateWithoutGeneratingNewTokens(row ? all.slice(0, -1) : all);
+  return row ? all.slice(-1) : [];
+}
+
+function publicSampler(sequence: LlamaContextSequence, row: () => Token[], options: SequenceEvaluateOptions): Sampler {
+  const { seed = 0, repeatPenalty } = options;
+  const said: Token[] = [];
+  return {
+    next: async () => {
+      // A new generator per token starts the random numbers anyway, so each token has a seed of its own.
+      const seeded = { ...options, seed: (seed + said.length) >>> 0, yieldEogToken: true };
+      const punished = repeatPenalty && { repeatPenalty: { ...repeatPenalty, punishTokens: () => said } };
+      const answer = sequence.evaluate(row(), { ...seeded, ...punished });
+      const { value } = await answer.next();
+      await answer.return();
+      if (value === undefined) return -1;
+      said.push(value);
+      return value;
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+function optionsOf(settings: SamplerSettings): SequenceEvaluateOptions {
+  const { temperature, topK, topP, minP, seed, repeatPenalty } = settings;
+  const options = { temperature, topK, topP, minP, seed };
+  if (repeatPenalty === undefined) return options;
+  return {
+    ...options,
+    repeatPenalty: {
+      punishTokens: [],
+      penalty: repeatPenalty,
+      presencePenalty: settings.repeatPenaltyPresencePenalty ?? 0,
+      frequencyPenalty: settings.repeatPenaltyFrequencyPenalty ?? 0,
+    },
+  };
+}
+
+/** The package renders templates with this dependency of its own where its native renderer is not used. */
+function compileTemplate(template: string): (values: TemplateValues) => string {
+  const require = createRequire(import.meta.resolve('node-llama-cpp'));
+  const {
+    Template,
+  }: { Template: new (text: string) => { render(values: TemplateValues): string } } = require('@huggingface/jinja');
+  const compiled = new Template(template);
+  return (values) => compiled.render(values);
+}
+
+/** Tokens are numbers with a brand in the package's types. */
+function asTokens(tokens: Iterable<number>): Token[] {
+  const branded: unknown[] = [...tokens];
+  return branded.filter((token): token is Token => typeof token === 'number');
+}
