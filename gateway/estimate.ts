@@ -12,6 +12,8 @@ export interface Estimate {
   released(): void;
   /** Each second: how many wait in the whole pool, and how many gateways there are. */
   tick(waiting: number, gateways: number): void;
+  /** A wait in milliseconds that even good luck will not shorten, at a place of the queue; 0 while nothing is known. */
+  leastWaitMs(place: number): number;
   /** Whole seconds from 1 to 30, jittered, from the rate at which slots came free in the last minute. */
   retryAfterS(): number;
 }
@@ -21,6 +23,8 @@ const start = { prefillTokensPerS: 1_000, decodeTokensPerS: 40, outputTokens: 20
 const learning = 0.1;
 /** Said while no slot has come free yet. */
 const unknownWaitS = 5;
+/** Slots come free at most so many times faster than lately: refusing what could have been served is the worse error. */
+const luck = 4;
 /** English text averages about four bytes a token. */
 const bytesPerToken = 4;
 const modelsMax = 1_000;
@@ -57,6 +61,10 @@ export function createEstimate({ random }: { random: Random }): Estimate {
       seen = { waiting, gateways: Math.max(1, gateways) };
       releasedPerS += recent * (releasedNow - releasedPerS);
       releasedNow = 0;
+    },
+    leastWaitMs(place) {
+      const poolPerS = releasedPerS * seen.gateways * luck;
+      return poolPerS > 0 ? ((place - 1) / poolPerS) * 1_000 : 0;
     },
     retryAfterS() {
       const poolPerS = releasedPerS * seen.gateways;

@@ -9,6 +9,7 @@ import { createDoor } from './admit.ts';
 import { healthRoutes } from './api/health.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
+import { queueRoutes } from './api/queue.ts';
 import { createEstimate } from './estimate.ts';
 import { createAgent, createForward } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
@@ -76,7 +77,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   });
 
   const agent = createAgent();
-  const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway, settings });
+  const refresh = () => session.refresh();
+  const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway, settings, refresh });
   const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock }), retries };
   const settling = { clock, log, metrics, learn: estimate.learn };
   const open = new Set<Reply>();
@@ -88,6 +90,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ roster, clock }),
+    ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];

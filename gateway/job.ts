@@ -24,4 +24,6 @@ export interface Job {
   priority: PriorityClass;
   /** When the request arrived, on the monotonic clock. */
   arrivedMs: number;
+  /** How long the client wants to wait for a slot, from its arrival; `null` = it did not say. */
+  patienceMs: number | null;
 }

@@ -1,4 +1,5 @@
 // From bytes to a job: everything that can be wrong with a request is found here, before anything waits.
+import { goDurationMs } from '@berth/shared/config.ts';
 import { canonicalModel, lackOf } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
@@ -43,7 +44,22 @@ export async function parse({ roster, bodyBytesMax }: Options, route: Generating
     owner: exchange.owner,
     priority: 1,
     arrivedMs: exchange.arrivedMs,
+    patienceMs: patienceOf(exchange.request.headers['berth-max-wait']),
   };
+}
+
+/** Longest wait that can be asked for. The queue's own timeout bounds it anyway. */
+const patienceMsMax = 24 * 3_600_000;
+
+/** The header `berth-max-wait`: a duration such as `20s`, or seconds. @throws Refusal `bad_request` */
+function patienceOf(header: string | string[] | undefined): number | null {
+  if (header === undefined) return null;
+  const text = String(header);
+  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1_000 : goDurationMs(text);
+  if (ms > 0 && ms <= patienceMsMax) return ms;
+  throw new Refusal('bad_request', 'berth-max-wait must be a duration such as 20s or 1m30s, or seconds', {
+    param: 'berth-max-wait',
+  });
 }
 
 function unservable(model: string, roster: Roster): Refusal {

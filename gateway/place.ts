@@ -48,6 +48,8 @@ export interface PlaceOptions {
   random: Random;
   log: Log;
   gateway: string;
+  /** Brings the roster up to date. */
+  refresh: () => Promise<void>;
   settings: { waitingMax: number; waitingPerKeyMax: number; queueTimeoutMs: number };
 }
 
@@ -71,11 +73,14 @@ export function createPlace(options: PlaceOptions): Place {
     signal.throwIfAborted();
     const id = random.id();
     // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
-    const ticket = room.open(job.model, id, () => ask(id, job, journey, ticket));
+    const again = async () => void (await ask(id, job, journey, ticket));
+    const ticket = room.open(job.model, id, again);
     journey.ticket = ticket;
     try {
-      await ask(id, job, journey, ticket);
-      return seatOf(await wait(ticket.granted, job, signal));
+      const grant = (await ask(id, job, journey, ticket)) ?? (await wait(ticket, job, signal));
+      // A worker that joined within the last second may be new to this gateway.
+      if (roster.worker(grant.worker)?.epoch !== grant.epoch) await options.refresh();
+      return seatOf(grant);
     } catch (error) {
       // Whatever became of the take, the ledger shall not keep a ticket or a lease of this id.
       leave({ id, actual: 0, refused: false });
@@ -86,8 +91,8 @@ export function createPlace(options: PlaceOptions): Place {
     }
   }
 
-  /** Asks the ledger; the answer settles the ticket or queues it. Asked again when the ledger has lost the ticket. */
-  async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<void> {
+  /** Asks the ledger: a grant, or the ticket is queued or refused. Asked again when the ledger has lost the ticket. */
+  async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<Grant | null> {
     const taken = await ledger.take({
       id,
       gateway,
@@ -105,28 +110,38 @@ export function createPlace(options: PlaceOptions): Place {
     });
     if (taken.kind === 'full') ticket.refuse(queueFull(taken.bound, settings, estimate));
     else journey.age = taken.age;
-    if (taken.kind === 'held') ticket.grant(taken);
-    if (taken.kind === 'wait') ticket.queued(taken.place);
+    if (taken.kind === 'wait') {
+      ticket.queued(taken.place);
+      if (waitedMs(job) + estimate.leastWaitMs(taken.place) > boundMs(job)) ticket.refuse(tooLate(job));
+    }
+    if (taken.kind !== 'held') return null;
+    ticket.grant(taken);
+    return taken;
   }
 
-  /** The grant, or whichever comes first of the client's departure and the queue timeout. */
-  async function wait(granted: Promise<Grant>, job: Job, signal: AbortSignal): Promise<Grant> {
-    const ends = Promise.withResolvers<never>();
-    const give = () => ends.reject(signal.reason as Error);
-    signal.addEventListener('abort', give, { once: true });
-    const restMs = settings.queueTimeoutMs - (clock.monotonic() - job.arrivedMs);
-    using _timer = clock.after(Math.max(0, restMs), () =>
-      ends.reject(
-        new Refusal('queue_timeout', `no slot came free within ${settings.queueTimeoutMs / 1_000} s: try again later`, {
-          retryAfterS: estimate.retryAfterS(),
-        }),
-      ),
-    );
+  /** The grant, or whichever comes first of the client's departure and the end of its patience or ours. */
+  async function wait({ granted, refuse }: Ticket, job: Job, signal: AbortSignal): Promise<Grant> {
+    const leaveQueue = () => refuse(signal.reason as Error);
+    signal.addEventListener('abort', leaveQueue, { once: true });
+    using _timer = clock.after(Math.max(0, boundMs(job) - waitedMs(job)), () => refuse(tooLate(job)));
     try {
-      return await Promise.race([granted, ends.promise]);
+      return await granted;
     } finally {
-      signal.removeEventListener('abort', give);
+      signal.removeEventListener('abort', leaveQueue);
     }
+  }
+
+  function waitedMs(job: Job): number {
+    return clock.monotonic() - job.arrivedMs;
+  }
+
+  function boundMs(job: Job): number {
+    return Math.min(settings.queueTimeoutMs, job.patienceMs ?? Infinity);
+  }
+
+  function tooLate(job: Job): Refusal {
+    const message = `no slot comes free within ${boundMs(job) / 1_000} s: try again later`;
+    return new Refusal('queue_timeout', message, { retryAfterS: estimate.retryAfterS() });
   }
 
   function seatOf({ id, worker, epoch }: Grant): Seat {

@@ -23,6 +23,8 @@ export interface SessionOptions {
 }
 
 export interface GatewaySession extends AsyncDisposable {
+  /** Speaks to the ledger now; all who ask meanwhile get the same answer. Never rejects. */
+  refresh(): Promise<void>;
   /** True while the ledger answers. */
   readonly up: boolean;
   /** Tickets that wait in the whole pool, as of the last answer. */
@@ -90,18 +92,24 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     estimate.tick(waiting, gateways);
   };
 
+  let speaking: Promise<void> | null = null;
+  const refresh = (): Promise<void> => {
+    speaking ??= turn()
+      .catch((error: unknown) => {
+        if (up) log.error('ledger does not answer: running streams go on', { error: String(error) });
+        up = false;
+      })
+      .finally(() => (speaking = null));
+    return speaking;
+  };
   const loop = async () => {
-    try {
-      await turn();
-    } catch (error) {
-      if (up) log.error('ledger does not answer: running streams go on', { error: String(error) });
-      up = false;
-    }
+    await refresh();
     if (!closed) timer = clock.after(sessionEveryMs, () => void loop());
   };
   await loop();
 
   return {
+    refresh,
     get up() {
       return up;
     },

@@ -1,0 +1,43 @@
+// Who waits for what: the queue as a person wants to see it.
+import { openai } from '@berth/shared/dialects/openai.ts';
+import type { Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { Estimate } from '../estimate.ts';
+import type { Route } from '../http.ts';
+import type { WaitingRoom } from '../waiting.ts';
+import type { Roster } from '../workers/roster.ts';
+
+interface Options {
+  ledger: Ledger;
+  room: WaitingRoom;
+  estimate: Estimate;
+  roster: Roster;
+}
+
+/** Most tickets that are listed. */
+const listedMax = 1_000;
+
+export function queueRoutes({ ledger, room, estimate, roster }: Options): Route[] {
+  return [
+    {
+      method: 'GET',
+      path: '/api/queue',
+      scope: 'metrics',
+      dialect: openai,
+      async handle({ reply }) {
+        const { waiting, workers } = await ledger.survey();
+        const here = room.all().flatMap(({ model, place }) => (place === null ? [] : [{ model, place }]));
+        const body = {
+          waiting: waiting.reduce((sum, { tickets }) => sum + tickets, 0),
+          models: waiting,
+          workers: workers.map((it) => ({ ...it, state: roster.worker(it.worker)?.state ?? 'unknown' })),
+          // Places are estimates: a fair order has no fixed rank, and they may grow.
+          here: here
+            .sort((a, b) => a.place - b.place)
+            .slice(0, listedMax)
+            .map((ticket) => ({ ...ticket, waitAtLeastS: Math.round(estimate.leastWaitMs(ticket.place) / 1_000) })),
+        };
+        reply.json(200, JSON.stringify(body));
+      },
+    },
+  ];
+}
