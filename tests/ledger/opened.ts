@@ -38,6 +38,7 @@ export async function openMemory(): Promise<Opened> {
     },
   };
   const ledger = createMemoryLedger({ clock, pool });
+  await ledger.survey(); // begins the era, as opening does in Redis
   return {
     ...ears(ledger, async () => {}),
     ledger,

@@ -1,0 +1,208 @@
+// Random histories of a pool: several gateways and workers, some of them wrong, late, twice or deaf.
+import {
+  array,
+  boolean,
+  constant,
+  constantFrom as pick,
+  nat,
+  oneof,
+  option,
+  record,
+  subarray,
+  type Arbitrary,
+} from 'fast-check';
+import type { Beat, Leave, PriorityClass, Session, Take } from '@berth/shared/ledger/ledger.ts';
+import type { Dump } from './dump.ts';
+
+const gateways = ['g1', 'g2', 'g|{3}'];
+const workers = ['w1', 'w2', 'w 3'];
+const models = ['llama', 'mistral', 'a|1'];
+const teams = ['red', 'blue', '1:r'];
+const keys = ['ann', 'bob'];
+
+/** What a history is made of. Numbers pick from what there is when the step runs, so that a history can shrink. */
+export type Step =
+  | { do: 'take'; again: number | null; age: number | null; take: Omit<Take, 'id' | 'age'> }
+  | { do: 'leave'; which: number; actual: number | null; refused: boolean }
+  | { do: 'session'; gateway: string; unlisted: number; ghost: number | null; version: 'last' | 'none' | 'wrong' }
+  | {
+      do: 'beat';
+      beat: Omit<Beat, 'running' | 'epoch'>;
+      life: 'same' | 'next' | 'before';
+      unlisted: number;
+      ghosts: number[];
+    }
+  | { do: 'hear'; gateway: string; listening: boolean }
+  | { do: 'advance'; ms: number }
+  | { do: 'flush' }
+  | { do: 'survey' };
+
+/** A step, how many times it runs, and how many steps later. */
+export interface Event {
+  step: Step;
+  times: 1 | 2;
+  late: number;
+}
+
+const some = nat({ max: 1_000 });
+
+const take = record({
+  do: constant('take' as const),
+  again: option(some, { freq: 8 }),
+  age: option(some, { freq: 4 }),
+  take: record({
+    gateway: pick(...gateways),
+    model: pick(...models),
+    priority: pick<PriorityClass>(0, 1, 2),
+    team: pick(...teams),
+    key: pick(...keys),
+    cost: pick(0, 0.1, 1, 7.3, 40, 1e9, NaN, -3),
+    waitingMax: pick(2, 8, 40),
+    waitingPerKeyMax: pick(2, 20),
+    slack: pick(0, 0.3, 1),
+    prefer: subarray(workers),
+    exclude: oneof({ weight: 3, arbitrary: constant([]) }, { weight: 1, arbitrary: subarray(workers) }),
+  }),
+});
+const leave = record({
+  do: constant('leave' as const),
+  which: some,
+  actual: pick(null, null, 0, 0.5, 3, 80, NaN, -1),
+  refused: boolean(),
+});
+const session = record({
+  do: constant('session' as const),
+  gateway: pick(...gateways),
+  unlisted: nat({ max: 7 }),
+  ghost: option(some),
+  version: pick('last' as const, 'last' as const, 'none' as const, 'wrong' as const),
+});
+const beat = record({
+  do: constant('beat' as const),
+  life: pick('same' as const, 'same' as const, 'same' as const, 'same' as const, 'next' as const, 'before' as const),
+  unlisted: nat({ max: 7 }),
+  ghosts: array(some, { maxLength: 2 }),
+  beat: record({
+    worker: pick(...workers),
+    boot: pick(false, false, true),
+    last: pick(false, false, false, false, false, true),
+    capacity: pick(0, 1, 2, 3, 3),
+    weight: pick(0.5, 1, 1, 3),
+    serves: subarray(models, { minLength: 1 }),
+    announcement: pick('{}', '{"state":"ready"}'),
+  }),
+});
+const hear = record({
+  do: constant('hear' as const),
+  gateway: pick(...gateways),
+  listening: pick(true, true, false),
+});
+// Back by a little and by a lot, over the grace, the sessions, the half-life and the era.
+const advance = record({
+  do: constant('advance' as const),
+  ms: pick(
+    1,
+    7,
+    300,
+    499,
+    501,
+    1_000,
+    1_000,
+    2_001,
+    3_001,
+    5_001,
+    61_000,
+    1_300_000,
+    31_000_000,
+    -40,
+    -3_000,
+    -7_200_000,
+  ),
+});
+
+export const event: Arbitrary<Event> = record({
+  step: oneof(
+    { weight: 10, arbitrary: take },
+    { weight: 7, arbitrary: leave },
+    { weight: 4, arbitrary: session },
+    { weight: 8, arbitrary: beat },
+    { weight: 2, arbitrary: hear },
+    { weight: 5, arbitrary: advance },
+    { weight: 1, arbitrary: constant<Step>({ do: 'survey' }) },
+    { weight: 1, arbitrary: constant<Step>({ do: 'flush' }) },
+  ),
+  times: pick<1 | 2>(1, 1, 1, 2),
+  late: pick(0, 0, 0, 0, 0, 1, 3),
+});
+
+/** What gateways and workers remember. */
+export interface World {
+  ids: string[];
+  ages: Map<string, number>;
+  /** Roster version that each gateway has, and the number of each worker's life. */
+  versions: Map<string, number>;
+  lives: Map<string, number>;
+}
+
+export function newWorld(): World {
+  return { ids: [], ages: new Map(), versions: new Map(), lives: new Map() };
+}
+
+export type Input =
+  | { do: 'take'; input: Take }
+  | { do: 'leave'; input: Leave }
+  | { do: 'session'; input: Session }
+  | { do: 'beat'; input: Beat }
+  | Extract<Step, { do: 'hear' | 'advance' | 'flush' | 'survey' }>;
+
+/** The step with the ids that it means now. */
+export function concrete(step: Step, world: World, dump: Dump): Input {
+  switch (step.do) {
+    case 'take':
+      return { do: 'take', input: concreteTake(step, world) };
+    case 'leave':
+      return { do: 'leave', input: { id: chosen(world.ids, step.which), actual: step.actual, refused: step.refused } };
+    case 'session':
+      return { do: 'session', input: concreteSession(step, world, dump) };
+    case 'beat':
+      return { do: 'beat', input: concreteBeat(step, world, dump) };
+    default:
+      return step;
+  }
+}
+
+function concreteTake({ again, age, take }: Extract<Step, { do: 'take' }>, world: World): Take {
+  const id = again === null || world.ids.length === 0 ? `t${world.ids.length}` : chosen(world.ids, again);
+  if (!world.ids.includes(id)) world.ids.push(id);
+  const known = world.ages.get(id) ?? world.ages.get(chosen(world.ids, age ?? 0)) ?? 0;
+  return { ...take, id, age: age === null ? null : known + (age % 3 === 0 ? 5_000 : 0) };
+}
+
+function concreteSession(step: Extract<Step, { do: 'session' }>, world: World, dump: Dump): Session {
+  const own = Object.entries(dump.records).filter(([, r]) => r.state === 'wait' && r.gateway === step.gateway);
+  const tickets = own.map(([id]) => id).filter((_, at) => at % 8 !== step.unlisted);
+  if (step.ghost !== null) tickets.push(chosen(world.ids, step.ghost));
+  const last = world.versions.get(step.gateway) ?? 0;
+  const rosterVersion = { last, none: 0, wrong: last + 3 }[step.version];
+  return { gateway: step.gateway, tickets, rosterVersion };
+}
+
+function concreteBeat({ beat, life, unlisted, ghosts }: Extract<Step, { do: 'beat' }>, world: World, dump: Dump): Beat {
+  const known = world.lives.get(beat.worker) ?? 1;
+  const number = { same: known, next: known + 1, before: known - 1 }[life];
+  if (life === 'next') world.lives.set(beat.worker, number);
+  const own = Object.entries(dump.records).filter(([, r]) => r.state === 'held' && r.worker === beat.worker);
+  const runs = own.map(([id]) => id).filter((_, at) => at % 8 !== unlisted);
+  for (const ghost of ghosts) runs.push(chosen(world.ids, ghost));
+  const running = runs.map((id, at) => {
+    const [model = '', team = '', key = '', gateway = ''] = [models, teams, keys, gateways].map((all) =>
+      chosen(all, at),
+    );
+    return { id, model, team, key, gateway };
+  });
+  return { ...beat, boot: beat.boot || life === 'next', epoch: `${beat.worker}-${number}`, running };
+}
+
+function chosen(from: readonly string[], which: number): string {
+  return from[which % Math.max(1, from.length)] ?? 'nobody';
+}
