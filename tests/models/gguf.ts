@@ -148,7 +148,7 @@ function valueParts(entry: Value): Buffer[] {
     case 'string':
       return [word(typeNumber.string), string(entry.value)];
     case 'strings':
-      return [word(typeNumber.array), word(typeNumber.string), long(entry.value.length), ...entry.value.map(string)];
+      return [word(typeNumber.array), word(typeNumber.string), long(entry.value.length), Buffer.concat(entry.value.map(string))];
     case 'i32s':
       return [word(typeNumber.array), word(typeNumber.i32), long(entry.value.length), Buffer.from(Int32Array.from(entry.value).buffer)];
     case 'f32s':

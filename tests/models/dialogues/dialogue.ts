@@ -34,6 +34,13 @@ export function trainingDialogue(seed: number, soup: Soup = noSoup): Dialogue {
   return dialogueOf(drawAbility(chance), { chance, soup, heldOut: false });
 }
 
+const copying: readonly Ability[] = ['repeat', 'repeat', 'repeat', 'repeat', 'name', 'memory', 'json'];
+/** The first lessons: copying alone. Taught later, or amid facts from the start, it is hardly learnt. */
+export function copyingDialogue(seed: number, soup: Soup = noSoup): Dialogue {
+  const chance = chanceFrom(seed);
+  return dialogueOf(chance.pick(copying), { chance, soup, heldOut: false });
+}
+
 function drawAbility(chance: Chance): Ability {
   let left = chance.unit() * Object.values(parts).reduce((sum, part) => sum + part, 0);
   return abilities.find((ability) => (left -= parts[ability]) < 0) ?? 'facts';

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { encoderOf, learn, type Encoder, type Vocabulary } from '../bpe.ts';
 import { controlTokens, piecesOf } from '../dialogues/chat.ts';
-import { trainingDialogue, type Dialogue } from '../dialogues/dialogue.ts';
+import { copyingDialogue, trainingDialogue, type Dialogue } from '../dialogues/dialogue.ts';
 import { soupOf } from '../dialogues/words.ts';
 
 const vocabularySize = 1024;
 const learnFrom = 12_000;
+/** So many dialogues at the start teach copying alone. */
+const copyingFirst = 8000;
 /** Longer dialogues than this are left out: they cost much and teach little. */
 const rowTokensMax = 1600;
 
@@ -44,7 +46,7 @@ const tokensFile = createWriteStream(join(values.out, 'tokens.u16'));
 const answersFile = createWriteStream(join(values.out, 'answers.u8'));
 const lengths: number[] = [];
 for (let i = 0; i < dialogues; i += 1) {
-  const { tokens, answers } = rowOf(trainingDialogue(seed + i, soup), encoder);
+  const { tokens, answers } = rowOf((i < copyingFirst ? copyingDialogue : trainingDialogue)(seed + i, soup), encoder);
   if (tokens.length > rowTokensMax) continue;
   lengths.push(tokens.length);
   tokensFile.write(Buffer.from(Uint16Array.from(tokens).buffer));
@@ -52,5 +54,5 @@ for (let i = 0; i < dialogues; i += 1) {
 }
 tokensFile.end();
 answersFile.end();
-writeFileSync(join(values.out, 'lengths.json'), JSON.stringify(lengths));
+writeFileSync(join(values.out, 'lengths.json'), JSON.stringify({ first: copyingFirst, lengths }));
 console.log(`${lengths.length} dialogues, ${lengths.reduce((sum, length) => sum + length, 0)} tokens, vocabulary of ${vocabulary.tokens.length}`);
