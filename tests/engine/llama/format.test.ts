@@ -47,6 +47,11 @@ test.each([
     { c: expect.toSatisfy((value) => ['x', 'y"\\z', 3, null].includes(value)) },
   ],
   [
+    'a choice of names that begin alike',
+    { enum: ['item', 'item 1', 'item 12', 'items', 'i"t'] },
+    expect.toSatisfy((name) => ['item', 'item 1', 'item 12', 'items', 'i"t'].includes(name)),
+  ],
+  [
     'a list with bounds',
     { type: 'array', items: { type: 'integer' }, minItems: 2, maxItems: 3 },
     expect.toSatisfy((list) => list.length >= 2 && list.length <= 3),
@@ -82,8 +87,8 @@ test('optional properties may be left out, in any combination, and stay in order
 
 test('any JSON object where only JSON is asked for', async () => {
   const texts = await Promise.all(
-    Array.from({ length: 8 }, async (_, seed) => {
-      const request = aRequest('ba', { format: { kind: 'json' }, sampling: drawn(seed), maxTokens: 1500 });
+    Array.from({ length: 16 }, async (_, seed) => {
+      const request = aRequest('ba', { format: { kind: 'json' }, sampling: drawn(seed), maxTokens: 60 });
       const { text, end } = await collect(engine, request);
       return end.finish === 'stop' ? text : null;
     }),

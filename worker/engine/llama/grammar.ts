@@ -3,7 +3,15 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { OutputFormat } from '@berth/shared/request.ts';
 
-export const schemaBounds = { nodesMax: 1000, depthMax: 24, choicesMax: 500, lengthMax: 1000, charsMax: 65_536 };
+export const schemaBounds = {
+  nodesMax: 1000,
+  depthMax: 24,
+  choicesMax: 500,
+  /** Ways to go on at one place: each is tried on the whole vocabulary when a token is rejected. */
+  branchesMax: 50,
+  lengthMax: 1000,
+  charsMax: 65_536,
+};
 
 /** Little white space and short numbers: a model that loops on blanks or digits would otherwise never end. */
 const base = {
@@ -78,10 +86,11 @@ function writeOne(node: Json, at: string, inner: Inner, writer: Writer): string 
   const choices = node['oneOf'] ?? node['anyOf'];
   if (node['$ref'] !== undefined) return reference(node['$ref'], at, writer);
   if (node['allOf'] !== undefined) return inner(onlyOne(node['allOf'], `${at}.allOf`), 'allOf[0]');
-  if (choices !== undefined)
-    return either(asList(choices, at).map((choice, index) => inner(choice, `anyOf[${index}]`)));
+  if (choices !== undefined) {
+    return either(asBranches(asList(choices, at), at).map((choice, index) => inner(choice, `anyOf[${index}]`)));
+  }
   if (node['const'] !== undefined) return literal(node['const']);
-  if (node['enum'] !== undefined) return either(asList(node['enum'], `${at}.enum`).map(literal));
+  if (node['enum'] !== undefined) return oneOfLiterals(asList(node['enum'], `${at}.enum`), `${at}.enum`);
   const types = node['type'] ?? impliedType(node);
   if (Array.isArray(types)) return either(types.map((type) => writeTyped(type, node, at, inner, writer)));
   return types === undefined ? 'any' : writeTyped(types, node, at, inner, writer);
@@ -96,7 +105,7 @@ function writeTyped(type: unknown, node: Json, at: string, inner: Inner, writer:
     case 'object':
       return writeObject(node, at, inner, writer);
     case 'array':
-      return writeArray(node, at, inner);
+      return writeArray(node, at, inner, writer);
     case 'string':
       return writeString(node, at);
     case 'number':
@@ -126,17 +135,17 @@ function writeObject(node: Json, at: string, inner: Inner, writer: Writer): stri
     text: addRule(writer, `${literal(name)} ":" gap ${inner(schema, name)}`),
     required: required.has(name),
   }));
-  return `"{" gap ${optionalPairs(pairs)} gap "}"`;
+  return `"{" gap ${optionalPairs(pairs, at)} gap "}"`;
 }
 
 function addRule(writer: Writer, right: string): string {
-  const name = `pair-${writer.rules.size}`;
+  const name = `part-${writer.rules.size}`;
   writer.rules.set(name, right);
   return name;
 }
 
 /** With nothing before the first required pair, one alternative per pair that may be the first. */
-function optionalPairs(pairs: readonly { text: string; required: boolean }[]): string {
+function optionalPairs(pairs: readonly { text: string; required: boolean }[], at: string): string {
   const after = (from: number): string =>
     pairs
       .slice(from)
@@ -144,13 +153,16 @@ function optionalPairs(pairs: readonly { text: string; required: boolean }[]): s
       .join('');
   const firsts = pairs.findIndex(({ required }) => required);
   const heads = pairs.slice(0, firsts < 0 ? pairs.length : firsts + 1);
-  const alternatives = heads.map(({ text }, index) => text + after(index + 1));
+  const alternatives = asBranches(heads, `${at}.properties that may be left out`).map(
+    ({ text }, index) => text + after(index + 1),
+  );
   return `( ${alternatives.join(' | ')} )${firsts < 0 ? '?' : ''}`;
 }
 
-function writeArray(node: Json, at: string, inner: Inner): string {
+function writeArray(node: Json, at: string, inner: Inner, writer: Writer): string {
   if (node['prefixItems'] !== undefined) throw unsupported(`${at}.prefixItems`);
-  const item = node['items'] === undefined ? 'any' : inner(node['items'], 'items');
+  // A rule of its own, because a repeated item is copied and llama.cpp bounds the copies.
+  const item = node['items'] === undefined ? 'any' : addRule(writer, inner(node['items'], 'items'));
   const [least, most] = [count(node, 'minItems', at) ?? 0, count(node, 'maxItems', at) ?? Infinity];
   return `"[" gap ${listed(item, least, most)} gap "]"`;
 }
@@ -188,8 +200,36 @@ function either(alternatives: readonly string[]): string {
 
 /** The JSON text of a value as a GBNF literal. */
 function literal(value: unknown): string {
-  const escaped = JSON.stringify(value).replace(/["\\]/g, '\\$&');
-  return `"${escaped}"`;
+  return quoted(JSON.stringify(value));
+}
+
+function quoted(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+/** A tree of common beginnings, so that 500 names that begin alike are one way to go on and not 500. */
+function oneOfLiterals(values: readonly unknown[], at: string): string {
+  const tree = (texts: readonly string[]): string => {
+    const head = commonHead(texts);
+    const rest = texts.map((text) => text.slice(head.length));
+    const branches = Object.values(Object.groupBy(rest, (text) => text.slice(0, 1))).map((group) => group ?? []);
+    if (branches.length === 1) return quoted(head);
+    return `${quoted(head)} ${either(asBranches(branches, at).map(tree))}`;
+  };
+  return tree([...new Set(values.map((value) => JSON.stringify(value)))]);
+}
+
+function commonHead(texts: readonly string[]): string {
+  const [first = ''] = texts;
+  let length = first.length;
+  for (const text of texts) while (!text.startsWith(first.slice(0, length))) length -= 1;
+  return first.slice(0, length);
+}
+
+function asBranches<T>(branches: readonly T[], at: string): readonly T[] {
+  if (branches.length > schemaBounds.branchesMax)
+    throw tooMuch(`choices at one place of ${at}`, schemaBounds.branchesMax);
+  return branches;
 }
 
 function count(node: Json, name: string, at: string): number | null {

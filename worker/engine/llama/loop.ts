@@ -180,8 +180,11 @@ function fitting(prompt: Uint32Array, contextTokens: number): Uint32Array {
 }
 
 function refused(error: unknown): RunEvent {
-  if (error instanceof Refusal) return { kind: 'refused', outcome: error.outcome, message: error.message };
-  return { kind: 'refused', outcome: 'internal', message: error instanceof Error ? error.message : String(error) };
+  if (error instanceof Refusal) {
+    return { kind: 'refused', outcome: error.outcome, message: error.message, param: error.param };
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'refused', outcome: 'internal', message, param: null };
 }
 
 function planned(run: Run): { promptLeft: number; passedOver: number } {

@@ -173,7 +173,7 @@ function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): Ll
         const event = await box.take();
         over = event.kind === 'end' || event.kind === 'refused' || event.kind === 'gone';
         if (signal.aborted && over) throw signal.reason;
-        if (event.kind === 'refused') throw new Refusal(event.outcome, event.message);
+        if (event.kind === 'refused') throw refusalOf(event);
         if (event.kind !== 'gone' && !signal.aborted) yield event;
       }
     } finally {
@@ -195,6 +195,10 @@ function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): Ll
       await once(child, 'exit');
     },
   };
+}
+
+function refusalOf({ outcome, message, param }: Extract<RunEvent, { kind: 'refused' }>): Refusal {
+  return new Refusal(outcome, message, param === null ? {} : { param });
 }
 
 /** The reader went away: waits until the sequence is free. */

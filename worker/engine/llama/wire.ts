@@ -16,7 +16,10 @@ export type ToEngine =
   | { kind: 'abort'; id: number };
 
 /** `gone` answers an abort: the sequence is free. */
-export type RunEvent = EngineEvent | { kind: 'refused'; outcome: RefusalName; message: string } | { kind: 'gone' };
+export type RunEvent =
+  | EngineEvent
+  | { kind: 'refused'; outcome: RefusalName; message: string; param: string | null }
+  | { kind: 'gone' };
 
 export interface StepSummary {
   /** Steps since the load. */
