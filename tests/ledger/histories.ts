@@ -1,7 +1,6 @@
 // Random histories of a pool: several gateways and workers, some of them wrong, late, twice or deaf.
 import {
   array,
-  boolean,
   constant,
   constantFrom as pick,
   nat,
@@ -16,14 +15,14 @@ import type { Dump } from './dump.ts';
 
 const gateways = ['g1', 'g2', 'g|{3}'];
 const workers = ['w1', 'w2', 'w 3'];
-const models = ['llama', 'mistral', 'a|1'];
+const models = ['llama', 'a|1'];
 const teams = ['red', 'blue', '1:r'];
 const keys = ['ann', 'bob'];
 
 /** What a history is made of. Numbers pick from what there is when the step runs, so that a history can shrink. */
 export type Step =
   | { do: 'take'; again: number | null; age: number | null; take: Omit<Take, 'id' | 'age'> }
-  | { do: 'leave'; which: number; actual: number | null; refused: boolean }
+  | { do: 'leave'; which: number; anybody: number; actual: number | null; refused: boolean }
   | { do: 'session'; gateway: string; unlisted: number; ghost: number | null; version: 'last' | 'none' | 'wrong' }
   | {
       do: 'beat';
@@ -57,8 +56,8 @@ const take = record({
     team: pick(...teams),
     key: pick(...keys),
     cost: pick(0, 0.1, 1, 7.3, 40, 1e9, NaN, -3),
-    waitingMax: pick(2, 8, 40),
-    waitingPerKeyMax: pick(2, 20),
+    waitingMax: pick(2, 5, 40, 40, 40),
+    waitingPerKeyMax: pick(2, 20, 20, 20),
     slack: pick(0, 0.3, 1),
     prefer: subarray(workers),
     exclude: oneof({ weight: 3, arbitrary: constant([]) }, { weight: 1, arbitrary: subarray(workers) }),
@@ -67,68 +66,63 @@ const take = record({
 const leave = record({
   do: constant('leave' as const),
   which: some,
+  anybody: nat({ max: 5 }),
   actual: pick(null, null, 0, 0.5, 3, 80, NaN, -1),
-  refused: boolean(),
+  refused: pick(false, false, false, true),
 });
 const session = record({
   do: constant('session' as const),
   gateway: pick(...gateways),
-  unlisted: nat({ max: 7 }),
+  unlisted: nat({ max: 20 }),
   ghost: option(some),
   version: pick('last' as const, 'last' as const, 'none' as const, 'wrong' as const),
 });
 const beat = record({
   do: constant('beat' as const),
-  life: pick('same' as const, 'same' as const, 'same' as const, 'same' as const, 'next' as const, 'before' as const),
-  unlisted: nat({ max: 7 }),
-  ghosts: array(some, { maxLength: 2 }),
+  life: oneof(
+    { weight: 12, arbitrary: constant('same' as const) },
+    { weight: 1, arbitrary: constant('next' as const) },
+    { weight: 1, arbitrary: constant('before' as const) },
+  ),
+  unlisted: nat({ max: 20 }),
+  ghosts: oneof(
+    { weight: 3, arbitrary: constant<number[]>([]) },
+    { weight: 1, arbitrary: array(some, { maxLength: 2 }) },
+  ),
   beat: record({
     worker: pick(...workers),
-    boot: pick(false, false, true),
-    last: pick(false, false, false, false, false, true),
-    capacity: pick(0, 1, 2, 3, 3),
+    boot: pick(false, false, false, true),
+    last: nat({ max: 14 }).map((n) => n === 14),
+    capacity: pick(0, 1, 2, 2, 3, 3),
     weight: pick(0.5, 1, 1, 3),
-    serves: subarray(models, { minLength: 1 }),
+    serves: pick(models, models, models.toReversed(), models.slice(1), []),
     announcement: pick('{}', '{"state":"ready"}'),
   }),
 });
 const hear = record({
   do: constant('hear' as const),
   gateway: pick(...gateways),
-  listening: pick(true, true, false),
+  listening: pick(true, true, true, false),
 });
 // Back by a little and by a lot, over the grace, the sessions, the half-life and the era.
 const advance = record({
   do: constant('advance' as const),
-  ms: pick(
-    1,
-    7,
-    300,
-    499,
-    501,
-    1_000,
-    1_000,
-    2_001,
-    3_001,
-    5_001,
-    61_000,
-    1_300_000,
-    31_000_000,
-    -40,
-    -3_000,
-    -7_200_000,
+  ms: oneof(
+    { weight: 12, arbitrary: pick(1, 7, 300, 499, 501, 999) },
+    { weight: 4, arbitrary: pick(1_001, 2_001, 3_001) },
+    { weight: 1, arbitrary: pick(5_001, 61_000, 1_300_000, 31_000_000, -40, -3_000, -7_200_000) },
   ),
 });
 
 export const event: Arbitrary<Event> = record({
   step: oneof(
-    { weight: 10, arbitrary: take },
-    { weight: 7, arbitrary: leave },
-    { weight: 4, arbitrary: session },
-    { weight: 8, arbitrary: beat },
-    { weight: 2, arbitrary: hear },
-    { weight: 5, arbitrary: advance },
-    { weight: 1, arbitrary: constant<Step>({ do: 'survey' }) },
+    { weight: 60, arbitrary: take },
+    { weight: 40, arbitrary: leave },
+    { weight: 15, arbitrary: session },
+    { weight: 25, arbitrary: beat },
+    { weight: 4, arbitrary: hear },
+    { weight: 15, arbitrary: advance },
+    { weight: 2, arbitrary: constant<Step>({ do: 'survey' }) },
     { weight: 1, arbitrary: constant<Step>({ do: 'flush' }) },
   ),
   times: pick<1 | 2>(1, 1, 1, 2),
@@ -161,7 +155,7 @@ export function concrete(step: Step, world: World, dump: Dump): Input {
     case 'take':
       return { do: 'take', input: concreteTake(step, world) };
     case 'leave':
-      return { do: 'leave', input: { id: chosen(world.ids, step.which), actual: step.actual, refused: step.refused } };
+      return { do: 'leave', input: concreteLeave(step, world, dump) };
     case 'session':
       return { do: 'session', input: concreteSession(step, world, dump) };
     case 'beat':
@@ -178,9 +172,19 @@ function concreteTake({ again, age, take }: Extract<Step, { do: 'take' }>, world
   return { ...take, id, age: age === null ? null : known + (age % 3 === 0 ? 5_000 : 0) };
 }
 
+/** Mostly of those that are there. */
+function concreteLeave(
+  { which, anybody, actual, refused }: Extract<Step, { do: 'leave' }>,
+  world: World,
+  dump: Dump,
+): Leave {
+  const here = Object.keys(dump.records);
+  return { id: chosen(anybody === 0 || here.length === 0 ? world.ids : here, which), actual, refused };
+}
+
 function concreteSession(step: Extract<Step, { do: 'session' }>, world: World, dump: Dump): Session {
   const own = Object.entries(dump.records).filter(([, r]) => r.state === 'wait' && r.gateway === step.gateway);
-  const tickets = own.map(([id]) => id).filter((_, at) => at % 8 !== step.unlisted);
+  const tickets = own.map(([id]) => id).filter((_, at) => at !== step.unlisted);
   if (step.ghost !== null) tickets.push(chosen(world.ids, step.ghost));
   const last = world.versions.get(step.gateway) ?? 0;
   const rosterVersion = { last, none: 0, wrong: last + 3 }[step.version];
@@ -192,7 +196,7 @@ function concreteBeat({ beat, life, unlisted, ghosts }: Extract<Step, { do: 'bea
   const number = { same: known, next: known + 1, before: known - 1 }[life];
   if (life === 'next') world.lives.set(beat.worker, number);
   const own = Object.entries(dump.records).filter(([, r]) => r.state === 'held' && r.worker === beat.worker);
-  const runs = own.map(([id]) => id).filter((_, at) => at % 8 !== unlisted);
+  const runs = own.map(([id]) => id).filter((_, at) => at !== unlisted);
   for (const ghost of ghosts) runs.push(chosen(world.ids, ghost));
   const running = runs.map((id, at) => {
     const [model = '', team = '', key = '', gateway = ''] = [models, teams, keys, gateways].map((all) =>

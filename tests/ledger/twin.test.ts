@@ -6,9 +6,9 @@ import { concrete, event, newWorld, type Event, type Input, type World } from '.
 import { openMemory, openRedis, type Opened } from './opened.ts';
 
 /** `RUNS=20000 SEED=7 npx vitest run tests/ledger/twin.test.ts` looks longer, and again at the same histories. */
-const runs = Number(process.env['RUNS'] ?? 120);
+const runs = Number(process.env['RUNS'] ?? 200);
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
-const stepsMax = 60;
+const stepsMax = 120;
 
 test(
   `memory and Redis agree after every operation (${runs} histories, SEED=${seed})`,
