@@ -235,6 +235,23 @@ describe('the prefix cache', () => {
     expect((await collect(engine, turn('ka ke ki', 'another'))).started.cachedTokens).toBe(0);
   });
 
+  test('a request takes the beginning of one that is still running, and says the same as cold', async () => {
+    const engine = await opened(words, { slots: 3 });
+    const head = 'la le li lo lu '.repeat(40);
+    const cold = await collect(engine, turn(`${head}ba be`, 'copied cold'));
+    const abort = new AbortController();
+    const running = engine.generate(turn(head, 'copied', { maxTokens: null }), abort.signal)[Symbol.asyncIterator]();
+    await next(running, 'text');
+    const copied = await collect(engine, turn(`${head}ba be`, 'copied'));
+    const elsewhere = await collect(engine, turn(`${head}ba be`, 'another team'));
+    expect(copied.started.cachedTokens).toBeGreaterThan(150);
+    expect(copied.text).toBe(cold.text);
+    expect(elsewhere.started.cachedTokens).toBe(0);
+    expect(elsewhere.text).toBe(cold.text);
+    abort.abort(new Error('enough'));
+    await expect(next(running, 'end')).rejects.toThrow('enough');
+  });
+
   test('survives an aborted request', async () => {
     const engine = await opened(words, { slots: 1 });
     const cold = await collect(engine, turn('ka ke ki ko', 'cold'));

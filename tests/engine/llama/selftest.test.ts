@@ -32,6 +32,7 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
       next: async (row) => (sums[rowFor(row, sums.length)] ?? 0) % 997,
       [Symbol.dispose]: () => {},
     }),
+    copy: async () => {},
     keep: async (sequence, length) => {
       cells[sequence] = 0;
       return length;

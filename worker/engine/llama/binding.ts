@@ -24,6 +24,7 @@ interface NativeContext {
   sampleToken(row: number, sampler: NativeSampler): Promise<number>;
   removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
   getSequenceKvCacheMinPosition(sequence: number): number;
+  copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
 }
 
 interface NativeModel {
@@ -63,6 +64,8 @@ export interface Binding {
   decode(parts: readonly Part[]): Promise<(number | null)[]>;
   /** @throws Refusal `bad_request` when the format cannot be honoured */
   sampler(settings: SamplerSettings, format: OutputFormat): Promise<Sampler>;
+  /** Makes one sequence's cells those of another. Moves all of them, at the next batch. */
+  copy(target: number, source: number): Promise<void>;
   /** Keeps the first `length` cells of a sequence. @returns how many could be kept: `length` or 0 */
   keep(sequence: number, length: number): Promise<number>;
 }
@@ -73,7 +76,10 @@ export async function internalsFault({ llama, model }: LoadedModel, context: Lla
   if (installed !== knownVersion) return `node-llama-cpp is ${installed}, not ${knownVersion}`;
   const { native, nativeModel, module } = internals(llama, model, context);
   const wanted: [object, string][] = [
-    [native, 'initBatch addToBatch decodeBatch sampleToken removeTokenCellsFromSequence getSequenceKvCacheMinPosition'],
+    [
+      native,
+      'initBatch addToBatch decodeBatch sampleToken removeTokenCellsFromSequence getSequenceKvCacheMinPosition copySequenceStateFromOtherSequence',
+    ],
     [nativeModel, 'tokenize detokenize isEogToken'],
     [module, 'AddonSampler AddonJinjaRenderer'],
   ];
@@ -114,6 +120,10 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
         next: (row) => native.sampleToken(row, sampler),
         [Symbol.dispose]: () => sampler.dispose(),
       };
+    },
+    copy: async (target, source) => {
+      native.removeTokenCellsFromSequence(target, 0, -1);
+      await native.copySequenceStateFromOtherSequence(target, source);
     },
     keep: (sequence, length) => keep(native, sequence, length, model.fileInsights.swaSize ?? Infinity),
   };

@@ -4,6 +4,7 @@ import type { EngineRequest } from '../engine.ts';
 import type { Binding, Part } from './binding.ts';
 import { chunkFor, planStep } from './plan.ts';
 import { chooseSequence } from './prefix.ts';
+import type { PrefixChoice } from './prefix.ts';
 import { advanceRun, newRun, startRun, takeToken } from './run.ts';
 import type { Run, Sequence } from './run.ts';
 import { samplerSettings } from './sampling.ts';
@@ -97,16 +98,24 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
   /** 2. Gives idle sequences to those who wait, first come first served. */
   async function seat(): Promise<void> {
     for (const run of waiting.slice(0, idle.size)) {
-      const choice = chooseSequence([...idle], run.scope, run.prompt);
+      const busy = running.flatMap(({ sequence }) => (sequence === null ? [] : [sequence]));
+      const choice = chooseSequence([...idle], busy, run.scope, run.prompt, binding.contextTokens);
       if (choice === null) break;
-      const { sequence, reuse } = choice;
-      idle.delete(sequence);
-      sequence.usedAt = starts += 1;
-      const kept = sequence.tokens.length === 0 ? 0 : await binding.keep(sequence.index, reuse);
-      events.push([run.id, startRun(run, sequence, kept, now())]);
+      idle.delete(choice.sequence);
+      choice.sequence.usedAt = starts += 1;
+      events.push([run.id, startRun(run, choice.sequence, await prepared(choice), now())]);
       running.push(run);
     }
     waiting = waiting.filter(({ sequence }) => sequence === null);
+  }
+
+  /** Brings the reused tokens into the sequence and clears the rest. @returns how many there are */
+  async function prepared({ sequence, reuse, copyFrom }: PrefixChoice<Sequence>): Promise<number> {
+    if (copyFrom !== null) await binding.copy(sequence.index, copyFrom.index);
+    else if (sequence.tokens.length === 0) return 0;
+    const kept = await binding.keep(sequence.index, reuse);
+    if (copyFrom !== null) sequence.tokens = copyFrom.tokens.slice(0, kept);
+    return kept;
   }
 
   /** 3. Decodes one batch, samples, and says what became of it. */

@@ -37,6 +37,9 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
         ...(state && { grammarEvaluationState: state }),
       });
     },
+    copy: async () => {
+      throw new Error('there is only one sequence');
+    },
     keep: async (_, length) => {
       await sequence.eraseContextTokenRanges([{ start: length, end: sequence.nextTokenIndex }]);
       return sequence.nextTokenIndex === length ? length : 0;

@@ -1,13 +1,13 @@
 // One request in the slot loop: what it holds, and what its tokens become.
 import type { EngineRequest } from '../engine.ts';
 import type { Binding, Sampler } from './binding.ts';
-import type { IdleSequence } from './prefix.ts';
+import type { CachedSequence } from './prefix.ts';
 import { stopSearch, wholePieces } from './text.ts';
 import type { Pieces, StopSearch } from './text.ts';
 import type { RunEvent } from './wire.ts';
 
 /** A sequence of the KV cache; it keeps its content after a request, for the next one with the same beginning. */
-export interface Sequence extends IdleSequence {
+export interface Sequence extends CachedSequence {
   scope: string | null;
   tokens: number[];
   usedAt: number;
