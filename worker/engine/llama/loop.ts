@@ -54,7 +54,9 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
   let steps = 0;
   let starts = 0;
   const closed = new AbortController();
-  let wake = (): void => {};
+  /** Something came while the loop was at work: it looks again before it sleeps. */
+  let woken = false;
+  let rouse = (): void => {};
 
   async function submit(id: number, request: EngineRequest): Promise<void> {
     preparing.add(id);
@@ -69,6 +71,11 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
     }
     preparing.delete(id);
     wake();
+  }
+
+  function wake(): void {
+    woken = true;
+    rouse();
   }
 
   function abort(id: number): void {
@@ -157,11 +164,12 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
 
   async function run(): Promise<void> {
     while (!closed.signal.aborted) {
+      woken = false;
       sweep();
       await seat();
       flush();
       if (running.length > 0) await step();
-      else await new Promise<void>((resolve) => (wake = resolve));
+      else if (!woken) await new Promise<void>((resolve) => (rouse = resolve));
     }
   }
 
