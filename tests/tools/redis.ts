@@ -23,11 +23,29 @@ export interface RedisServerOptions {
   port?: number;
 }
 
+/** No server could be found or fetched; the message says how to bring one. */
+class NoRedis extends Error {
+  override readonly name = 'NoRedis';
+}
+
+/**
+ * A server for a test that changes it as a whole. Where the run was given one by REDIS_URL and there is no other to
+ * start, the test is skipped, which vitest reports.
+ */
+export async function ownRedis(skip: (why: string) => void, options?: RedisServerOptions): Promise<RedisServer> {
+  try {
+    return await startRedis(options);
+  } catch (error) {
+    if (error instanceof NoRedis && process.env['REDIS_URL']) skip('needs a redis-server of its own to start');
+    throw error;
+  }
+}
+
 const names = ['redis-server', 'valkey-server'];
 const startMsMax = 10_000;
 const triesMax = 5;
 
-/** @throws Error that says how to bring a Redis when none can be found or fetched */
+/** @throws NoRedis that says how to bring a Redis when none can be found or fetched */
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
   const program = await findProgram();
   for (let tries = 1; ; tries++) {
@@ -74,7 +92,7 @@ async function fromDebian(): Promise<Program> {
     if (program !== undefined) return program;
     throw new Error('the package holds no redis-server');
   } catch (error) {
-    throw new Error(
+    throw new NoRedis(
       [
         'The tests need a Redis (7 or newer) or Valkey, and none was found or could be fetched. Either install one, or',
         '  docker run --rm -p 6379:6379 redis:7',

@@ -1,0 +1,79 @@
+// A TCP proxy that misbehaves when told to: between a client and a real server, it loses, holds and cuts.
+import { once } from 'node:events';
+import { connect, createServer, type Socket } from 'node:net';
+
+export interface TcpProxy extends AsyncDisposable {
+  port: number;
+  /** Bytes of the server's no longer reach the client, as if lost; what the client sends still arrives. */
+  loseReplies(losing: boolean): void;
+  /** Nothing passes in either direction and nothing is closed: a half-open connection. New ones are accepted. */
+  freeze(frozen: boolean): void;
+  /** Closes every connection at once, with a reset. */
+  cut(): void;
+  /** Refuses new connections and closes those that are open, or serves again. */
+  refuse(refusing: boolean): Promise<void>;
+  /** Connections that clients have opened so far. */
+  readonly accepted: number;
+}
+
+/** Listens on any free port of the loopback and forwards to the target's. */
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const pairs = new Map<Socket, Socket>();
+  let losing = false;
+  let frozen = false;
+  let accepted = 0;
+
+  const server = createServer((client) => {
+    accepted++;
+    const target = connect({ port: targetPort, host: '127.0.0.1' });
+    pairs.set(client, target);
+    client.on('data', (bytes) => void (frozen || target.write(bytes)));
+    target.on('data', (bytes) => void (frozen || losing || client.write(bytes)));
+    for (const [one, other] of [
+      [client, target],
+      [target, client],
+    ] as const) {
+      one.on('error', () => other.destroy());
+      one.on('close', () => {
+        pairs.delete(client);
+        if (!frozen) other.destroy();
+      });
+    }
+  });
+  const port = await listen(0);
+
+  async function listen(wanted: number): Promise<number> {
+    server.listen(wanted, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    if (address === null || typeof address === 'string') throw new Error('a TCP server has a port');
+    return address.port;
+  }
+
+  function cut(): void {
+    for (const [client, target] of pairs) {
+      client.resetAndDestroy();
+      target.destroy();
+    }
+  }
+
+  async function close(): Promise<void> {
+    if (!server.listening) return;
+    const closed = once(server, 'close');
+    server.close();
+    cut();
+    await closed;
+  }
+
+  return {
+    port,
+    loseReplies: (wanted) => void (losing = wanted),
+    freeze: (wanted) => void (frozen = wanted),
+    cut,
+    refuse: async (refusing) => (refusing ? close() : void (await listen(port))),
+    get accepted() {
+      return accepted;
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
