@@ -8,6 +8,7 @@ import type { Random } from '@berth/shared/random.ts';
 import type { Estimate } from './estimate.ts';
 import type { Job } from './job.ts';
 import { fingerprint, rank } from './placement/rank.ts';
+import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
@@ -28,8 +29,8 @@ export interface Seat extends AsyncDisposable {
 export interface Journey {
   /** First asked, on the ledger's clock: a job that returns to the queue keeps its age. `null` = not yet. */
   age: number | null;
-  /** Workers that failed this job. */
-  readonly failed: Set<string>;
+  /** Workers that failed this job: in which of their lives, and whether they were reached at all. */
+  readonly failed: Map<string, { epoch: string; reached: boolean }>;
   /** While it waits. */
   ticket: Ticket | null;
 }
@@ -60,12 +61,14 @@ export function createPlace(options: PlaceOptions): Place {
   const { ledger, room, roster, estimate, clock, random, gateway, settings } = options;
 
   return async (job, journey, signal) => {
-    try {
-      return await placeOnce(job, journey, signal);
-    } catch (error) {
-      // What became of the call is unknown, so it is asked again under a new id; the old one is nobody's.
-      if (!(error instanceof LedgerUnavailable)) throw error;
-      return placeOnce(job, journey, signal);
+    for (let unanswered = 0; ;) {
+      try {
+        return await placeOnce(job, journey, signal);
+      } catch (error) {
+        if (error instanceof Outdated) continue;
+        // What became of the call is unknown, so it is asked again under a new id; the old one is nobody's.
+        if (!(error instanceof LedgerUnavailable) || (unanswered += 1) > 1) throw error;
+      }
     }
   };
 
@@ -74,7 +77,8 @@ export function createPlace(options: PlaceOptions): Place {
     const id = random.id();
     // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
     const again = async () => void (await ask(id, job, journey, ticket));
-    const ticket = room.open(job.model, id, again);
+    const excluded = String(excludedOf(job, journey));
+    const ticket = room.open(job.model, id, again, () => String(excludedOf(job, journey)) !== excluded);
     journey.ticket = ticket;
     try {
       const grant = (await ask(id, job, journey, ticket)) ?? (await wait(ticket, job, signal));
@@ -106,7 +110,7 @@ export function createPlace(options: PlaceOptions): Place {
       waitingPerKeyMax: settings.waitingPerKeyMax,
       slack: affinitySlack,
       prefer: rank(roster.warm(job.model), fingerprint(job)),
-      exclude: [...journey.failed].slice(0, excludeMax),
+      exclude: excludedOf(job, journey),
     });
     if (taken.kind === 'full') ticket.refuse(queueFull(taken.bound, settings, estimate));
     else journey.age = taken.age;
@@ -117,6 +121,20 @@ export function createPlace(options: PlaceOptions): Place {
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);
     return taken;
+  }
+
+  /**
+   * The workers that this job shall not get again: those that failed it, until they are restarted. When no other
+   * has the model, only those that could not even be reached: waiting for nobody helps nobody.
+   */
+  function excludedOf(job: Job, { failed }: Journey): string[] {
+    if (failed.size === 0) return [];
+    const still = [...failed].filter(([worker, { epoch }]) => roster.worker(worker)?.epoch === epoch);
+    const out = new Set(still.map(([worker]) => worker));
+    const others = roster
+      .model(job.model)
+      .some(({ worker: { worker, state } }) => state === 'ready' && !out.has(worker));
+    return still.flatMap(([worker, { reached }]) => (others || !reached ? [worker] : [])).slice(0, excludeMax);
   }
 
   /** The grant, or whichever comes first of the client's departure and the end of its patience or ours. */

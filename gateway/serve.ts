@@ -21,14 +21,14 @@ const busyMax = 50;
 /**
  * Runs a job to its end: admit → place → forward, again while nothing can have started (rule I5).
  * 1. `busy`: it did not start. Back to its place in the queue, with its age; the worker is not to blame.
- * 2. `broken` before the first byte: once more on another worker, within the retry budget. A second time only
- *    when the connection was refused, for then it cannot have started.
+ * 2. `broken` before the first byte: once more, on another worker when there is one, within the retry budget. A
+ *    second time only when the connection was refused, for then it cannot have started.
  * 3. After the first byte `forward` throws: the client has seen part of an answer, which nobody can take back.
  * @throws Refusal, ClientGone, LedgerUnavailable
  */
 export async function serve({ admit, place, forward, retries }: ServeOptions, job: Job, reply: Reply, record: Record) {
   using _pass = admit(job);
-  const journey: Journey = { age: null, failed: new Set(), ticket: null };
+  const journey: Journey = { age: null, failed: new Map(), ticket: null };
   using _patience = keepWaiting(job, reply, journey);
   let mayHaveStarted = false;
 
@@ -38,12 +38,12 @@ export async function serve({ admit, place, forward, retries }: ServeOptions, jo
     const ending = await forward(job, seat, reply, record.firstByte);
     if (ending.kind === 'settled') return record.settled(ending.settlement);
     if (ending.kind === 'busy') continue; // 1
-    journey.failed.add(seat.worker); // 2
+    journey.failed.set(seat.worker, { epoch: seat.epoch, reached: ending.mayHaveStarted }); // 2
     if ((ending.mayHaveStarted && mayHaveStarted) || !retries.spend()) break;
     mayHaveStarted ||= ending.mayHaveStarted;
     record.retried();
   }
-  const workers = [...journey.failed].join(', ') || 'the workers';
+  const workers = [...journey.failed.keys()].join(', ') || 'the workers';
   throw new Refusal('worker_failed', `no answer from ${workers}: the request may be sent again`);
 }
 

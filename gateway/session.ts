@@ -4,6 +4,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { Ledger, SessionReply, TicketState } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Estimate } from './estimate.ts';
+import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
@@ -81,6 +82,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     });
     hear(reply);
     for (const ticket of tickets) settle(ticket, reply.tickets.get(ticket.id));
+    for (const ticket of tickets) if (ticket.outdated()) ticket.refuse(new Outdated());
     for (const ticket of room.all()) refuseUnserved(ticket);
   };
 

@@ -13,10 +13,17 @@ export interface Ticket {
   refuse(reason: Error): void;
   /** Asks the ledger again, with the same id and age. */
   again(): Promise<void>;
+  /** True when the workers have changed, so that what was asked is not what would be asked now. */
+  outdated(): boolean;
+}
+
+/** The ticket asks for what is no longer wanted: it is withdrawn, and its job asks anew with its age. */
+export class Outdated extends Error {
+  override readonly name = 'Outdated';
 }
 
 export interface WaitingRoom {
-  open(model: string, id: string, again: () => Promise<void>): Ticket;
+  open(model: string, id: string, again: () => Promise<void>, outdated: () => boolean): Ticket;
   find(id: string): Ticket | undefined;
   close(id: string): void;
   all(): Ticket[];
@@ -25,8 +32,8 @@ export interface WaitingRoom {
 export function createWaitingRoom(): WaitingRoom {
   const tickets = new Map<string, Ticket>();
   return {
-    open(model, id, again) {
-      const ticket = createTicket(model, id, again);
+    open(model, id, again, outdated) {
+      const ticket = createTicket(model, id, again, outdated);
       tickets.set(id, ticket);
       return ticket;
     },
@@ -36,7 +43,7 @@ export function createWaitingRoom(): WaitingRoom {
   };
 }
 
-function createTicket(model: string, id: string, again: () => Promise<void>): Ticket {
+function createTicket(model: string, id: string, again: () => Promise<void>, outdated: () => boolean): Ticket {
   const { promise: granted, resolve: grant, reject: refuse } = Promise.withResolvers<Grant>();
   // A refusal may come when nobody waits any more; it must not end the process.
   granted.catch(() => {});
@@ -52,5 +59,6 @@ function createTicket(model: string, id: string, again: () => Promise<void>): Ti
     grant,
     refuse,
     again,
+    outdated,
   };
 }
