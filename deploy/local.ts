@@ -4,6 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { gatewaySettings } from '../gateway/settings.ts';
+import { SettingsError, readSettings } from '../shared/config.ts';
+import { workerSettings } from '../worker/settings.ts';
 import { keepRunning } from './child.ts';
 import type { Child, Ready } from './child.ts';
 
@@ -57,7 +60,7 @@ async function healthy(url: string, workers: readonly Child[]): Promise<void> {
 async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
   const headers = new Headers(key === undefined ? [] : [['authorization', `Bearer ${key}`]]);
   const reply = await fetch(`${url}/api/tags`, { headers });
-  const { models } = (await reply.json()) as { models: { name: string }[] };
+  const { models }: { models: { name: string }[] } = JSON.parse(await reply.text());
   const names = models.map(({ name }) => name.replace(/:latest$/, ''));
 
   say(`\nBerth is ready at ${url}  (OpenAI: ${url}/v1, Ollama: ${url})`);
@@ -77,42 +80,67 @@ async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
   say('Ctrl-C stops it after the running requests.');
 }
 
+/** Looks at the settings of both processes before either is started. @throws SettingsError naming every problem */
+function checkSettings(): void {
+  const problems = [
+    () => readSettings(gatewaySettings, process.env),
+    () => readSettings(workerSettings, process.env),
+  ].flatMap((read) => problemsOf(read));
+  // What both processes read is wrong only once.
+  if (problems.length > 0) throw new SettingsError([...new Set(problems)]);
+}
+
+function problemsOf(read: () => unknown): readonly string[] {
+  try {
+    read();
+    return [];
+  } catch (error) {
+    if (error instanceof SettingsError) return error.problems;
+    throw error;
+  }
+}
+
 async function main(): Promise<void> {
+  checkSettings();
   const alone = !process.env['REDIS_URL'];
-  const secret = process.env['CLUSTER_SECRET'] ?? randomBytes(32).toString('hex');
+  const secret = process.env['CLUSTER_SECRET'] || randomBytes(32).toString('hex');
   const gatewayEnv = { GATEWAY_PORT: '8080', ...common, ...(alone && { CLUSTER_SECRET: secret }) };
   const gateway = keepRunning({ name: 'gateway', script: script('../gateway/start.mjs'), env: gatewayEnv, say });
   const workers: Child[] = [];
   const leaving = leaveWell(gateway, workers);
 
-  const ready = await gateway.ready;
-  const url = ready.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
-  const pool: Record<string, string> = alone ? { GATEWAY_URL: url, CLUSTER_SECRET: secret } : {};
-  for (const gpu of await findGpus()) workers.push(startWorker(gpu, pool));
-  await healthy(url, workers);
-  await welcome(ready, url);
-  await leaving;
+  try {
+    const ready = await gateway.ready;
+    const url = ready.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
+    const pool: Record<string, string> = alone ? { GATEWAY_URL: url, CLUSTER_SECRET: secret } : {};
+    for (const gpu of await findGpus()) workers.push(startWorker(gpu, pool));
+    await healthy(url, workers);
+    await welcome(ready, url);
+  } catch (error) {
+    // Ctrl-C during the start: its end is told by the one who waits for the children.
+    if (leaving.asked) return;
+    await Promise.all([gateway, ...workers].map((child) => child.stop()));
+    throw error;
+  }
 }
 
 /** First the gateway, while its streams still have workers; then the workers. A second Ctrl-C does not wait. */
-function leaveWell(gateway: Child, workers: readonly Child[]): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  let asked = false;
+function leaveWell(gateway: Child, workers: readonly Child[]): { readonly asked: boolean } {
+  const leaving = { asked: false };
   const leave = async () => {
-    if (asked) {
+    if (leaving.asked) {
       for (const child of [gateway, ...workers]) child.kill();
       process.exit(130);
     }
-    asked = true;
+    leaving.asked = true;
     say('\nStopping: running requests may finish. Ctrl-C again stops at once.');
     await gateway.stop();
     await Promise.all(workers.map((worker) => worker.stop()));
-    resolve();
     process.exit(0);
   };
   process.on('SIGINT', () => void leave());
   process.on('SIGTERM', () => void leave());
-  return promise;
+  return leaving;
 }
 
 main().catch((error: unknown) => {
