@@ -22,10 +22,9 @@ export interface Results {
 const quietLoadMax = 0.5;
 const goals = { requestUs: 200, chunkRatio: 1.6, streamKb: 60 };
 
-const markers = { begin: '<!-- bench:gateway begin -->', end: '<!-- bench:gateway end -->' };
-
 /** The document with everything between the markers replaced; appended with markers when it has none. */
-export function insert(document: string, tables: string): string {
+export function insert(document: string, tables: string, name = 'bench:gateway'): string {
+  const markers = { begin: `<!-- ${name} begin -->`, end: `<!-- ${name} end -->` };
   const block = `${markers.begin}\n${tables.trim()}\n${markers.end}`;
   const begin = document.indexOf(markers.begin);
   const end = document.indexOf(markers.end);
