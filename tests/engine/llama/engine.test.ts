@@ -33,7 +33,10 @@ afterAll(async () => {
 });
 
 const warm = { ...plainSampling, temperature: 0.9 };
-const prompts = Array.from({ length: 8 }, (_, index) => 'ba be bi bo bu da de '.repeat(index * index + 1) + index);
+/** Of very different length, and with different last tokens: without, a random model says the same to all. */
+const prompts = ['ba', 'ke', 'ti', 'go', 'su', 'la', 'ne', 'vi'].map(
+  (last, index) => 'ba be bi bo bu da de '.repeat(index * index + 1) + last,
+);
 const longPrompt = 'ka ke ki ko ku '.repeat(120);
 
 /** Reads events until one is of the kind wanted. */
@@ -52,7 +55,7 @@ describe('requests at once', () => {
   ])('eight staggered requests say the same together as each alone, %s', async (_, sampling) => {
     const engine = await opened(words, { slots: 8 });
     const requests = prompts.map((text, index) =>
-      aRequest(text, { sampling: { ...sampling, seed: index }, maxTokens: 24, cacheScope: `alone ${index}` }),
+      aRawRequest(text, { sampling: { ...sampling, seed: index }, maxTokens: 24, cacheScope: `alone ${index}` }),
     );
     const alone: string[] = [];
     for (const request of requests) alone.push((await collect(engine, request)).text);
@@ -63,11 +66,11 @@ describe('requests at once', () => {
       }),
     );
     expect(together).toEqual(alone);
-    expect(new Set(alone).size).toBeGreaterThan(2);
+    expect(new Set(alone).size).toBeGreaterThan(4);
   });
 
   test('a step with k answering requests decodes k tokens', async () => {
-    const engine = await opened(words, { slots: 4 });
+    const engine = await opened(words);
     await Promise.all(prompts.slice(0, 4).map((text) => collect(engine, aRequest(text, { maxTokens: 40 }))));
     const answering = steps.filter(({ prefilled }) => prefilled === 0).map(({ decoded }) => decoded);
     expect(answering.filter((decoded) => decoded === 4).length).toBeGreaterThanOrEqual(30);
@@ -75,14 +78,14 @@ describe('requests at once', () => {
   });
 
   test('more requests than slots wait their turn', async () => {
-    const engine = await opened(words, { slots: 2 });
+    const engine = await opened(words);
     const answers = await Promise.all(prompts.map((text) => collect(engine, aRequest(text, { maxTokens: 8 }))));
     expect(answers.map(({ end }) => end.usage.outputTokens)).toEqual(prompts.map(() => 8));
-    expect(Math.max(...steps.map(({ decoded }) => decoded))).toBe(2);
+    expect(Math.max(...steps.map(({ decoded }) => decoded))).toBe(4);
   });
 
   test('an answer gets a token in every step while a long prompt is read in small pieces', async () => {
-    const engine = await opened(words, { slots: 2 });
+    const engine = await opened(words);
     const answer = engine.generate(aRequest('ba', { maxTokens: 200 }), unaborted())[Symbol.asyncIterator]();
     await next(answer, 'text');
     const reading = collect(engine, aRequest(longPrompt, { maxTokens: 4 }));
@@ -116,13 +119,6 @@ describe('the end of an answer', () => {
     expect(started.promptTokens + end.usage.outputTokens).toBe(engine.info.contextTokens);
   });
 
-  test('is `stop` when the model ends its turn, and its mark is not text', async () => {
-    const engine = await opened(folder.scripted('script.gguf', ['one', ' two', ' three']));
-    const { text, end } = await collect(engine, aRequest('whatever'));
-    expect(text).toBe('one two three');
-    expect(end).toMatchObject({ finish: 'stop', usage: { outputTokens: 4 } });
-  });
-
   test('a prompt longer than the context is refused with both numbers', async () => {
     const engine = await opened(words, { contextTokens: 256 });
     const refused = collect(engine, aRequest(longPrompt));
@@ -135,28 +131,30 @@ describe('the end of an answer', () => {
 });
 
 describe('the text of an answer', () => {
-  test('ends before a stop string that lies across tokens', async () => {
-    const engine = await opened(
-      folder.scripted('stops.gguf', ['Hello ', 'wor', 'ld. <', '/e', 'nd> more', ' and more']),
-    );
-    const { text, end, pieces } = await collect(engine, aRequest('x', { stop: ['</end>'] }));
-    expect(text).toBe('Hello world. ');
-    expect(end.finish).toBe('stop');
-    expect(pieces).toEqual(['Hello ', 'wor', 'ld. ']);
-  });
+  const said = ['Hello', ' wor', 'ld. a <', '/e', 'lse. <', '/en', 'd> more', ' and more'];
 
-  test('keeps what only looked like the beginning of a stop string', async () => {
-    const engine = await opened(folder.scripted('almost.gguf', ['a <', '/e', 'lse b']));
-    expect((await collect(engine, aRequest('x', { stop: ['</end>'] }))).text).toBe('a </else b');
+  test('ends before a stop string that lies across tokens, and keeps what only looked like one', async () => {
+    const engine = await opened(folder.scripted('script.gguf', said));
+    const { text, end, pieces } = await collect(engine, aRequest('x', { stop: ['</end>'] }));
+    expect(text).toBe('Hello world. a </else. ');
+    expect(pieces).toEqual(['Hello', ' wor', 'ld. a ', '</else. ']);
+    expect(end).toMatchObject({ finish: 'stop', usage: { outputTokens: 7 } });
   });
 
   test('counts every token once, also those whose text came later', async () => {
-    const engine = await opened(folder.scripted('count.gguf', ['a <', '/e', 'lse b']));
+    const engine = await opened(folder.scripted('script.gguf', said));
     const tokens: number[] = [];
     for await (const event of engine.generate(aRequest('x', { stop: ['</end>'] }), unaborted())) {
       if (event.kind === 'text') tokens.push(event.tokens);
     }
-    expect(tokens).toEqual([1, 2]);
+    expect(tokens).toEqual([1, 1, 1, 2]);
+  });
+
+  test('is all that the model says where it ends its turn, and the mark of the end is no text', async () => {
+    const engine = await opened(folder.scripted('script.gguf', said));
+    const { text, end } = await collect(engine, aRequest('whatever'));
+    expect(text).toBe(said.join(''));
+    expect(end).toMatchObject({ finish: 'stop', usage: { outputTokens: said.length + 1 } });
   });
 });
 
@@ -210,7 +208,7 @@ describe('the prefix cache', () => {
     aRawRequest(text, { cacheScope, maxTokens: 16, ...more });
 
   test('a request that continues one says the same as cold, and tells what was cached', async () => {
-    const engine = await opened(words, { slots: 2 });
+    const engine = await opened(words);
     const head = 'ka ke ki ko ku '.repeat(40);
     const cold = await collect(engine, turn(`${head}ba be`, 'cold'));
     await collect(engine, turn(head, 'warm'));
@@ -236,7 +234,7 @@ describe('the prefix cache', () => {
   });
 
   test('a request takes the beginning of one that is still running, and says the same as cold', async () => {
-    const engine = await opened(words, { slots: 3 });
+    const engine = await opened(words);
     const head = 'la le li lo lu '.repeat(40);
     const cold = await collect(engine, turn(`${head}ba be`, 'copied cold'));
     const abort = new AbortController();

@@ -91,7 +91,7 @@ async function exitOf(child: ChildProcess, pipe: Socket, model: string): Promise
   return new EngineDied(`the engine process of ${model} ${how}${said === '' ? '' : `: ${said}`}`);
 }
 
-/** The last line of what the process wrote to its terminal, once it has ended. */
+/** Of what the process wrote to its terminal, the line that says why it ended, or else the last. */
 function lastWords(child: ChildProcess): () => string {
   let tail = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -100,7 +100,11 @@ function lastWords(child: ChildProcess): () => string {
   }
   return () => {
     const lines = tail.split('\n').map((line) => line.trim());
-    return lines.find((line) => line.includes('GGML_ASSERT')) ?? lines.findLast((line) => line !== '') ?? '';
+    return (
+      lines.findLast((line) => /GGML_ASSERT|GGML_ABORT|Error:/.test(line)) ??
+      lines.findLast((line) => line !== '') ??
+      ''
+    );
   };
 }
 
