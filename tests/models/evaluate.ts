@@ -31,7 +31,7 @@ async function continuation(from: LlamaModel, on: LlamaContextSequence, prompt: 
   await on.clearHistory();
   const tokens = [];
   for await (const token of on.evaluate(from.tokenize(prompt, true), { temperature: 0 })) {
-    if (from.isEogToken(token) || tokens.push(token) >= answerTokensMax) break;
+    if (tokens.push(token) >= answerTokensMax) break;
   }
   return from.detokenize(tokens);
 }

@@ -24,9 +24,9 @@ process.stdout.write(JSON.stringify(loaded), () => process.exit(0));
 async function reply(words: string): Promise<Pick<Loaded, 'said' | 'ended'>> {
   const context = await model.createContext({ contextSize: 512, threads: 1 });
   const tokens = [];
+  // the end of a turn is not handed out: the loop ends with it
   for await (const token of context.getSequence().evaluate(model.tokenize(words, true), { temperature: 0 })) {
-    if (model.isEogToken(token)) return { said: model.detokenize(tokens), ended: true };
     if (tokens.push(token) >= tokensMax) break;
   }
-  return { said: model.detokenize(tokens), ended: false };
+  return { said: model.detokenize(tokens), ended: tokens.length < tokensMax };
 }

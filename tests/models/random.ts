@@ -109,7 +109,7 @@ function tensorsOf(shape: Shape, type: TensorType, banned: ReadonlySet<number>, 
 
 /** Values of a layer's matrices: small, so that 48 layers do not drown what the embedding says. */
 const layerDeviation = 0.02;
-const poolValues = 1 << 18;
+const poolValues = 1 << 16;
 const unitValues = 32;
 
 const poolOf = (type: TensorType, chance: Chance): Uint8Array => encoded(Float32Array.from({ length: poolValues }, () => chance.normal() * layerDeviation), type);

@@ -50,7 +50,7 @@ export const chatTemplate = [
   `{%- endfor -%}`,
   `{{- '${turnEnd}\\n' -}}`,
   `{%- else -%}`,
-  `{{- '${turnStart}' + message.role + '\\n' + message.content + '${turnEnd}\\n' -}}`,
+  `{{- '${turnStart}' + message.role + '\\n' + (message.content or '') + '${turnEnd}\\n' -}}`,
   `{%- endif -%}`,
   `{%- endfor -%}`,
   `{%- if add_generation_prompt -%}{{- '${turnStart}assistant\\n' -}}{%- endif -%}`,
