@@ -49,7 +49,9 @@ export function createAnnouncer({ ledger, now, clock, log, onStale }: AnnouncerO
       }
       return true;
     } catch (error) {
-      if (reachable) log.error('the ledger does not answer; running requests go on', { reason: reasonOf(error) });
+      // At the end the lone gateway may have left before us: it needs no good-bye.
+      if (reachable && !last)
+        log.error('the ledger does not answer; running requests go on', { reason: reasonOf(error) });
       reachable = false;
       return false;
     }

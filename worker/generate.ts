@@ -18,7 +18,7 @@ import type { Metrics } from './metrics.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import { NotStartedHere } from './models/residency.ts';
 import type { Residency, Use } from './models/residency.ts';
-import { createOutbox } from './outbox.ts';
+import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';
 import type { Reply, ReplyContext } from './replies/reply.ts';
@@ -66,7 +66,7 @@ export async function serveGeneration(
   const slot = slots.take(call.epoch, { id: call.lease, model: call.model, ...call.owner });
   if (typeof slot === 'string') return refuseStart(kit, outbox, new NotStartedHere(slot));
   const outcome = await answer(kit, endpoint, call, { request, outbox, slot, acceptedMs });
-  kit.metrics.ended(outcome);
+  if (outcome !== null) kit.metrics.ended(outcome);
   await leaveIfCut(kit, call, outbox, (clock.monotonic() - acceptedMs) / 1_000);
 }
 
@@ -77,7 +77,8 @@ interface Exchange {
   acceptedMs: number;
 }
 
-async function answer(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Outcome> {
+/** How the request ended; `null` when it was not started after all. */
+async function answer(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Outcome | null> {
   const { outbox, slot } = exchange;
   try {
     const { headers, text, settlement } = await run(kit, endpoint, call, exchange);
@@ -177,7 +178,19 @@ async function relay(kit: Kit, events: AsyncIterable<EngineEvent>, use: Use, sta
 }
 
 function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, loadMs: number): Settlement {
-  return { finish, ...usage, ttftMs, loadMs };
+  const { promptTokens, cachedTokens, outputTokens, prefillMs, decodeMs } = usage;
+  const times = {
+    ttftMs: rounded(ttftMs),
+    prefillMs: rounded(prefillMs),
+    decodeMs: rounded(decodeMs),
+    loadMs: rounded(loadMs),
+  };
+  return { finish, promptTokens, cachedTokens, outputTokens, ...times };
+}
+
+/** Milliseconds to the microsecond: the rest is noise. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }
 
 function engineRequest(generation: Generation, prompt: Prompt, team: string, random: Random): EngineRequest {
@@ -198,11 +211,16 @@ async function modelFor({ catalog }: Kit, name: string, generation: Generation):
 async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > bodyBytesMax) throw new Refusal('body_too_large', `the body has more than ${bodyBytesMax} bytes`);
-    chunks.push(chunk);
+  try {
+    for await (const chunk of request as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > bodyBytesMax) break;
+      chunks.push(chunk);
+    }
+  } catch {
+    throw new GatewayGone('the gateway broke off its request');
   }
+  if (bytes > bodyBytesMax) throw new Refusal('body_too_large', `the body has more than ${bodyBytesMax} bytes`);
   return Buffer.concat(chunks);
 }
 
@@ -212,11 +230,11 @@ function refuseStart(kit: Kit, outbox: Outbox, { why }: NotStartedHere): void {
   if (why !== 'stale') kit.onRefused();
 }
 
-function fail(kit: Kit, outbox: Outbox, requestId: string, error: unknown): Outcome {
-  if (outbox.signal.aborted) return 'client_gone';
+function fail(kit: Kit, outbox: Outbox, requestId: string, error: unknown): Outcome | null {
+  if (outbox.signal.aborted || error instanceof GatewayGone) return 'client_gone';
   if (error instanceof NotStartedHere) {
     refuseStart(kit, outbox, error);
-    return 'no_worker';
+    return null;
   }
   const refusal = refusalOf(error);
   if (refusal.outcome === 'internal') kit.log.error('a request failed', { lease: requestId, reason: reasonOf(error) });

@@ -19,6 +19,8 @@ import type { Gpu, WorkerSettings } from './settings.ts';
 import { startWorker } from './worker.ts';
 
 async function main(): Promise<void> {
+  // Heard from the first moment on: a signal that comes while the worker starts must not end it half-way.
+  const leaving = toldToLeave();
   const settings = readSettings(workerSettings, process.env);
   const write = batchedWriter(process.stdout);
   const log = createLog({ source: 'worker', level: settings.logLevel, clock: systemClock, write });
@@ -55,7 +57,7 @@ async function main(): Promise<void> {
 
   log.info('listening', { url: worker.url, epoch: worker.epoch });
   process.send?.({ ready: true, url: worker.url });
-  const why = await toldToLeave();
+  const why = await leaving;
   log.info('draining', { why });
   await worker.drain(settings.drainTimeoutMs);
   process.exit(0);

@@ -91,7 +91,11 @@ export function createOutbox({ response, dialect, clock, lastReply }: OutboxOpti
 async function drained(response: ServerResponse, gone: AbortController, clock: Clock): Promise<void> {
   const free = Promise.withResolvers<void>();
   const fail = (): void => free.reject(gone.signal.reason);
-  using _timer = clock.after(writeStallMs, () => gone.abort(new GatewayGone('the gateway takes no bytes')));
+  const giveUp = (): void => {
+    gone.abort(new GatewayGone('the gateway takes no bytes'));
+    response.destroy();
+  };
+  using _timer = clock.after(writeStallMs, giveUp);
   response.once('drain', free.resolve);
   gone.signal.addEventListener('abort', fail, { once: true });
   try {

@@ -81,7 +81,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     cut: cut.signal,
     onRefused,
   });
-  const port = await listen(server, options.port, options.host);
+  const port = await listen(server, options.port, options.host, (error) =>
+    log.error('the server has a problem', { reason: error.message }),
+  );
   const self = {
     worker: options.id,
     epoch,
@@ -119,14 +121,19 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     }
     for (const model of dead) residency.kill(model, 'no progress for 30 s');
   };
-  const rescan = (): Promise<void> =>
-    catalog.scan().then(
-      (changed) => void (changed && announcer.soon()),
-      (error: unknown) => log.error('the models could not be looked at', { reason: reasonOf(error) }),
+  const rescan = async (): Promise<void> => {
+    if (!(await catalog.scan())) return;
+    const there = new Set(catalog.models().map(({ name }) => name));
+    for (const { name } of residency.residents()) if (!there.has(name)) residency.unload(name);
+    announcer.soon();
+  };
+  const look = (): void =>
+    void rescan().catch((error: unknown) =>
+      log.error('the models could not be looked at', { reason: reasonOf(error) }),
     );
   using timers = new DisposableStack();
   timers.use(every(clock, everyMs, watch));
-  timers.use(every(clock, rescanEveryMs, () => void rescan()));
+  timers.use(every(clock, rescanEveryMs, look));
   await announcer.start();
   const ticking = timers.move();
 
@@ -149,11 +156,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   };
 }
 
-function listen(server: Server, port: number, host: string): Promise<number> {
+function listen(server: Server, port: number, host: string, onError: (error: Error) => void): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
       server.off('error', reject);
+      server.on('error', onError);
       const address = server.address();
       resolve(address !== null && typeof address === 'object' ? address.port : port);
     });

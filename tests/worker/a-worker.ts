@@ -2,6 +2,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Announcement } from '@berth/shared/announcement.ts';
@@ -21,7 +23,7 @@ import { startWorker } from '../../worker/worker.ts';
 import type { Worker, WorkerOptions } from '../../worker/worker.ts';
 import { gguf } from './gguf-file.ts';
 
-export const secret = 'the secret of the tests';
+const secret = 'the secret of the tests';
 
 export interface TestWorker extends AsyncDisposable {
   worker: Worker;
@@ -99,7 +101,7 @@ export async function aWorker({
     onStale: () => undefined,
     ...options,
   });
-  const begin = (call: Partial<TestCall> = {}): Running => beginCall(worker, call);
+  const begin = (call: Partial<TestCall> = {}): Running => beginCall(worker, clock, call);
   return {
     worker,
     echo,
@@ -142,7 +144,7 @@ export function chat(text: string, more: Record<string, unknown> = {}): Record<s
 
 let calls = 0;
 
-function beginCall(worker: Worker, call: Partial<TestCall>): Running {
+function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Running {
   calls += 1;
   const { path, body, lease, epoch, model, headers } = {
     path: '/v1/chat/completions',
@@ -155,7 +157,7 @@ function beginCall(worker: Worker, call: Partial<TestCall>): Running {
   };
   const signed: Call = { lease, epoch, model, owner: { team: 'red', key: 'k1', gateway: 'g1' } };
   const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-  const so = { ...signCall(secret, 'POST', path, signed, Date.now()), 'content-length': bytes.length, ...headers };
+  const so = { ...signCall(secret, 'POST', path, signed, clock.now()), 'content-length': bytes.length, ...headers };
   const outgoing = request(`${worker.url}${path}`, { method: 'POST', headers: so, agent: false });
   const got = { text: '', waiting: new Set<() => void>() };
   const answer = new Promise<Answer>((resolve, reject) => {
@@ -177,6 +179,18 @@ function beginCall(worker: Worker, call: Partial<TestCall>): Running {
   answer.catch(() => undefined); // a test that aborts does not look at the answer
   outgoing.end(bytes);
   return { answer, until: (text) => untilText(got, text), abort: () => outgoing.destroy() };
+}
+
+/** A call on a bare socket that takes no bytes by itself. @param bodyBytes what it promises to send */
+export function rawCall(worker: Worker, clock: Clock, lease: string, body: string, bodyBytes = body.length): Socket {
+  const path = '/v1/chat/completions';
+  const call: Call = { lease, epoch: worker.epoch, model: 'm:latest', owner: { team: 't', key: 'k', gateway: 'g' } };
+  const headers = Object.entries(signCall(secret, 'POST', path, call, clock.now()));
+  const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
+  const socket = connect(Number(new URL(worker.url).port), '127.0.0.1');
+  socket.on('error', () => undefined);
+  socket.write(`POST ${path} HTTP/1.1\r\nhost: w\r\ncontent-length: ${bodyBytes}\r\n${lines}\r\n${body}`);
+  return socket;
 }
 
 function untilText(got: { text: string; waiting: Set<() => void> }, text: string): Promise<string> {

@@ -1,9 +1,10 @@
-import { writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { signCall } from '@berth/shared/auth.ts';
-import { aWorker, chat, secret, until } from './a-worker.ts';
+import { systemClock } from '@berth/shared/clock.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { virtualClock } from '../doubles/clock.ts';
+import { aWorker, chat, rawCall, until } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
 import { gguf } from './gguf-file.ts';
 
@@ -146,18 +147,7 @@ describe('a gateway that takes no bytes', () => {
   it('stops the engine instead of filling memory, and goes on when bytes are taken again', async () => {
     const { worker } = await started({ engine: { contextTokens: 1_000_000, slots: 1, threads: 1, gpu: false } });
     const body = JSON.stringify(chat(`[[repeat=20000]] ${'x'.repeat(500)} `, { stream: true }));
-    const call = {
-      lease: 'slow1',
-      epoch: worker.epoch,
-      model: 'm:latest',
-      owner: { team: 't', key: 'k', gateway: 'g' },
-    };
-    const headers = signCall(secret, 'POST', '/v1/chat/completions', call, Date.now());
-    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-    const socket = connect(Number(new URL(worker.url).port), '127.0.0.1');
-    socket.write(
-      `POST /v1/chat/completions HTTP/1.1\r\nhost: w\r\ncontent-length: ${body.length}\r\n${lines.join('')}\r\n${body}`,
-    );
+    const socket = rawCall(worker, systemClock, 'slow1', body);
     const paused = await steadySteps(worker.url);
     expect(paused).toBeGreaterThan(100);
     expect(paused).toBeLessThan(20_000);
@@ -180,3 +170,70 @@ async function steadySteps(url: string): Promise<number> {
     before = steps;
   }
 }
+
+describe('an engine that hangs', () => {
+  it('stops new work after 15 s, and is killed and replaced after 30 s', async () => {
+    const clock = virtualClock(Date.now());
+    const { begin, call, beats, announcement, worker, echo } = await started({ clock });
+    const running = begin({ body: chat('[[hangAfterTokens=1]] one two', { stream: true }) });
+    await running.until('one');
+    await clock.advance(14_000);
+    expect(announcement().state).toBe('ready');
+    await clock.advance(2_000);
+    expect([announcement().state, beats.at(-1)?.capacity]).toEqual(['stalled', 0]);
+    expect((await call()).headers['berth-not-started']).toBe('busy');
+    await clock.advance(16_000);
+    const answer = await running.answer;
+    expect([answer.complete, answer.settlement]).toEqual([false, null]);
+    expect(echo.openNow).toBe(0);
+    await clock.advance(2_000);
+    expect(announcement().state).toBe('ready');
+    expect((await call()).status).toBe(200);
+    const drained = worker.drain(0);
+    await clock.advance(5_000);
+    await drained;
+    open = undefined;
+  });
+});
+
+describe('a gateway that breaks off', () => {
+  it('in the middle of its own request frees the slot and is no error', async () => {
+    const errors: string[] = [];
+    const log = { ...silentLog, error: (message: string) => void errors.push(message) };
+    const { worker, leaves } = await started({ log });
+    const socket = rawCall(worker, systemClock, 'half1', '{"model":', 1_000);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.destroy();
+    await until(() => leaves.length > 0);
+    expect([leaves[0]?.id, errors]).toEqual(['half1', []]);
+  });
+
+  it('that takes no bytes for 20 s is cut, and the slot is free', async () => {
+    const clock = virtualClock(Date.now());
+    const { worker, leaves } = await started({
+      clock,
+      engine: { contextTokens: 1_000_000, slots: 1, threads: 1, gpu: false },
+    });
+    const body = JSON.stringify(chat(`[[repeat=20000]] ${'x'.repeat(500)} `, { stream: true }));
+    const socket = rawCall(worker, clock, 'stuck1', body);
+    await steadySteps(worker.url);
+    await clock.advance(19_000);
+    expect(leaves).toEqual([]);
+    await clock.advance(1_500);
+    await until(() => leaves.length > 0);
+    expect(leaves[0]).toMatchObject({ id: 'stuck1', refused: false });
+    const drained = worker.drain(0);
+    await clock.advance(5_000);
+    await drained;
+    open = undefined;
+    socket.destroy();
+  });
+});
+
+it('forgets a loaded model whose file is gone', async () => {
+  const { call, modelsDir, echo, beats } = await started({ models: ['m', 'other'] });
+  await call();
+  await rm(join(modelsDir, 'm.gguf'));
+  await until(() => echo.openNow === 0);
+  await until(() => beats.at(-1)?.serves.join() === 'other:latest');
+}, 10_000);

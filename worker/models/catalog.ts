@@ -66,7 +66,9 @@ export function createCatalog({ modelsDir, demoPath, clock, log }: CatalogOption
     const { paths, problem } = await modelFiles(modelsDir);
     const own = await readOwn(paths);
     const why = own.length > 0 ? null : (problem ?? `no usable .gguf file in ${modelsDir}`);
-    if (why !== null && why !== emptySince) log.warn(`${why}: serving the demo model. ${howToLoad}`);
+    // Who set nothing gets what the first start promises; who set a folder did not want the demo.
+    const level = modelsDir === null ? 'info' : 'warn';
+    if (why !== null && why !== emptySince) log[level](`${why}: serving the demo model. ${howToLoad}`);
     emptySince = why;
     const found = byName(why === null ? own : await readDemo([demoPath]));
     const changed = signature(found.models) !== signature(models);
@@ -139,7 +141,7 @@ function modelOf(
 }
 
 /** Encoder architectures of llama.cpp: they embed and cannot chat, whether or not the file says how it pools. */
-const encoders = /^(nomic-|jina-|modern-|neo-|euro)?bert|^t5encoder$|^gemma-embedding$/;
+const encoders = /^((nomic-|jina-|modern-|neo-|euro)?bert(-moe|-v\d)?|t5encoder|gemma-embedding)$/;
 
 /** What a model can do, by what its header and its chat template say. */
 export function capabilitiesOf({ architecture, chatTemplate, pooled }: GgufHeader): ModelCard['capabilities'] {

@@ -61,7 +61,7 @@ export async function unsigned64(input: GgufInput): Promise<number> {
 /** A number of things that the file claims to have. @throws BadGguf above `most` */
 export async function count(input: GgufInput, what: string, most: number): Promise<number> {
   const value = await unsigned64(input);
-  if (value > most) throw new BadGguf(`it claims ${value} ${what}, more than ${most}: the file is damaged`);
+  if (value > most) throw new BadGguf(`it claims more than ${most} ${what}: the file is damaged`);
   return value;
 }
 

@@ -147,6 +147,6 @@ function positive(value: Value | undefined): number | null {
 }
 
 function wrongVersion(version: number): string {
-  const reversed = version > 0xffff ? ' (written for big-endian machines)' : '';
-  return `it has version ${version}${reversed} of GGUF, known are 2 and 3: convert it again with llama.cpp`;
+  if (version % 2 ** 16 === 0 && version > 0) return 'it was written for big-endian machines: convert it for this one';
+  return `it has version ${version} of GGUF, known are 2 and 3: convert it again with llama.cpp`;
 }

@@ -150,7 +150,8 @@ it.each([
 it.each([
   [{}, ['completion']],
   [{ pooled: true }, ['embedding']],
-  [{ architecture: 'nomic-bert' }, ['embedding']],
+  [{ architecture: 'nomic-bert-moe' }, ['embedding']],
+  [{ architecture: 'berth' }, ['completion']],
   [{ chatTemplate: '{% if tools %}…{% endif %}' }, ['completion', 'tools']],
   [{ chatTemplate: '{% if enable_thinking %}<think>{% endif %}' }, ['completion', 'thinking']],
 ])('reads capabilities off %j', (header, capabilities) => {
