@@ -304,17 +304,60 @@ export function describeLedger(place: string, open: Open): void {
         expect(await pushedIds()).toEqual([first.id]);
       });
 
-      test('goes on in the same order when the era of the inflation moves', async () => {
+      test('gives a tie between two models to the older ticket', async () => {
+        await it.hear('g1', true);
+        const older = await waiting({ model: 'mistral' });
+        it.advance(5_000);
+        const newer = await waiting({ model: 'llama' });
+        for (const { id } of [older, newer]) await it.ledger.leave(aLeave(id));
+        it.advance(45 * 60_000);
+        await beat();
+        await spend({}, 1_000); // so much that the ages no longer show in the score
+        await beat({ last: true });
+        for (const { age, id } of [newer, older])
+          await waiting({ id, age, model: id === newer.id ? 'llama' : 'mistral' });
+        await beat({ serves: ['llama', 'mistral'] });
+        expect(await pushedIds()).toEqual([older.id]);
+      });
+
+      test.each([
+        ['before and after', 499 * 60_000, 120_000],
+        ['long before', 30 * 3_600_000, 120_000],
+        ['across a silence of weeks before', 500 * 3_600_000, 120_000],
+      ])('keeps its order when the era of the inflation moves: usage %s', async (_, firstMs, thenMs) => {
         await it.hear('g1', true);
         await beat();
-        await spend({ team: 'red' }, 40);
-        for (let hour = 0; hour < 9; hour++) it.advance(3_600_000);
+        await spend({ team: 'red' }, 1); // begins the era
+        it.advance(firstMs);
         await beat({ boot: true, epoch: 'e2' });
-        await spend({ team: 'blue' }, 2);
-        const { id } = await held({ team: 'grey', cost: 0 });
-        const blue = await waiting({ team: 'blue' });
-        const red = await waiting({ team: 'red' });
-        expect(await served(id, 2)).toEqual([red.id, blue.id]);
+        await spend({ team: 'red' }, 40);
+        const { age } = await waiting({ team: 'sleepy', model: 'other' });
+        it.advance(thenMs);
+        await beat({ boot: true, epoch: 'e3' });
+        await spend({ team: 'blue' }, 5);
+        await spend({ team: 'grey' }, 20);
+        const { id } = await held({ team: 'last', cost: 0 });
+        const ids = new Map<string, string>();
+        for (const team of ['grey', 'red', 'blue', 'sleepy']) ids.set((await waiting({ team, age })).id, team);
+        expect((await served(id, 4)).map((ticket) => ids.get(ticket))).toEqual(['sleepy', 'blue', 'red', 'grey']);
+      });
+
+      test('begins anew when the clock went back by more than an hour', async () => {
+        await beat();
+        await spend({ team: 'red' }, 40);
+        it.advance(-3_700_000);
+        await it.ledger.session(aSession());
+        const { usage, meta } = await it.dump();
+        expect(usage).toEqual({});
+        await spend({ team: 'blue' }, 5);
+        expect((await it.dump()).usage['tblue']).toBeGreaterThan(1);
+        expect(meta?.era).toBeLessThan(1_700_000_000_000);
+      });
+
+      test('tells a place that counts the teams which wait as well', async () => {
+        await waiting({ team: 'red' });
+        await waiting({ team: 'blue' });
+        expect(await waiting({ team: 'blue' })).toMatchObject({ place: 4 });
       });
 
       test('forgets usage that was not charged for twenty half-lives', async () => {
@@ -496,6 +539,21 @@ export function describeLedger(place: string, open: Open): void {
         const next = await waiting();
         expect(await beat({ worker: 'w2', running: [running(id)] })).toMatchObject({ added: 1 });
         expect(await it.pushed()).toEqual([{ gateway: 'g1', grant: { id: next.id, worker: 'w1', epoch: 'e1' } }]);
+      });
+
+      test('gives nothing to a gateway that has been silent for three seconds, though it seems to listen', async () => {
+        await it.hear('g1', true);
+        await waiting();
+        it.advance(3_001);
+        await beat();
+        expect(await pushedIds()).toEqual([]);
+      });
+
+      test('of one worker buries another that is silent', async () => {
+        await beat({ worker: 'w1' });
+        it.advance(5_001);
+        await beat({ worker: 'w2' });
+        expect((await it.ledger.survey()).workers).toEqual([{ worker: 'w2', held: 0, capacity: 1 }]);
       });
 
       test('missing for five seconds buries the worker', async () => {

@@ -1,4 +1,4 @@
-// Random histories of a pool: several gateways and workers, some of them wrong, late, twice or deaf.
+// Random histories of a pool, and how one step of them is run: several gateways and workers, some of them wrong, late, twice or deaf.
 import {
   array,
   constant,
@@ -12,6 +12,7 @@ import {
 } from 'fast-check';
 import type { Beat, Leave, PriorityClass, Session, Take } from '@berth/shared/ledger/ledger.ts';
 import type { Dump } from './dump.ts';
+import type { Opened } from './opened.ts';
 
 const gateways = ['g1', 'g2', 'g|{3}'];
 const workers = ['w1', 'w2', 'w 3'];
@@ -209,4 +210,35 @@ function concreteBeat({ beat, life, unlisted, ghosts }: Extract<Step, { do: 'bea
 
 function chosen(from: readonly string[], which: number): string {
   return from[which % Math.max(1, from.length)] ?? 'nobody';
+}
+
+/** One operation on one ledger. */
+export async function act(input: Input, { ledger, advance, hear, flush }: Opened): Promise<unknown> {
+  switch (input.do) {
+    case 'take':
+      return ledger.take(input.input);
+    case 'leave':
+      return ledger.leave(input.input);
+    case 'session':
+      return ledger.session(input.input);
+    case 'beat':
+      return ledger.beat(input.input);
+    case 'survey':
+      return ledger.survey();
+    case 'hear':
+      return hear(input.gateway, input.listening);
+    case 'flush':
+      return flush();
+    default:
+      return advance(input.ms);
+  }
+}
+
+/** Ages and versions, as gateways keep them. */
+export function remember(input: Input, reply: unknown, world: World): void {
+  if (typeof reply !== 'object' || reply === null) return;
+  if (input.do === 'take' && 'age' in reply) world.ages.set(input.input.id, Number(reply.age));
+  if (input.do === 'session' && 'roster' in reply && typeof reply.roster === 'object' && reply.roster !== null) {
+    if ('version' in reply.roster) world.versions.set(input.input.gateway, Number(reply.roster.version));
+  }
 }

@@ -2,7 +2,7 @@
 import { array, assert, asyncProperty } from 'fast-check';
 import { expect, inject, test } from 'vitest';
 import { broken } from './invariants.ts';
-import { concrete, event, newWorld, type Event, type Input, type World } from './histories.ts';
+import { act, concrete, event, newWorld, remember, type Event, type Input } from './histories.ts';
 import { openMemory, openRedis, type Opened } from './opened.ts';
 
 /** `RUNS=20000 SEED=7 npx vitest run tests/ledger/twin.test.ts` looks longer, and again at the same histories. */
@@ -60,28 +60,6 @@ async function live(events: readonly Event[], memory: Opened, redis: Opened, see
   }
 }
 
-/** One operation on one ledger. */
-async function act(input: Input, { ledger, advance, hear, flush }: Opened): Promise<unknown> {
-  switch (input.do) {
-    case 'take':
-      return ledger.take(input.input);
-    case 'leave':
-      return ledger.leave(input.input);
-    case 'session':
-      return ledger.session(input.input);
-    case 'beat':
-      return ledger.beat(input.input);
-    case 'survey':
-      return ledger.survey();
-    case 'hear':
-      return hear(input.gateway, input.listening);
-    case 'flush':
-      return flush();
-    default:
-      return advance(input.ms);
-  }
-}
-
 /** A word for the reply. */
 function outcomeOf(input: Input, reply: unknown): string {
   if (typeof reply === 'string') return `${input.do} ${reply}`;
@@ -96,13 +74,4 @@ function overfilled(before: Awaited<ReturnType<Opened['dump']>>, after: typeof b
   return Object.entries(after.workers)
     .filter(([worker, { capacity }]) => held(after, worker) > Math.max(capacity, held(before, worker)))
     .map(([worker]) => worker);
-}
-
-/** Ages and versions, as gateways keep them. */
-function remember(input: Input, reply: unknown, world: World): void {
-  if (typeof reply !== 'object' || reply === null) return;
-  if (input.do === 'take' && 'age' in reply) world.ages.set(input.input.id, Number(reply.age));
-  if (input.do === 'session' && 'roster' in reply && typeof reply.roster === 'object' && reply.roster !== null) {
-    if ('version' in reply.roster) world.versions.set(input.input.gateway, Number(reply.roster.version));
-  }
 }
