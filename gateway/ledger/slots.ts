@@ -8,8 +8,6 @@ const looksMax = 64;
 const passedOverMax = 8;
 const reapedMax = 2;
 
-export type Slots = ReturnType<typeof createSlots>;
-
 /**
  * The slots of one pool.
  * @param publish tells a gateway of a grant; answers how many listened

@@ -15,7 +15,7 @@ export interface SortedSet {
   entries(): Entry[];
 }
 
-export interface Entry {
+interface Entry {
   member: string;
   score: number;
 }

@@ -154,6 +154,17 @@ export function describeLedger(place: string, open: Open): void {
         expect(await stateOf(deaf.id)).toBe('gone');
       });
 
+      test('looks at no more than 64 tickets of gateways that do not listen, and goes on at the next beat', async () => {
+        await it.hear('g2', true);
+        for (let n = 0; n < 70; n++) await waiting({ gateway: 'deaf' });
+        it.advance(10);
+        const { id } = await waiting({ gateway: 'g2' });
+        await beat();
+        expect(await pushedIds()).toEqual([]);
+        await beat();
+        expect(await pushedIds()).toEqual([id]);
+      });
+
       test('parks a worker that refused until its next beat', async () => {
         await it.hear('g1', true);
         await beat({ capacity: 2 });
@@ -358,6 +369,21 @@ export function describeLedger(place: string, open: Open): void {
         await waiting({ team: 'red' });
         await waiting({ team: 'blue' });
         expect(await waiting({ team: 'blue' })).toMatchObject({ place: 4 });
+      });
+
+      test('remembers the usage of at most ten thousand teams and keys, the latest', async () => {
+        await beat({ capacity: 1_024 });
+        await spend({ team: 'first' }, 1);
+        for (let n = 0; n < 5_100; n += 100) {
+          it.advance(1);
+          const jobs = Array.from({ length: 100 }, (_, k) => aTake({ team: `team ${n + k}` }));
+          await Promise.all(jobs.map((job) => it.ledger.take(job)));
+          await Promise.all(jobs.map((job) => it.ledger.leave(aLeave(job.id))));
+        }
+        const { usage } = await it.dump();
+        expect(Object.keys(usage)).toHaveLength(10_000);
+        expect(usage).toHaveProperty('tteam 5099');
+        expect(usage).not.toHaveProperty('tfirst');
       });
 
       test('forgets usage that was not charged for twenty half-lives', async () => {
