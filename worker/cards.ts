@@ -51,7 +51,7 @@ function cardOf(model: Model, resident: Resident | undefined, contextTokens: num
 }
 
 /** As Ollama writes it: `8.0B`, `137M`, `260K`. */
-export function parameterSize(parameters: number): string {
+function parameterSize(parameters: number): string {
   if (parameters >= 1e9) return `${(parameters / 1e9).toFixed(1)}B`;
   if (parameters >= 1e6) return `${Math.round(parameters / 1e6)}M`;
   return parameters >= 1e3 ? `${Math.round(parameters / 1e3)}K` : String(parameters);

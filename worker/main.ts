@@ -1,6 +1,8 @@
 // The worker process: the only place that knows the environment, the clock and the signals.
 import { existsSync } from 'node:fs';
+import { readFile, readdir } from 'node:fs/promises';
 import { availableParallelism, hostname, networkInterfaces } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
 import { sharedSecret } from '@berth/shared/auth.ts';
@@ -11,6 +13,7 @@ import { createLog } from '@berth/shared/log.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
+import { deviceName } from './device.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
 import { createHttpLedger } from './ledger-http.ts';
 import manifest from './package.json' with { type: 'json' };
@@ -33,7 +36,7 @@ async function main(): Promise<void> {
     id: settings.workerId ?? `${hostname()}-${systemRandom.id().slice(0, 4)}`,
     url: (port) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
     secret,
-    device: gpu === false ? 'cpu' : gpu,
+    device: deviceName(gpu, settings.gpu.devices, await nvidiaFacts()),
     engine: {
       contextTokens: settings.contextTokens,
       slots: settings.numParallel,
@@ -42,7 +45,7 @@ async function main(): Promise<void> {
     },
     demoPath: fileURLToPath(new URL('./models/demo/berth-demo.gguf', import.meta.url)),
     version: manifest.version,
-    open: await engineOf(settings.engine),
+    open: await engineOf(settings.engine, log),
     ledger,
     clock: systemClock,
     random: systemRandom,
@@ -85,9 +88,10 @@ async function openLedger(settings: WorkerSettings, log: Log): Promise<{ ledger:
   };
 }
 
-async function engineOf(engine: WorkerSettings['engine']): Promise<OpenEngine> {
+async function engineOf(engine: WorkerSettings['engine'], log: Log): Promise<OpenEngine> {
   if (engine === 'echo') return (await import('./engine/echo.ts')).echoEngines(systemClock).open;
-  return (await import('./engine/llama/open.ts')).openLlamaEngine;
+  const { llamaEngines } = await import('./engine/llama/open.ts');
+  return llamaEngines({ env: process.env, note: (said) => log.info('an engine says', { said }) });
 }
 
 /** What `auto` means here: NVIDIA's driver, Apple's chips, else the processor. */
@@ -95,6 +99,13 @@ function chooseGpu(kind: Gpu['kind']): EngineOptions['gpu'] {
   if (kind !== 'auto') return kind;
   if (process.platform === 'darwin' && process.arch === 'arm64') return 'metal';
   return existsSync('/proc/driver/nvidia/version') ? 'cuda' : false;
+}
+
+/** What NVIDIA's driver says of each GPU; nothing without one. */
+async function nvidiaFacts(): Promise<string[]> {
+  const folder = '/proc/driver/nvidia/gpus';
+  const gpus = await readdir(folder).catch(() => []);
+  return Promise.all(gpus.map((gpu) => readFile(join(folder, gpu, 'information'), 'utf8').catch(() => '')));
 }
 
 /** A host that others can call: a worker that listens everywhere tells its first address in the network. */

@@ -23,7 +23,7 @@ export interface Metrics {
 }
 
 /** What is read at the moment of a scrape. */
-export interface Sources {
+interface Sources {
   slots: Slots;
   residency: Residency;
 }

@@ -16,7 +16,7 @@ export class GatewayGone extends Error {
 }
 
 /** How long a connection that takes no bytes keeps its slot: the bound for a frozen or vanished gateway. */
-export const writeStallMs = 20_000;
+const writeStallMs = 20_000;
 /** Longest time an error frame may take to leave before the connection is destroyed all the same. */
 const cutMs = 1_000;
 

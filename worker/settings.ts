@@ -100,7 +100,7 @@ export interface Gpu {
 }
 
 /** Ollama's grammar: a Go duration or whole seconds; anything negative is for ever. */
-export function keepAlive(value: string): number {
+function keepAlive(value: string): number {
   const ms = /^[+-]?\d+$/.test(value.trim()) ? Number(value) * 1_000 : goDurationMs(value);
   if (Number.isNaN(ms)) throw new Error('must be a duration such as 5m or 1h30m, seconds, 0, or -1 for ever');
   return ms < 0 ? Number.POSITIVE_INFINITY : ms;
@@ -110,6 +110,6 @@ function gpu(value: string): Gpu {
   const kind = value.toLowerCase();
   if (kind === 'cpu' || kind === 'none' || kind === 'off') return { kind: false, devices: null };
   if (kind === 'auto' || kind === 'cuda' || kind === 'metal' || kind === 'vulkan') return { kind, devices: null };
-  if (/^(\d+|GPU-[0-9a-f-]+)(,(\d+|GPU-[0-9a-f-]+))*$/i.test(value)) return { kind: 'cuda', devices: value };
+  if (/^(\d+|(GPU|MIG)-[\w/-]+)(,(\d+|(GPU|MIG)-[\w/-]+))*$/.test(value)) return { kind: 'cuda', devices: value };
   throw new Error('must be auto, cpu, cuda, metal, vulkan, or NVIDIA GPUs such as 0 or 0,1');
 }

@@ -37,7 +37,7 @@ export interface TestWorker extends AsyncDisposable {
   announcement: () => Announcement;
 }
 
-export interface TestCall {
+interface TestCall {
   path: string;
   body: unknown;
   lease: string;
@@ -46,7 +46,7 @@ export interface TestCall {
   headers: Record<string, string>;
 }
 
-export interface Answer {
+interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
   body: string;
@@ -55,7 +55,7 @@ export interface Answer {
   settlement: Settlement | null;
 }
 
-export interface Running {
+interface Running {
   answer: Promise<Answer>;
   /** Settles with what has come so far, when it holds this text. */
   until(text: string): Promise<string>;

@@ -10,7 +10,7 @@ export type GgufValue =
   | { type: 'strings'; value: string[] }
   | { type: 'floats'; value: number[] };
 
-export interface GgufTensor {
+interface GgufTensor {
   name: string;
   dimensions: number[];
   /** ggml's number; 0 = F32, 8 = Q8_0. */

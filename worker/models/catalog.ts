@@ -45,7 +45,7 @@ const depthMax = 8;
 const rescanMs = 1_000;
 
 /** A name with its tag: `x` is `x:latest`, as in Ollama. Upper and lower case differ. */
-export function canonicalName(name: string): string {
+function canonicalName(name: string): string {
   return name.includes(':') ? name : `${name}:latest`;
 }
 

@@ -3,6 +3,8 @@ import { BadGguf, count, shown, string, unsigned64 } from './gguf-input.ts';
 import type { GgufInput } from './gguf-input.ts';
 
 const tensorsMax = 65_536;
+/** ggml knows 40 types; a few more leave room for newer ones, whose size is not checked here. */
+const typeMax = 63;
 const tensorNameBytesMax = 65_536;
 
 /** How many tensors the file claims. */
@@ -79,6 +81,7 @@ async function readTensor(input: GgufInput): Promise<{ items: number; type: numb
   let items = 1;
   for (let index = 0; index < dimensions; index += 1) items *= await unsigned64(input);
   const type = (await input.take(4)).readUInt32LE();
+  if (type > typeMax) throw new BadGguf(`tensor ${shown(name)} has the unknown type ${type}: the file is damaged`);
   const offset = await unsigned64(input);
   const [, perBlock, blockBytes] = blocks[type] ?? ['', 1, 0];
   const end = offset + Math.ceil(items / perBlock) * blockBytes;

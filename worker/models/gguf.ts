@@ -43,6 +43,8 @@ export async function readGguf(path: string): Promise<GgufHeader> {
   const keyCount = await count(input, 'keys', keysMax);
   const keys = await readKeys(input, keyCount);
   const tensors = await readTensors(input, tensorsHere, positive(keys.get('general.alignment')) ?? 32, size);
+  // The first part of a split model may hold no tensors; any other file without them is no model.
+  if (tensors.parameters === 0 && !keys.has('split.count')) throw new BadGguf('it holds no weights: fetch it again');
   return { ...describe(keys, tensors), digest: input.digest() };
 }
 

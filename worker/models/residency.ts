@@ -71,7 +71,7 @@ export interface ResidencyOptions {
 }
 
 /** Longest load before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
-export const loadMsMax = 300_000;
+const loadMsMax = 300_000;
 /** Longest wait for room. A request that waits for longer goes back to the gateway's queue with its age. */
 export const roomMsMax = 30_000;
 /** Longest wait for an engine to close, before the worker goes on without it. */

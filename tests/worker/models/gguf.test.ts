@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BadGguf } from '../../../worker/models/gguf-input.ts';
 import { readGguf } from '../../../worker/models/gguf.ts';
+import { brokenFiles } from '../../models/broken.ts';
 import { gguf, keysWith, text, u32 } from '../gguf-file.ts';
 
 let folder = '';
@@ -107,6 +108,12 @@ describe('a file that is no model', () => {
   it.each(flawed)('because it %s', async (_, bytes, message) => {
     await expect(read(bytes())).rejects.toThrow(message);
     await expect(read(bytes())).rejects.toBeInstanceOf(BadGguf);
+  });
+
+  it.each(brokenFiles())('or fails only when it is loaded: $name', async ({ bytes, shows }) => {
+    const end = await read(bytes).catch((error: unknown) => error);
+    if (shows === 'header' || end instanceof Error) expect(end).toBeInstanceOf(BadGguf);
+    else expect(end).toMatchObject({ digest: expect.any(String) });
   });
 
   it('is a clean error wherever it was cut', async () => {
