@@ -9,24 +9,8 @@ import { advanceRun, newRun, startRun, takeToken } from './run.ts';
 import type { Run, Sequence } from './run.ts';
 import { samplerSettings } from './sampling.ts';
 import { promptReader } from './template.ts';
+import type { LoopTuning } from './tuning.ts';
 import type { RunEvent, StepSummary } from './wire.ts';
-
-export interface LoopTuning {
-  /** Most prompt tokens per step while answers stream. */
-  prefillTokensBusy: number;
-  /** What the prompt chunk of a step may cost the running answers, milliseconds. */
-  gapMs: number;
-  /** What a step may take while nobody answers: bounds how long a cancellation waits, milliseconds. */
-  idleStepMs: number;
-  /** Requests that wait for a sequence. The worker admits no more than it has, so this is a second line. */
-  waitingMax: number;
-}
-
-/** On a CPU 128 keeps a stream's worst gap at 1/7 to 1/11 of llama-server's default and costs no prefill speed. */
-export const cpuTuning: LoopTuning = { prefillTokensBusy: 128, gapMs: 400, idleStepMs: 300, waitingMax: 256 };
-
-/** A GPU needs larger chunks to be busy; the measured speed makes them smaller where that would be felt. */
-export const gpuTuning: LoopTuning = { ...cpuTuning, prefillTokensBusy: 512, gapMs: 80 };
 
 /** Told what happened: once per step, and without a step when a request starts or leaves between two. */
 export type LoopOutlet = (events: [id: number, event: RunEvent][], step?: StepSummary) => void;
@@ -41,7 +25,7 @@ export interface SlotLoop {
   close(): void;
 }
 
-export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet, tuning = cpuTuning): SlotLoop {
+export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet, tuning: LoopTuning): SlotLoop {
   const readPrompt = promptReader(binding.prompts);
   const idle = new Set<Sequence>(Array.from({ length: binding.slots }, (_, index) => emptySequence(index)));
   const speed = prefillSpeed();

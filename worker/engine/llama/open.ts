@@ -9,6 +9,7 @@ import { EngineDied } from '../engine.ts';
 import type { Engine, EngineEvent, EngineInfo, EngineOptions, EngineRequest, OpenEngine } from '../engine.ts';
 import { mailbox } from './mailbox.ts';
 import type { Mailbox } from './mailbox.ts';
+import type { LoopTuning } from './tuning.ts';
 import { receiveLines, send } from './wire.ts';
 import type { FromEngine, RunEvent, StepSummary } from './wire.ts';
 
@@ -17,6 +18,8 @@ export interface LlamaOutside {
   env: Readonly<Record<string, string | undefined>>;
   /** Keeps to the public API of node-llama-cpp with one sequence: for tests of that fallback. */
   publicOnly?: boolean;
+  /** Replaces single values of the slot loop's tuning, such as the gap it aims at. */
+  tuning?: Partial<LoopTuning>;
   /** Told of every step: for metrics and tests. */
   onStep?: (step: StepSummary) => void;
   /** Told what the engine process says of itself; never prompts or answers. */
@@ -135,7 +138,7 @@ async function handshake(
     for (const run of runs.values()) run.fail(why);
   };
   void exited.then(mourn);
-  send(pipe, { kind: 'open', options, publicOnly: outside.publicOnly ?? false });
+  send(pipe, { kind: 'open', options, publicOnly: outside.publicOnly ?? false, tuning: outside.tuning ?? {} });
   const info = await ready.promise;
   return engineOver({ child, pipe, exited, runs, info, steps: () => steps });
 }

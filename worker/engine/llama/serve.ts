@@ -4,10 +4,11 @@ import type { EngineOptions } from '../engine.ts';
 import { bindNative, internalsFault } from './binding.ts';
 import type { Binding } from './binding.ts';
 import { loadModel, openContext } from './load.ts';
-import { cpuTuning, gpuTuning, openLoop } from './loop.ts';
-import type { SlotLoop } from './loop.ts';
+import { openLoop } from './loop.ts';
+import type { LoopOutlet, SlotLoop } from './loop.ts';
 import { bindPublic } from './public.ts';
 import { selfTest } from './selftest.ts';
+import { cpuTuning, gpuTuning } from './tuning.ts';
 import { receiveLines, send } from './wire.ts';
 import type { FromEngine, OpenMessage, ToEngine } from './wire.ts';
 
@@ -26,16 +27,16 @@ export async function serveEngine(pipe: Socket, now: () => number): Promise<void
   await loop?.run();
 }
 
-async function load({ options, publicOnly }: OpenMessage, now: () => number, tell: Tell): Promise<SlotLoop | null> {
+async function load(
+  { options, publicOnly, tuning }: OpenMessage,
+  now: () => number,
+  tell: Tell,
+): Promise<SlotLoop | null> {
   try {
     const binding = await openBinding(options, publicOnly, now, tell);
-    const tuning = options.gpu === false ? cpuTuning : gpuTuning;
-    const loop = openLoop(
-      binding,
-      now,
-      (events, step) => tell({ kind: 'events', events, ...(step && { step }) }),
-      tuning,
-    );
+    const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
+    const outlet: LoopOutlet = (events, step) => tell({ kind: 'events', events, ...(step && { step }) });
+    const loop = openLoop(binding, now, outlet, tuned);
     const { contextTokens, slots, vramBytes } = binding;
     tell({ kind: 'ready', info: { contextTokens, slots, vramBytes } });
     return loop;

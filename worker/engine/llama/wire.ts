@@ -1,6 +1,7 @@
 // What the worker and its engine process say to each other: one JSON object per line, one line per step.
 import type { Socket } from 'node:net';
 import type { RefusalName } from '@berth/shared/outcome.ts';
+import type { LoopTuning } from './tuning.ts';
 import type { EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
 
 export interface OpenMessage {
@@ -8,6 +9,8 @@ export interface OpenMessage {
   options: EngineOptions;
   /** Use the public API only, as when the internals fail their test. */
   publicOnly: boolean;
+  /** Replaces single values of the loop's tuning for the device. */
+  tuning: Partial<LoopTuning>;
 }
 
 export type ToEngine =

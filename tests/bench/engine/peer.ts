@@ -1,0 +1,85 @@
+// The peer: llama.cpp's own server, built from the very source that node-llama-cpp was built from.
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const root = join(import.meta.dirname, '../../..');
+const cache = join(root, '.cache/llama-server');
+const bundle = join(root, 'node_modules/node-llama-cpp/llama/gitRelease.bundle');
+const binary = join(cache, 'build/bin/llama-server');
+/** As node-llama-cpp's prebuilt binaries, where it matters: release, no OpenMP. Native, which helps the peer if anybody. */
+const switches = [
+  '-DCMAKE_BUILD_TYPE=Release',
+  '-DGGML_NATIVE=ON',
+  '-DGGML_OPENMP=OFF',
+  '-DLLAMA_OPENSSL=OFF',
+  '-DLLAMA_BUILD_IS_DEV=OFF',
+  '-DLLAMA_BUILD_TESTS=OFF',
+  '-DLLAMA_BUILD_EXAMPLES=OFF',
+  '-DLLAMA_BUILD_UI=OFF',
+  '-DLLAMA_USE_PREBUILT_UI=OFF',
+];
+
+/** Builds it once into `.cache`; on two cores that takes ten minutes. @throws Error that says what is missing */
+export function buildPeer(): void {
+  if (existsSync(binary)) return;
+  console.log('building llama-server from the source that node-llama-cpp carries: about ten minutes, once');
+  mkdirSync(cache, { recursive: true });
+  const run = (program: string, ...args: string[]) => execFileSync(program, args, { cwd: cache, stdio: 'inherit' });
+  if (!existsSync(join(cache, 'source'))) run('git', 'clone', '--quiet', bundle, 'source');
+  run('cmake', '-S', 'source', '-B', 'build', ...switches);
+  run('cmake', '--build', 'build', '--target', 'llama-server', '--parallel');
+}
+
+export interface Server extends AsyncDisposable {
+  port: number;
+  pid: number;
+}
+
+/** @param slots each with a context of its own, as ours */
+export async function startPeer(model: string, slots: number, contextTokens: number): Promise<Server> {
+  const port = await freePort();
+  const memory = ['-c', `${slots * contextTokens}`, '-np', `${slots}`, '--no-kv-unified', '--cache-ram', '0'];
+  const args = ['-m', model, ...memory, '-t', '1', '-tb', '1', '--host', '127.0.0.1', '--port', `${port}`];
+  const child = spawn(binary, [...args, '-fit', 'off', '--log-disable'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  await ready(port, () => child.exitCode !== null);
+  return { port, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => ended(child) };
+}
+
+/** Ours, in a process of its own like the peer. */
+export async function startOurs(model: string, slots: number, contextTokens: number, chunk: number): Promise<Server> {
+  const args = [join(import.meta.dirname, 'ours.ts'), model, `${slots}`, `${contextTokens}`, `${chunk}`];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const port = await new Promise<number>((resolve, reject) => {
+    child.stdout.once('data', (text) => resolve(Number(String(text))));
+    child.once('exit', () => reject(new Error('our engine did not start')));
+  });
+  return { port, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => ended(child) };
+}
+
+async function ended(child: ReturnType<typeof spawn>): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGKILL');
+  await exit;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function ready(port: number, failed: () => boolean): Promise<void> {
+  for (;;) {
+    if (failed()) throw new Error('llama-server did not start');
+    const reply = await fetch(`http://127.0.0.1:${port}/health`).catch(() => null);
+    if (reply?.ok) return;
+    await sleep(50);
+  }
+}

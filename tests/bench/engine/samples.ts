@@ -1,0 +1,101 @@
+// One sample of each kind, taken from one engine.
+import { cpuNs, watchOthers } from '../gateway/meter.ts';
+import type { Noise } from '../gateway/meter.ts';
+import type { Server } from './peer.ts';
+import { complete, words } from './stream.ts';
+
+let seeds = 0;
+/** A prompt that nobody has asked before, in a scope of its own. */
+function fresh(tokens: number) {
+  const seed = (seeds += 1);
+  return { prompt: words(tokens, seed), scope: `${seed}`, reuse: false };
+}
+
+export interface Throughput extends Noise {
+  /** Output tokens per second over all slots, from the requests to the last token. */
+  tokensPerS: number;
+  /** Prompt tokens per second until the last first token. */
+  prefillPerS: number;
+  ttftMs: number;
+  cpuUsPerToken: number;
+}
+
+/** All slots at once, each with a prompt of its own. */
+export async function throughput(
+  { port, pid }: Server,
+  slots: number,
+  promptTokens: number,
+  tokens: number,
+): Promise<Throughput> {
+  const noise = watchOthers();
+  const cpu = cpuNs(pid);
+  const requests = Array.from({ length: slots }, () => ({ ...fresh(promptTokens), tokens }));
+  const streams = await Promise.all(requests.map((asked) => complete(port, asked)));
+  const usedUs = (cpuNs(pid) - cpu) / 1000;
+  const firsts = streams.map(({ piecesMs }) => piecesMs[0] ?? 0);
+  return {
+    tokensPerS: (slots * tokens) / (Math.max(...streams.map(({ endMs }) => endMs)) / 1000),
+    prefillPerS: (slots * promptTokens) / (Math.max(...firsts) / 1000),
+    ttftMs: median(firsts),
+    cpuUsPerToken: usedUs / (slots * tokens),
+    ...noise(),
+  };
+}
+
+export interface Gap extends Noise {
+  /** Time to the first token of the long prompt. */
+  ttftMs: number;
+  /** The longest pause of the running stream meanwhile. */
+  gapMs: number;
+  /** Tokens that the running stream got meanwhile. */
+  meanwhile: number;
+}
+
+/** One stream runs; a long prompt comes to another slot. */
+export async function gap({ port }: Server, promptTokens: number): Promise<Gap> {
+  const noise = watchOthers();
+  const stop = new AbortController();
+  const startedAt = performance.now();
+  const flowing = Promise.withResolvers<void>();
+  const onPiece = (count: number): void => void (count === 16 && flowing.resolve());
+  const running = complete(port, { ...fresh(16), tokens: 1500, onPiece, signal: stop.signal });
+  await flowing.promise;
+  const from = performance.now() - startedAt;
+  const long = await complete(port, { ...fresh(promptTokens), tokens: 2 });
+  const to = from + (long.piecesMs[0] ?? 0);
+  stop.abort();
+  const times = (await running).piecesMs.filter((at) => at >= from - 50 && at <= to);
+  const pauses = [...times, to].map((at, index, all) => at - (all[index - 1] ?? from));
+  return { ttftMs: long.piecesMs[0] ?? 0, gapMs: Math.max(...pauses), meanwhile: times.length, ...noise() };
+}
+
+/** Milliseconds until a server with one slot answers anew after a long prompt was abandoned in the midst of its reading. */
+export async function freed({ port }: Server, promptTokens: number): Promise<number> {
+  const stop = new AbortController();
+  const abandoned = complete(port, { ...fresh(promptTokens), tokens: 4, signal: stop.signal });
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  stop.abort();
+  await abandoned;
+  const next = await complete(port, { ...fresh(4), tokens: 1 });
+  return next.piecesMs[0] ?? next.endMs;
+}
+
+/** Times to the first token: cold, and with all but the last 100 tokens known to the slot. */
+export async function warmStart({ port }: Server, promptTokens: number): Promise<{ coldMs: number; warmMs: number }> {
+  const { prompt, scope } = fresh(promptTokens);
+  const cold = await complete(port, { prompt, scope, reuse: true, tokens: 1 });
+  const known = prompt
+    .split(' ')
+    .slice(0, promptTokens - 99)
+    .join(' ');
+  const warm = await complete(port, { prompt: known + words(100, (seeds += 1)), scope, reuse: true, tokens: 1 });
+  return { coldMs: cold.piecesMs[0] ?? cold.endMs, warmMs: warm.piecesMs[0] ?? warm.endMs };
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length / 2;
+  return sorted.length % 2 === 1
+    ? (sorted[Math.floor(middle)] ?? 0)
+    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+}

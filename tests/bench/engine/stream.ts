@@ -1,0 +1,68 @@
+// The client of both engines: one streamed completion, and when each of its pieces came.
+import { Agent, request } from 'node:http';
+
+const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+
+export interface Stream {
+  /** Milliseconds from the request to each piece of text; one piece is one token. */
+  piecesMs: number[];
+  /** Milliseconds from the request to its end, or to the abort. */
+  endMs: number;
+}
+
+export interface Asked {
+  prompt: string;
+  tokens: number;
+  /** Requests of one scope may reuse each other's prefix. */
+  scope: string;
+  reuse: boolean;
+  onPiece?: (count: number) => void;
+  signal?: AbortSignal;
+}
+
+/** @throws Error when the stream breaks, unless it was aborted */
+export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, signal }: Asked): Promise<Stream> {
+  const body = JSON.stringify({ prompt, n_predict: tokens, stream: true, temperature: 0, cache_prompt: reuse, scope });
+  const startedAt = performance.now();
+  const stream: Stream = { piecesMs: [], endMs: 0 };
+  return new Promise((resolve, reject) => {
+    const over = (error: Error | null): void => {
+      stream.endMs = performance.now() - startedAt;
+      if (error !== null && signal?.aborted !== true) reject(error);
+      else resolve(stream);
+    };
+    const options = { port, host: '127.0.0.1', path: '/completion', method: 'POST', agent, ...(signal && { signal }) };
+    const call = request({ ...options, headers: { 'content-type': 'application/json' } }, (reply) => {
+      if (reply.statusCode !== 200) reject(new Error(`status ${reply.statusCode}`));
+      let rest = '';
+      reply.setEncoding('utf8');
+      reply.on('data', (text: string) => {
+        const lines = (rest + text).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) if (line.includes('"stop":false') && !line.includes('"content":""')) piece();
+      });
+      reply.once('end', () => over(null));
+      reply.once('error', over);
+    });
+    const piece = (): void => {
+      stream.piecesMs.push(performance.now() - startedAt);
+      onPiece?.(stream.piecesMs.length);
+    };
+    call.once('error', over);
+    call.end(body);
+  });
+}
+
+const syllables = Array.from('bdfghjklmnprstvwz').flatMap((consonant) =>
+  Array.from('aeiou', (vowel) => consonant + vowel),
+);
+
+/** Words of which each is one token of our random models; the same seed gives the same words. */
+export function words(count: number, seed: number): string {
+  let state = seed >>> 0 || 1;
+  const next = (): string => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return ` ${syllables[Math.floor((state / 2 ** 32) * syllables.length)]}`;
+  };
+  return Array.from({ length: count }, next).join('');
+}

@@ -1,0 +1,18 @@
+// How much prompt a step of the slot loop may read, by device.
+
+export interface LoopTuning {
+  /** Most prompt tokens per step while answers stream. */
+  prefillTokensBusy: number;
+  /** What the prompt chunk of a step may cost the running answers, milliseconds. */
+  gapMs: number;
+  /** What a step may take while nobody answers: bounds how long a cancellation waits, milliseconds. */
+  idleStepMs: number;
+  /** Requests that wait for a sequence. The worker admits no more than it has, so this is a second line. */
+  waitingMax: number;
+}
+
+/** On a CPU 128 keeps a stream's worst gap at 1/7 to 1/11 of llama-server's default and costs no prefill speed. */
+export const cpuTuning: LoopTuning = { prefillTokensBusy: 128, gapMs: 400, idleStepMs: 300, waitingMax: 256 };
+
+/** A GPU needs larger chunks to be busy; the measured speed makes them smaller where that would be felt. */
+export const gpuTuning: LoopTuning = { ...cpuTuning, prefillTokensBusy: 512, gapMs: 80 };
