@@ -167,16 +167,18 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       redis.add('ro', ++pool.version, w);
       redis.remove('rg', w);
     }
-    // 2 Leases that it runs and the ledger does not know: at once from a worker that is new here; else when it says so
-    //   twice, for this beat may have crossed the lease's end on its way.
+    // 2 Leases that it runs and the ledger does not know: at once from a worker that is new here, and when the ledger
+    //   thought that they still wait, for else they would be given a slot below; else when it says so twice, for this
+    //   beat may have crossed the lease's end on its way.
     const running = new Map(input.running.toReversed().map((lease) => [lease.id, lease]));
     const shrunk: string[] = [];
     let added = 0;
     for (const [id, lease] of [...running].toReversed()) {
       if (redis.score(`l:${w}`, id) !== undefined) continue;
-      const first = old?.suspects.get(id) ?? now;
-      if (old !== undefined && (!old.suspects.has(id) || now - first < suspectMs)) {
-        worker.suspects.set(id, first);
+      const first = old?.suspects.get(id);
+      const doubted = old !== undefined && records.get(id)?.state !== 'wait';
+      if (doubted && (first === undefined || now - first < suspectMs)) {
+        worker.suspects.set(id, first ?? now);
         continue;
       }
       const other = adopt(lease, w, epoch);

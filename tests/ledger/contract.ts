@@ -491,6 +491,15 @@ export function describeLedger(place: string, open: Open): void {
         expect(await take()).toMatchObject({ kind: 'wait' });
       });
 
+      test('that runs what the ledger thinks still waits adds it at once, and is given it no second time', async () => {
+        await it.hear('g1', true);
+        await beat({ capacity: 0 });
+        const { id } = await waiting();
+        expect(await beat({ capacity: 2, running: [running(id)] })).toEqual({ kind: 'ok', added: 1, dropped: 0 });
+        expect(await pushedIds()).toEqual([]);
+        expect((await it.ledger.survey()).workers).toMatchObject([{ held: 1 }]);
+      });
+
       test('that does not list a lease again forgets the suspicion', async () => {
         await beat();
         await beat({ running: [running('x')] });

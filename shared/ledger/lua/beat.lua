@@ -30,17 +30,18 @@ if old[3] ~= ARGV[8] then
   call('ZREM', P .. 'rg', w)
 end
 
--- 2 Leases that it runs and the ledger does not know: at once from a worker that is new here; else when it says so
---   twice, for this beat may have crossed the lease's end on its way.
+-- 2 Leases that it runs and the ledger does not know: at once from a worker that is new here, and when the ledger
+--   thought that they still wait, for else they would be given a slot below; else when it says so twice, for this
+--   beat may have crossed the lease's end on its way.
 local before, suspects, suspected, running, added, shrunk = old[2] and cmsgpack.unpack(old[2]) or {}, {}, false, {}, 0, {}
 for i = 10 + #served, #ARGV, 5 do
   local id = ARGV[i]
   local unknown = not running[id] and not call('ZSCORE', leases, id)
   running[id] = true
-  if unknown and (not known or (before[id] and now - before[id] >= SUSPECT_MS)) then
+  local other = unknown and record(id)
+  if unknown and (not known or (other and other.state == 'wait') or (before[id] and now - before[id] >= SUSPECT_MS)) then
     local r = { state = 'held', model = ARGV[i + 1], class = '1', team = ARGV[i + 2], key = ARGV[i + 3],
       gateway = ARGV[i + 4], cost = 0, age = now, since = now, exclude = {}, worker = w, epoch = epoch }
-    local other = record(id)
     if other and other.state == 'wait' then
       dequeue(id, other)
     elseif other then
