@@ -1,0 +1,160 @@
+// A gateway of the simulation: the production's stages, put together as gateway/gateway.ts does, without a server.
+import { openai } from '@berth/shared/dialects/openai.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Random } from '@berth/shared/random.ts';
+import { createDoor } from '../../gateway/admit.ts';
+import type { Door } from '../../gateway/admit.ts';
+import { createEstimate } from '../../gateway/estimate.ts';
+import { createForward } from '../../gateway/forward.ts';
+import type { Job } from '../../gateway/job.ts';
+import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
+import type { Metrics } from '../../gateway/metrics.ts';
+import { createPlace } from '../../gateway/place.ts';
+import { createReply } from '../../gateway/reply.ts';
+import { createRetryBudget } from '../../gateway/retry-budget.ts';
+import { serve } from '../../gateway/serve.ts';
+import { openSession } from '../../gateway/session.ts';
+import { settle } from '../../gateway/settle.ts';
+import { createWaitingRoom, type WaitingRoom } from '../../gateway/waiting.ts';
+import { createRoster } from '../../gateway/workers/roster.ts';
+import { createClient, type Client, type Ending } from './client.ts';
+import type { Events } from './events.ts';
+import { createLife, type Life } from './life.ts';
+import { secret, type Work } from './load.ts';
+import type { Oracle } from './oracle.ts';
+import type { LedgerServer, Link } from './server.ts';
+import type { Wire } from './wire.ts';
+
+export interface GatewayLimits {
+  waitingMax: number;
+  waitingPerKeyMax: number;
+  queueTimeoutMs: number;
+}
+
+export interface SimGateway {
+  readonly life: Life;
+  /** Its name in the ledger. */
+  readonly id: string;
+  readonly link: Link;
+  readonly room: WaitingRoom;
+  readonly ledger: FallbackLedger;
+  readonly door: Door;
+  /** A client sends its request here. */
+  ask(work: Work, onEnding: (ending: Ending) => void): Client;
+  kill(heard: boolean): void;
+}
+
+export interface GatewayParts {
+  events: Events;
+  wire: Wire;
+  server: LedgerServer;
+  oracle: Oracle;
+  random: Random;
+  limits: GatewayLimits;
+}
+
+/** Settles when the gateway takes requests. @throws LedgerUnavailable, as a gateway without its ledger does not start */
+export async function createSimGateway(parts: GatewayParts, name: string): Promise<SimGateway> {
+  const { events, wire, server, oracle, random, limits: settings } = parts;
+  const life = createLife(name, events);
+  const { clock } = life;
+  const link = server.link(life);
+  const log = silentLog;
+  const ledger = createFallbackLedger({ shared: link, clock, log });
+  const id = random.id();
+
+  const roster = createRoster({ clock, log });
+  const room = createWaitingRoom();
+  const estimate = createEstimate({ random });
+  const retries = createRetryBudget(clock);
+  const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
+  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway: id });
+  const refresh = () => session.refresh();
+  const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway: id, settings, refresh });
+  const forward = createForward(wire.agent(life), { secret, gateway: id, clock, log });
+  const metrics: Metrics = {
+    contentType: '',
+    request: (_record, outcome) => oracle.outcome(outcome),
+    text: async () => '',
+  };
+  const settling = { clock, log, metrics, learn: estimate.learn };
+  const clients = new Set<Client>();
+
+  async function run(work: Work, client: Client): Promise<void> {
+    const { response } = client;
+    const arrivedMs = clock.monotonic();
+    const reply = createReply({ response, dialect: openai, requestId: work.id, clock, keepAlive: () => true });
+    await settle(settling, reply, arrivedMs, async (record) => {
+      // What `parse` says of a model that no worker has.
+      if (roster.model(work.model).length === 0) throw new Refusal('no_worker', 'no worker has this model');
+      const job = jobOf(work, arrivedMs);
+      record.understood(job);
+      await serve({ admit: door.admit, place, forward, retries }, job, reply, record);
+    });
+  }
+
+  return {
+    life,
+    id,
+    link,
+    room,
+    ledger,
+    door,
+    ask(work, onEnding) {
+      const client = createClient(events, life, (ending) => {
+        clients.delete(client);
+        onEnding(ending);
+      });
+      clients.add(client);
+      life.deliver(() => void run(work, client));
+      return client;
+    },
+    kill(heard) {
+      life.kill();
+      link.closed(heard);
+      wire.died(life, heard);
+      for (const client of clients) client.reset();
+    },
+  };
+}
+
+function jobOf(work: Work, arrivedMs: number): Job {
+  const { id, model, team, key, bytes, stream, priority, patienceMs, pieces } = work;
+  const sampling = {
+    temperature: null,
+    topK: null,
+    topP: null,
+    minP: null,
+    repeatPenalty: null,
+    repeatLastN: null,
+    presencePenalty: null,
+    frequencyPenalty: null,
+    seed: null,
+  };
+  return {
+    id,
+    dialect: openai,
+    path: '/v1/chat/completions',
+    generation: {
+      dialect: 'openai',
+      endpoint: 'chat',
+      model,
+      prompt: { kind: 'chat', messages: [{ role: 'user', content: `${team} ${key}` }], tools: [] },
+      stream,
+      includeUsage: false,
+      sampling,
+      maxTokens: pieces * 20,
+      stop: [],
+      format: { kind: 'text' },
+      keepAliveMs: null,
+      contextTokens: null,
+    },
+    model,
+    body: Buffer.alloc(bytes),
+    owner: { team, key },
+    priority,
+    arrivedMs,
+    patienceMs,
+  };
+}

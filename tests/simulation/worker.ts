@@ -1,0 +1,210 @@
+// A worker of the simulation: the production's guard and beats around an engine that only takes time.
+import { checkCall, type Call as SignedCall } from '@berth/shared/auth.ts';
+import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { encodeRefusal, Refusal } from '@berth/shared/outcome.ts';
+import type { Random } from '@berth/shared/random.ts';
+import { encodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
+import { createAnnouncer } from '../../worker/announce.ts';
+import { createSlots, type Slot, type Slots } from '../../worker/slots.ts';
+import type { Events } from './events.ts';
+import { createLife, type Life } from './life.ts';
+import type { Work } from './load.ts';
+import { secret } from './load.ts';
+import type { Oracle } from './oracle.ts';
+import type { LedgerServer, Link } from './server.ts';
+import type { Answering, Call, Site, Wire } from './wire.ts';
+
+export interface WorkerSettings {
+  id: string;
+  slots: number;
+  serves: readonly string[];
+  /** How much longer everything takes than planned. */
+  slowness: number;
+}
+
+export interface SimWorker {
+  readonly settings: WorkerSettings;
+  readonly life: Life;
+  readonly epoch: string;
+  readonly guard: Slots;
+  readonly link: Link;
+  /** Everything takes so many times longer. */
+  slow(factor: number): void;
+  /** The engine dies: what runs is told so; the worker goes on. */
+  crashEngine(): void;
+  kill(heard: boolean): void;
+  /** Takes nothing new, ends what runs, says good-bye. */
+  drain(): Promise<void>;
+}
+
+export interface WorkerParts {
+  events: Events;
+  wire: Wire;
+  server: LedgerServer;
+  oracle: Oracle;
+  random: Random;
+  /** What a request is to take. */
+  work: (jobId: string) => Work;
+  /** A poisonous request has killed this worker. */
+  onPoison: (worker: SimWorker) => void;
+}
+
+/** A cancellation takes effect within one step of the engine. */
+const stepMs = 20;
+
+export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): SimWorker {
+  const { events, wire, server, oracle, random } = parts;
+  const life = createLife(settings.id, events);
+  const link = server.link(life);
+  const epoch = random.id();
+  const guard = createSlots(settings.slots, epoch);
+  const running = new Set<{ crash: () => void }>();
+  let factor = 1;
+
+  const announcement = () =>
+    JSON.stringify({
+      protocol: 1,
+      worker: settings.id,
+      epoch,
+      url: originOf(settings.id),
+      slots: settings.slots,
+      state: guard.state,
+      device: 'cpu',
+      models: settings.serves.map((name) => ({ name, loaded: true, capabilities: ['completion'] })),
+    });
+  const announcer = createAnnouncer({
+    ledger: link,
+    now: () => ({
+      worker: settings.id,
+      epoch,
+      capacity: guard.capacity(),
+      weight: 1,
+      serves: settings.serves,
+      running: guard.running(),
+      announcement: announcement(),
+    }),
+    clock: life.clock,
+    log: silentLog,
+    onStale: () => worker.kill(true),
+  });
+
+  function handle(call: Call, answer: Answering): void {
+    const checked = checkCall(secret, 'POST', call.path, call.headers, life.clock.now());
+    if (checked.kind !== 'ok') {
+      oracle.fail(`a call was ${checked.why}`);
+      return answer.destroy();
+    }
+    const { lease, epoch: asked, model, owner } = checked.call;
+    const slot = guard.take(asked, { id: lease, model, ...owner });
+    if (typeof slot !== 'string') return start(checked.call, call.headers['x-request-id'] ?? '', slot, answer);
+    answer.head(409, { [notStartedHeader]: slot });
+    answer.end({});
+    oracle.refused(settings.id, slot);
+    if (slot !== 'stale') announcer.soon();
+  }
+
+  /** One request: silence, then pieces, then the end; as `worker/generate.ts` the slot is free before the last byte. */
+  function start(call: SignedCall, jobId: string, slot: Slot, answer: Answering): void {
+    const work = parts.work(jobId);
+    const startedMs = events.nowMs;
+    let timer: Disposable | null = null;
+    let sent = 0;
+    let over = false;
+
+    const stop = (): void => {
+      over = true;
+      timer?.[Symbol.dispose]();
+      running.delete(self);
+      slot[Symbol.dispose]();
+      oracle.stopped(worker, call.lease);
+    };
+    const leave = () =>
+      link.leave({ id: call.lease, actual: (events.nowMs - startedMs) / 1_000, refused: false }).catch(() => {});
+    const later = (ms: number, action: () => void): void => {
+      timer = life.clock.after(ms * factor * settings.slowness, action);
+    };
+    const piece = (): void => {
+      const text = `${jobId}:${sent};`;
+      sent += 1;
+      if (sent === 1) answer.head(200, { 'content-type': 'text/event-stream' });
+      if (sent < work.pieces) {
+        answer.data(text);
+        return later(work.pieceMs, piece);
+      }
+      stop();
+      oracle.served(jobId, events.nowMs - startedMs);
+      answer.data(text);
+      answer.end({ [settlementTrailer]: settlementOf(work) });
+    };
+    const self = {
+      crash() {
+        stop();
+        if (sent > 0) {
+          answer.destroy();
+          void leave();
+          return;
+        }
+        answer.head(502, { [refusalHeader]: encodeRefusal(new Refusal('worker_failed', 'the model stopped working')) });
+        answer.end({});
+      },
+    };
+    running.add(self);
+    oracle.started(worker, jobId, call.lease);
+    answer.onClose(() =>
+      life.clock.after(stepMs, () => {
+        if (over) return;
+        stop();
+        void leave();
+      }),
+    );
+    later(work.silenceMs, () => (work.poison ? parts.onPoison(worker) : piece()));
+  }
+
+  const site: Site = { life, vanished: false, handle };
+  const worker: SimWorker = {
+    settings,
+    life,
+    epoch,
+    guard,
+    link,
+    slow: (times) => void (factor = times),
+    crashEngine() {
+      for (const { crash } of running) crash();
+    },
+    kill(heard) {
+      if (!life.alive) return;
+      life.kill();
+      site.vanished = !heard;
+      link.closed(heard);
+      wire.died(life, heard);
+      oracle.died(worker);
+    },
+    async drain() {
+      const idle = guard.drain();
+      announcer.soon();
+      await idle;
+      await announcer.last();
+    },
+  };
+  wire.serve(originOf(settings.id), site);
+  void announcer.start();
+  return worker;
+}
+
+export function originOf(id: string): string {
+  return `http://${id}:9401`;
+}
+
+function settlementOf({ pieces, pieceMs, silenceMs }: Work): string {
+  return encodeSettlement({
+    finish: 'stop',
+    promptTokens: Math.ceil(silenceMs),
+    cachedTokens: 0,
+    outputTokens: pieces * 10,
+    ttftMs: silenceMs,
+    prefillMs: silenceMs,
+    decodeMs: pieces * pieceMs,
+    loadMs: 0,
+  });
+}
