@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { writeGguf } from '../models/gguf.ts';
+import { scriptedModel } from '../models/scripted.ts';
 import { gguf } from '../worker/gguf-file.ts';
 import { eventually } from './eventually.ts';
 
@@ -14,6 +16,7 @@ export interface Berth extends AsyncDisposable {
   readonly pid: number;
   /** What it wrote to its terminal so far, both streams together. */
   readonly output: string;
+  readonly alive: boolean;
   /** How the process ended: an exit code, or a signal's name. */
   readonly ended: Promise<number | string>;
   kill(signal: NodeJS.Signals): void;
@@ -116,6 +119,7 @@ function berthOf(child: ChildProcess, url: string, said: Said, kill: (signal: No
   const endWithUs = () => kill('SIGKILL');
   process.once('exit', endWithUs);
   const ended = exitOf(child).finally(() => process.off('exit', endWithUs));
+  let killed = false;
   const stop = async () => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     kill('SIGCONT');
@@ -130,8 +134,14 @@ function berthOf(child: ChildProcess, url: string, said: Said, kill: (signal: No
     get output() {
       return said.text;
     },
+    get alive() {
+      return !killed && child.exitCode === null && child.signalCode === null;
+    },
     ended,
-    kill,
+    kill(signal) {
+      killed ||= signal === 'SIGKILL';
+      kill(signal);
+    },
     stop,
     [Symbol.asyncDispose]: stop,
   };
@@ -192,6 +202,17 @@ export async function aFolder(): Promise<Folder> {
 export async function echoModels(...names: string[]): Promise<Folder> {
   const folder = await aFolder();
   for (const name of names) await writeFile(join(folder.path, `${name}.gguf`), gguf());
+  return folder;
+}
+
+/** What the long model says to everybody: some seconds of text, each word once. */
+export const longText = Array.from({ length: 1_200 }, (_, index) => ` ${index}`).join('');
+
+/** A folder with the model `long`, which the real engine runs. */
+export async function longModel(): Promise<Folder> {
+  const folder = await aFolder();
+  const says = longText.split(/(?= )/);
+  writeGguf(join(folder.path, 'long.gguf'), scriptedModel({ name: 'long', says }));
   return folder;
 }
 

@@ -4,7 +4,8 @@ import { copyFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { aFolder, cleanEnv, demoPath, echoModels, enginesOf, groupOf, processes, startLocal } from './berth.ts';
+import { aFolder, cleanEnv, demoPath, echoModels, enginesOf, groupOf } from './berth.ts';
+import { longModel, longText, processes, startLocal } from './berth.ts';
 import type { Berth } from './berth.ts';
 import { eventually } from './eventually.ts';
 import { ask, begin, chat, ollamaLines, openaiText } from './requests.ts';
@@ -77,21 +78,23 @@ describe('npm start, without Redis and without a GPU', () => {
 });
 
 describe('Ctrl-C', () => {
-  test('lets a running answer of the model end, then leaves no process behind and no complaint', async () => {
-    await using berth = await startLocal({ command: ['npm', 'start'] });
-    const body = { model, prompt: 'Count from 1 to 120.', raw: true, options: { seed: 1, num_predict: 500 } };
-    const running = begin({ url: berth.url, path: '/api/generate', body });
+  test('lets a running answer of the engine end, then leaves no process behind and no complaint', async () => {
+    await using models = await longModel();
+    await using berth = await startLocal({ command: ['npm', 'start'], env: { MODELS_DIR: models.path } });
+    const running = begin({ url: berth.url, path: '/api/chat', body: { ...chat('speak'), model: 'long' } });
     await running.until('"done":false');
-    expect(running.text).not.toContain('"done":true');
     berth.kill('SIGINT');
+    await eventually('it is heard', () => berth.output.includes('Stopping'));
+    expect(running.text).not.toContain('"done":true');
 
     const { text, clean } = await running.answer;
+    const lines = ollamaLines(text);
     expect(clean).toBe(true);
-    expect(ollamaLines(text).at(-1)).toMatchObject({ done: true });
+    expect(lines.at(-1)).toMatchObject({ done: true, done_reason: 'stop' });
+    expect(lines.map(({ message }) => message?.content).join('')).toBe(longText);
     await berth.ended;
     await nothingLeft(berth);
-    expect(berth.output).toContain('Stopping');
-    expect(berth.output).not.toMatch(/"level":"error"/);
+    expect(berth.output).not.toContain('"level"');
   });
 
   test('a second time ends everything at once, and the running stream does not look finished', async () => {
