@@ -17,8 +17,6 @@ export class GatewayGone extends Error {
 
 /** How long a connection that takes no bytes keeps its slot: the bound for a frozen or vanished gateway. */
 const writeStallMs = 20_000;
-/** Longest time an error frame may take to leave before the connection is destroyed all the same. */
-const cutMs = 1_000;
 
 export interface Outbox {
   /** Aborts with `GatewayGone`. */
@@ -29,7 +27,10 @@ export interface Outbox {
   write(headers: Readonly<Record<string, string>>, text: string): Promise<void>;
   /** Ends the reply with its last text and the settlement as trailer. */
   end(headers: Readonly<Record<string, string>>, text: string, settlement: Settlement): void;
-  /** An HTTP error, or after the head an error frame and a destroyed connection: never a clean end. */
+  /**
+   * An HTTP error; after the head an end without a settlement, which every gateway reads as a cut. The trailer says why:
+   * the gateway writes the error frame, and writes one even when this worker could not.
+   */
   refuse(refusal: Refusal, requestId: string): void;
   notStarted(why: NotStarted): void;
 }
@@ -53,7 +54,7 @@ export function createOutbox({ response, dialect, clock, lastReply }: OutboxOpti
 
   const begin = (headers: Readonly<Record<string, string>>): void => {
     if (response.headersSent) return;
-    response.writeHead(200, { ...headers, ...closing(), trailer: settlementTrailer });
+    response.writeHead(200, { ...headers, ...closing(), trailer: `${settlementTrailer}, ${refusalHeader}` });
   };
   const closing = (): Record<string, string> => (lastReply() ? { connection: 'close' } : {});
   const whole = (status: number, body: string, headers: Record<string, string>): void => {
@@ -75,7 +76,11 @@ export function createOutbox({ response, dialect, clock, lastReply }: OutboxOpti
       response.end(text);
     },
     refuse(refusal, requestId) {
-      if (response.headersSent) return cut(response, dialect.errorFrame(refusal, requestId), clock);
+      if (response.headersSent) {
+        response.addTrailers({ [refusalHeader]: encodeRefusal(refusal) });
+        response.end();
+        return;
+      }
       const status = statusOf(refusal, dialect.name);
       const headers = { ...headersOf(refusal), [refusalHeader]: encodeRefusal(refusal) };
       whole(status, dialect.errorBody(refusal, requestId), headers);
@@ -104,13 +109,4 @@ async function drained(response: ServerResponse, gone: AbortController, clock: C
     response.off('drain', free.resolve);
     gone.signal.removeEventListener('abort', fail);
   }
-}
-
-/** Sends a last frame and destroys the connection: the missing end is what tells a cut stream from a finished one. */
-function cut(response: ServerResponse, frame: string, clock: Clock): void {
-  const timer = clock.after(cutMs, () => response.destroy());
-  response.write(frame, () => {
-    timer[Symbol.dispose]();
-    response.destroy();
-  });
 }

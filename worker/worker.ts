@@ -49,7 +49,7 @@ export interface Worker {
 
 const everyMs = 1_000;
 const rescanEveryMs = 5_000;
-/** How long cut requests may take to send their error frames. */
+/** How long cut requests may take to tell their gateways why. */
 const cutMs = 1_500;
 const sweepMs = 20;
 

@@ -11,8 +11,11 @@ import { signCall } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import type { Clock } from '@berth/shared/clock.ts';
+import { refusalHeader } from '@berth/shared/headers.ts';
 import type { Beat, BeatReply, Leave, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import { silentLog } from '@berth/shared/log.ts';
+import { decodeRefusal } from '@berth/shared/outcome.ts';
+import type { Refusal } from '@berth/shared/outcome.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
@@ -53,6 +56,8 @@ interface Answer {
   /** False when the connection broke before the end. */
   complete: boolean;
   settlement: Settlement | null;
+  /** Why the worker cut the stream, from the trailer. */
+  refusal: Refusal | null;
 }
 
 interface Running {
@@ -172,7 +177,8 @@ function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Runni
       response.on('close', () => {
         const { statusCode: status = 0, headers, trailers, complete } = response;
         const settlement = decodeSettlement(trailers[settlementTrailer]);
-        resolve({ status, headers, body: got.text, complete, settlement });
+        const refusal = decodeRefusal(trailers[refusalHeader]);
+        resolve({ status, headers, body: got.text, complete, settlement, refusal });
       });
     });
   });

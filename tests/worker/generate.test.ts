@@ -146,13 +146,12 @@ describe('a dying engine', () => {
     expect(answer.headers['berth-not-started']).toBeUndefined();
   });
 
-  it('after it is an error frame and a cut, never an end', async () => {
+  it('after it ends the stream without a settlement, and tells the gateway why', async () => {
     const { call } = await started();
     const answer = await call({ body: chat('[[dieAfterTokens=2]] one two three four', { stream: true }) });
     expect(answer.status).toBe(200);
-    expect(answer.body).toContain('"error"');
     expect(answer.body).not.toContain('[DONE]');
-    expect([answer.complete, answer.settlement]).toEqual([false, null]);
+    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'worker_failed']);
   });
 
   it('is replaced on the next request', async () => {

@@ -131,14 +131,14 @@ describe('draining', () => {
     await expect(fetch(`${worker.url}/livez`)).rejects.toThrow('fetch failed');
   });
 
-  it('cuts what takes too long with an error frame, never with an end', async () => {
+  it('cuts what takes too long, and tells the gateway why', async () => {
     const { begin, worker, beats } = await started();
     const running = begin({ body: slow('word') });
     await running.until('word');
     await worker.drain(50);
     const answer = await running.answer;
-    expect([answer.complete, answer.settlement]).toEqual([false, null]);
-    expect(answer.body).toContain('the worker was stopped');
+    expect([answer.settlement, answer.refusal?.message]).toEqual([null, expect.stringContaining('was stopped')]);
+    expect(answer.body).not.toContain('[DONE]');
     expect(beats.at(-1)).toMatchObject({ last: true, running: [] });
   });
 });
@@ -184,7 +184,7 @@ describe('an engine that hangs', () => {
     expect((await call()).headers['berth-not-started']).toBe('busy');
     await clock.advance(16_000);
     const answer = await running.answer;
-    expect([answer.complete, answer.settlement]).toEqual([false, null]);
+    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'worker_failed']);
     expect(echo.openNow).toBe(0);
     await clock.advance(2_000);
     expect(announcement().state).toBe('ready');
