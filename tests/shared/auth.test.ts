@@ -1,3 +1,4 @@
+// Who may call whom: signatures, owners in headers, and the pool's own secret.
 import { describe, expect, it } from 'vitest';
 import { checkCall, decodeOwner, encodeOwner, nobody, sharedSecret, signCall } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';

@@ -1,3 +1,4 @@
+// When a worker beats, and what it does when the ledger is away or calls it stale.
 import { describe, expect, it } from 'vitest';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Beat, BeatReply } from '@berth/shared/ledger/ledger.ts';

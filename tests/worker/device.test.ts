@@ -1,3 +1,4 @@
+// What a worker calls its device.
 import { expect, it } from 'vitest';
 import { deviceName } from '../../worker/device.ts';
 

@@ -1,3 +1,4 @@
+// One request on a worker, over a real socket: the guard, the reply, its end and all that may end it early.
 import { afterEach, describe, expect, it } from 'vitest';
 import { decodeRefusal } from '@berth/shared/outcome.ts';
 import { aWorker, chat, until } from './a-worker.ts';

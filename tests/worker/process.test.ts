@@ -1,3 +1,4 @@
+// The worker as a process: its start, its signals, its last words.
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// The worker's settings, and Ollama's names for them.
 import { describe, expect, it } from 'vitest';
 import { readSettings } from '@berth/shared/config.ts';
 import { workerSettings } from '../../worker/settings.ts';

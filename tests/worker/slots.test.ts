@@ -1,3 +1,4 @@
+// The guard alone.
 import { describe, expect, it } from 'vitest';
 import { createSlots } from '../../worker/slots.ts';
 import type { Slot } from '../../worker/slots.ts';

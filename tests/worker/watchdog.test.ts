@@ -1,3 +1,4 @@
+// When an engine counts as stalled or dead.
 import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../worker/engine/engine.ts';
 import { createWatchdog, deadAfterMs, stalledAfterMs } from '../../worker/watchdog.ts';

@@ -1,3 +1,4 @@
+// A whole worker over real sockets: what it announces, several models, draining, hanging engines, slow gateways.
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';

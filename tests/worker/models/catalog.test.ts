@@ -1,3 +1,4 @@
+// Which models a folder holds, and what becomes of bad, changed and lost files.
 import { mkdir, mkdtemp, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// The reader of model files: what it reads, and that no file can do more than be refused.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+// The decisions of residency and of its back-off, without any effect.
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { afterDeath, afterFailedLoad, afterLoad, holding } from '../../../worker/models/failures.ts';

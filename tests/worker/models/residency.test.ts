@@ -1,3 +1,4 @@
+// Loading, eviction, keep-alive and death of models, with echo engines on a virtual clock.
 import { describe, expect, it } from 'vitest';
 import { silentLog } from '@berth/shared/log.ts';
 import { echoEngines } from '../../../worker/engine/echo.ts';
