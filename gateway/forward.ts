@@ -1,6 +1,7 @@
 // From a seat to the client: one signed request to the worker, its bytes passed on, its settlement read.
 import { decodeNotStarted, signCall } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
+import type { Log } from '@berth/shared/log.ts';
 import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
 import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
 import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
@@ -12,8 +13,8 @@ import type { Seat } from './place.ts';
 import type { Reply } from './reply.ts';
 
 /**
- * How a try on a worker ended. `busy`: the worker said that nothing started. `broken`: it failed before the first
- * byte of an answer; after the first byte there is no ending, `forward` throws.
+ * How a try on a worker ended. `busy`: nothing started, and the worker is not to blame. `broken`: it failed before the
+ * first byte of an answer; after the first byte there is no ending, `forward` throws.
  */
 export type Ending =
   | { kind: 'settled'; settlement: Settlement }
@@ -28,6 +29,7 @@ interface Options {
   secret: string;
   gateway: string;
   clock: Clock;
+  log: Log;
 }
 
 /** A worker that does not take a connection in this time is not there; shorter than the ledger's grace for a lease. */
@@ -49,11 +51,16 @@ export function createAgent(): Agent {
 }
 
 export function createForward(agent: Agent, options: Options): Forward {
-  return (job, seat, reply, onFirstByte) =>
-    new Promise((resolve, reject) => {
-      if (seat.url === '') return resolve({ kind: 'broken', mayHaveStarted: false, why: 'no address' });
-      agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, onFirstByte, resolve, reject }));
-    });
+  return async (job, seat, reply, onFirstByte) => {
+    if (seat.url === '') {
+      seat.giveBack = 'refused';
+      return { kind: 'busy' };
+    }
+    const blame = (why: string) => options.log.warn('a worker failed', { worker: seat.worker, request: job.id, why });
+    const { promise, resolve, reject } = Promise.withResolvers<Ending>();
+    agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, onFirstByte, blame, resolve, reject }));
+    return promise;
+  };
 }
 
 /** Built from scratch: a path of ours, our headers, the validated body with its own length. */
@@ -82,6 +89,8 @@ interface Exchange {
   seat: Seat;
   reply: Reply;
   onFirstByte: () => void;
+  /** Writes down what the worker did. */
+  blame: (why: string) => void;
   resolve: (ending: Ending) => void;
   reject: (reason: Error) => void;
 }
@@ -91,8 +100,9 @@ interface Exchange {
  * 1. The client's departure or the worker's death aborts the upstream; the worker frees its slot by itself then.
  * 2. A client that reads slowly pauses the worker's stream, and no byte is kept here.
  * 3. Without the settlement the reply was cut, however clean its end looked.
+ * 4. A dead worker looks like the emptiest one: it gets nothing more until it beats again.
  */
-function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
+function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
   let upstream: Dispatcher.DispatchController | undefined;
   let sent = false;
   let status = 0;
@@ -114,7 +124,14 @@ function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Disp
     untie();
     reject(reason);
   };
-  const cut = (why: string) => fail(new Refusal('worker_failed', `the answer was cut: ${why}`));
+  const broken = (why: string) => {
+    blame(why);
+    finish({ kind: 'broken', mayHaveStarted: sent, why });
+  };
+  const cut = (why: string) => {
+    blame(why);
+    fail(new Refusal('worker_failed', `the answer was cut: ${why}`));
+  };
 
   return {
     onRequestStart(controller) {
@@ -137,7 +154,7 @@ function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Disp
     onResponseEnd(_controller, trailers) {
       if (status !== 200) return refused();
       const settlement = decodeSettlement(single(trailers[settlementTrailer]));
-      if (settlement === null) return cut('the worker ended without a settlement'); // 3
+      if (settlement === null) return cut(decodeRefusal(single(trailers[refusalHeader]))?.message ?? 'no settlement'); // 3
       reply.end();
       finish({ kind: 'settled', settlement });
     },
@@ -147,9 +164,8 @@ function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Disp
         return fail(reply.signal.reason as Error);
       }
       if (status === 200) return cut(`worker ${seat.worker} broke off`);
-      // A dead worker looks like the emptiest one: it gets nothing more until it beats again.
-      seat.giveBack = 'refused';
-      finish({ kind: 'broken', mayHaveStarted: !neverSent(error), why: error.message });
+      seat.giveBack = 'refused'; // 4
+      broken(error.message);
     },
   };
 
@@ -161,7 +177,7 @@ function exchange({ seat, reply, onFirstByte, resolve, reject }: Exchange): Disp
     }
     const refusal = decodeRefusal(single(headers[refusalHeader]));
     if (refusal !== null && refusal.outcome !== 'worker_failed') return fail(refusal);
-    finish({ kind: 'broken', mayHaveStarted: true, why: refusal?.message ?? `status ${status}` });
+    broken(refusal?.message ?? `status ${status}`);
   }
 }
 
@@ -179,10 +195,4 @@ function headOf(headers: Record<string, string | string[] | undefined>): Record<
 
 function single(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value[0] : value;
-}
-
-/** The connection was never made, so the request cannot have started. */
-function neverSent(error: Error): boolean {
-  const { code } = error as { code?: string };
-  return ['ECONNREFUSED', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ENOTFOUND'].includes(code ?? '');
 }

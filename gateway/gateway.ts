@@ -79,7 +79,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const agent = createAgent();
   const refresh = () => session.refresh();
   const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway, settings, refresh });
-  const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock }), retries };
+  const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock, log }), retries };
   const settling = { clock, log, metrics, learn: estimate.learn };
   const open = new Set<Reply>();
 

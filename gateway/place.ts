@@ -17,7 +17,7 @@ export interface Seat extends AsyncDisposable {
   readonly lease: string;
   readonly worker: string;
   readonly epoch: string;
-  /** Origin of the worker. */
+  /** Origin of the worker; empty when this life of it is not in the roster. */
   readonly url: string;
   /** Aborts when this life of the worker is over. */
   readonly life: AbortSignal;
@@ -76,9 +76,12 @@ export function createPlace(options: PlaceOptions): Place {
     signal.throwIfAborted();
     const id = random.id();
     // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
-    const again = async () => void (await ask(id, job, journey, ticket));
     const excluded = String(excludedOf(job, journey));
-    const ticket = room.open(job.model, id, again, () => String(excludedOf(job, journey)) !== excluded);
+    const ticket = room.open(job.model, id, {
+      again: async () => void (await ask(id, job, journey, ticket)),
+      outdated: () => String(excludedOf(job, journey)) !== excluded,
+      unserved: () => isUnserved(job, journey),
+    });
     journey.ticket = ticket;
     try {
       const grant = (await ask(id, job, journey, ticket)) ?? (await wait(ticket, job, signal));
@@ -137,8 +140,14 @@ export function createPlace(options: PlaceOptions): Place {
     return still.flatMap(([worker, { reached }]) => (others || !reached ? [worker] : [])).slice(0, excludeMax);
   }
 
+  function isUnserved(job: Job, journey: Journey): boolean {
+    const excluded = excludedOf(job, journey);
+    return roster.model(job.model).every(({ worker: { worker } }) => excluded.includes(worker));
+  }
+
   /** The grant, or whichever comes first of the client's departure and the end of its patience or ours. */
   async function wait({ granted, refuse }: Ticket, job: Job, signal: AbortSignal): Promise<Grant> {
+    signal.throwIfAborted();
     const leaveQueue = () => refuse(signal.reason as Error);
     signal.addEventListener('abort', leaveQueue, { once: true });
     using _timer = clock.after(Math.max(0, boundMs(job) - waitedMs(job)), () => refuse(tooLate(job)));
@@ -164,11 +173,12 @@ export function createPlace(options: PlaceOptions): Place {
 
   function seatOf({ id, worker, epoch }: Grant): Seat {
     const heldSinceMs = clock.monotonic();
+    const known = roster.worker(worker);
     const seat: Seat = {
       lease: id,
       worker,
       epoch,
-      url: roster.worker(worker)?.url ?? '',
+      url: known?.epoch === epoch ? known.url : '',
       life: roster.life(worker, epoch),
       giveBack: 'done',
       async [Symbol.asyncDispose]() {

@@ -10,7 +10,7 @@ import type { Roster } from './workers/roster.ts';
 
 /** Three sessions fit into the time after which the ledger holds a silent gateway for dead. */
 const sessionEveryMs = 1_000;
-/** A waiting job whose model no worker has any more is refused after this long: a worker may be restarting. */
+/** A waiting job that no worker is there for is refused after this long: a worker may be restarting. */
 const unservedMs = 10_000;
 
 export interface SessionOptions {
@@ -58,7 +58,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
   };
 
   const refuseUnserved = (ticket: Ticket) => {
-    if (roster.model(ticket.model).length > 0) {
+    if (!ticket.unserved()) {
       unservedSinceMs.delete(ticket);
       return;
     }
@@ -66,7 +66,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     unservedSinceMs.set(ticket, sinceMs);
     if (clock.monotonic() - sinceMs < unservedMs) return;
     ticket.refuse(
-      new Refusal('no_worker', `no worker has the model ${ticket.model} any more`, {
+      new Refusal('no_worker', `no worker with the model ${ticket.model} can be reached`, {
         retryAfterS: estimate.retryAfterS(),
       }),
     );
@@ -74,13 +74,15 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
 
   const turn = async () => {
     // Only tickets that the ledger has queued: of one whose take is under way, "gone" would say nothing.
-    const tickets = room.all().filter(({ place }) => place !== null);
+    const asked = room.all().filter(({ place }) => place !== null);
     const reply = await ledger.session({
       gateway,
-      tickets: tickets.map(({ id }) => id),
+      tickets: asked.map(({ id }) => id),
       rosterVersion: roster.version,
     });
     hear(reply);
+    // Of one that has left the room meanwhile "gone" is true, and it shall not be asked for again.
+    const tickets = asked.filter((ticket) => room.find(ticket.id) === ticket);
     for (const ticket of tickets) settle(ticket, reply.tickets.get(ticket.id));
     for (const ticket of tickets) if (ticket.outdated()) ticket.refuse(new Outdated());
     for (const ticket of room.all()) refuseUnserved(ticket);

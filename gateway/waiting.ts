@@ -15,7 +15,12 @@ export interface Ticket {
   again(): Promise<void>;
   /** True when the workers have changed, so that what was asked is not what would be asked now. */
   outdated(): boolean;
+  /** True while no worker is there that the job could get. */
+  unserved(): boolean;
 }
+
+/** What a ticket asks of its job. */
+type Asked = Pick<Ticket, 'again' | 'outdated' | 'unserved'>;
 
 /** The ticket asks for what is no longer wanted: it is withdrawn, and its job asks anew with its age. */
 export class Outdated extends Error {
@@ -23,7 +28,7 @@ export class Outdated extends Error {
 }
 
 export interface WaitingRoom {
-  open(model: string, id: string, again: () => Promise<void>, outdated: () => boolean): Ticket;
+  open(model: string, id: string, asked: Asked): Ticket;
   find(id: string): Ticket | undefined;
   close(id: string): void;
   all(): Ticket[];
@@ -32,8 +37,8 @@ export interface WaitingRoom {
 export function createWaitingRoom(): WaitingRoom {
   const tickets = new Map<string, Ticket>();
   return {
-    open(model, id, again, outdated) {
-      const ticket = createTicket(model, id, again, outdated);
+    open(model, id, asked) {
+      const ticket = createTicket(model, id, asked);
       tickets.set(id, ticket);
       return ticket;
     },
@@ -43,7 +48,7 @@ export function createWaitingRoom(): WaitingRoom {
   };
 }
 
-function createTicket(model: string, id: string, again: () => Promise<void>, outdated: () => boolean): Ticket {
+function createTicket(model: string, id: string, asked: Asked): Ticket {
   const { promise: granted, resolve: grant, reject: refuse } = Promise.withResolvers<Grant>();
   // A refusal may come when nobody waits any more; it must not end the process.
   granted.catch(() => {});
@@ -58,7 +63,6 @@ function createTicket(model: string, id: string, again: () => Promise<void>, out
     queued: (estimate) => void (place = estimate),
     grant,
     refuse,
-    again,
-    outdated,
+    ...asked,
   };
 }

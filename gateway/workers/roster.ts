@@ -23,7 +23,7 @@ export interface Roster {
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
   apply(change: RosterChange): void;
-  /** A signal that aborts when this life of the worker is over. */
+  /** A signal that aborts when this life of the worker is over: it has already when the roster does not know it. */
   life(worker: string, epoch: string): AbortSignal;
 }
 
@@ -101,7 +101,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     },
     life(worker, epoch) {
       const life = lives.get(worker);
-      return life?.epoch === epoch ? life.over.signal : never;
+      return life?.epoch === epoch ? life.over.signal : AbortSignal.abort(new Error(`worker ${worker} is not known`));
     },
   };
 }
@@ -111,17 +111,31 @@ function warmWorkers(copies: { worker: Announcement; card: ModelCard }[]): strin
   return ready.map(({ worker }) => worker.worker).sort();
 }
 
-/** For a worker that the roster has not met yet: the ledger knew it a moment before. */
-const never = new AbortController().signal;
-
 /** An announcement from the wire: of a version that we speak, or left out with a line in the log. */
 function parseAnnouncement(worker: string, text: string, log: Log): Announcement[] {
-  try {
-    const announcement = JSON.parse(text) as Announcement;
-    if (announcement.protocol === protocolVersion && URL.canParse(announcement.url)) return [announcement];
+  const announcement = readAnnouncement(text);
+  if (announcement?.protocol !== protocolVersion && typeof announcement?.protocol === 'number') {
     log.error('worker speaks another version of the protocol: update it', { worker, protocol: announcement.protocol });
-  } catch {
-    log.error('worker announces something that cannot be read', { worker });
+    return [];
   }
+  if (announcement?.worker === worker && isUsable(announcement)) return [announcement];
+  log.error('worker announces something that cannot be read', { worker });
   return [];
+}
+
+function readAnnouncement(text: string): Announcement | null {
+  try {
+    return JSON.parse(text) as Announcement | null;
+  } catch {
+    return null;
+  }
+}
+
+/** What the gateway itself relies on: one worker's mistake shall not be the failure of every request. */
+function isUsable({ epoch, url, slots, models }: Announcement): boolean {
+  const isOrigin = URL.canParse(url) && /^https?:/.test(url) && new URL(url).origin === url;
+  const isCard = (card: ModelCard | null) => typeof card?.name === 'string' && Array.isArray(card.capabilities);
+  return (
+    typeof epoch === 'string' && isOrigin && Number.isInteger(slots) && Array.isArray(models) && models.every(isCard)
+  );
 }
