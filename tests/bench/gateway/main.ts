@@ -2,10 +2,12 @@
 // How it is measured and how to read it: BENCHMARKS.md.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { killAll, pinSelf } from './launch.ts';
 import { apiKey } from './load.ts';
 import { lookAround, requireMachine } from './machine.ts';
+import { watchOthers } from './meter.ts';
 import type { Noise } from './meter.ts';
 import { insert, render } from './report.ts';
 import type { Kept, Results } from './report.ts';
@@ -22,6 +24,9 @@ type Part = (typeof parts)[number];
 const foreignPctMax = 10;
 /** From here on nothing is taken again, so that a run on a busy machine ends all the same. */
 const repeatUntilMs = 20 * 60_000;
+/** Longest wait for a moment in which nobody else is at work, and how long one looks. */
+const quietWaitMs = 60_000;
+const quietLookMs = 500;
 /** Connections and streams that a process needs besides those that are measured. */
 const filesSpare = 500;
 
@@ -173,14 +178,28 @@ function rounds({ rounds }: Plan): number[] {
   return Array.from({ length: rounds }, (_, index) => index + 1);
 }
 
-/** Takes a sample again while others used the machine, a bounded number of times, and says whether that helped. */
+/** Waits for a quiet moment, and takes a sample again that was disturbed: both a bounded number of times. */
 async function quietly<T extends Noise>(plan: Plan, round: number, sample: () => Promise<T>): Promise<Kept<T>> {
   for (let repeats = 0; ; repeats += 1) {
+    if (!plan.quick) await quietMoment();
     const taken = await sample();
-    const quiet = taken.foreignPct + taken.stealPct <= foreignPctMax;
+    const quiet = isQuiet(taken);
     if (quiet || repeats >= plan.repeatsMax || performance.now() > repeatUntilMs)
       return { ...taken, round, repeats, quiet };
     say(`others used ${taken.foreignPct} % (and the hypervisor took ${taken.stealPct} %): taken again`);
+  }
+}
+
+function isQuiet({ foreignPct, stealPct }: Noise): boolean {
+  return foreignPct + stealPct <= foreignPctMax;
+}
+
+async function quietMoment(): Promise<void> {
+  const lastMs = Math.min(performance.now() + quietWaitMs, repeatUntilMs);
+  for (let quiet = false; !quiet && performance.now() < lastMs;) {
+    const noise = watchOthers();
+    await sleep(quietLookMs);
+    quiet = isQuiet(noise());
   }
 }
 

@@ -85,8 +85,12 @@ function goalTable({ requests, chunks, memory }: Results): string {
       `${fixed(us('berth') / us('nginx'), 2)} ×`,
     ]);
   }
-  const kb = memory.filter(({ target }) => target === 'berth').map(kbPerStream);
-  if (kb.length > 0) rows.push(['memory per open stream', `≤ ${goals.streamKb} KB`, `${spread(kb)} KB`]);
+  const own = memory.filter(({ target }) => target === 'berth');
+  if (own.length > 0) {
+    const asked = `≤ ${goals.streamKb} KB`;
+    rows.push(['memory per open stream, from none to the most', asked, `${spread(own.map(kbPerStream))} KB`]);
+    rows.push(['memory per open stream, beyond the first step', asked, `${spread(own.map(kbPerLaterStream))} KB`]);
+  }
   return table(['goal', 'asked', 'measured'], rows);
 }
 
