@@ -11,6 +11,9 @@ import type { Log } from '@berth/shared/log.ts';
  */
 const lostMs = 5_000;
 
+/** An emptied ledger lists a living worker again after its next beat (1 s) and our next session (1 s), with a margin. */
+const rebuildMs = 2_500;
+
 export interface Roster {
   /** Version to ask the ledger for changes since; 0 = none yet. */
   readonly version: number;
@@ -60,10 +63,10 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     }
   };
   const miss = (worker: string) => {
-    known.delete(worker);
     const life = lives.get(worker);
     if (life) life.missingSinceMs ??= clock.monotonic();
   };
+  const missingMs = (worker: string) => clock.monotonic() - (lives.get(worker)?.missingSinceMs ?? Infinity);
   const buryTheLost = () => {
     for (const [worker, { missingSinceMs }] of lives) {
       if (missingSinceMs !== null && clock.monotonic() - missingSinceMs >= lostMs) {
@@ -87,8 +90,12 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
         parseAnnouncement(worker, announcement, log),
       );
       const here = new Set(present.map(({ worker }) => worker));
-      const gone = change.whole ? [...known.keys()].filter((worker) => !here.has(worker)) : change.gone;
-      for (const worker of gone) miss(worker);
+      const missing = change.whole ? [...known.keys()].filter((worker) => !here.has(worker)) : change.gone;
+      for (const worker of missing) miss(worker);
+      // A ledger that tells who has gone knows it; one that lists all may have been emptied, and be told of them soon.
+      const left = new Set(change.whole ? [] : change.gone);
+      const gone = [...known.keys()].filter((worker) => left.has(worker) || missingMs(worker) >= rebuildMs);
+      for (const worker of gone) known.delete(worker);
       for (const announcement of present) {
         if (!known.has(announcement.worker))
           log.info('worker joined', { worker: announcement.worker, url: announcement.url });

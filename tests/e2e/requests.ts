@@ -99,11 +99,11 @@ export function chat(text: string, more: Record<string, unknown> = {}): Record<s
   return { model: 'm', messages: [{ role: 'user', content: text }], ...more };
 }
 
-/** The text of a streamed or whole OpenAI reply. */
+/** The text of a streamed or whole OpenAI reply; an error is told as it is. */
 export function openaiText(reply: string): string {
   if (!reply.startsWith('data:') && !reply.startsWith(':')) {
-    const { choices }: { choices: { message: { content: string } }[] } = JSON.parse(reply);
-    return choices[0]?.message.content ?? '';
+    const { choices }: { choices?: { message: { content: string } }[] } = JSON.parse(reply);
+    return choices?.[0]?.message.content ?? reply;
   }
   const frames = reply.split('\n').filter((line) => line.startsWith('data: {'));
   return frames.map(deltaOf).join('');
