@@ -322,10 +322,12 @@ export function flood(count: number, bytes: number): { act: Act; written: () => 
   return {
     written: () => written,
     act: async ({ response }) => {
+      let goOn = () => {};
+      response.on('drain', () => goOn()).on('close', () => goOn());
       response.writeHead(200, { ...events, ...trailers });
       while (written < count && !response.destroyed) {
         written += 1;
-        if (!response.write(chunk)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+        if (!response.write(chunk)) await new Promise<void>((resolve) => (goOn = resolve));
       }
       response.addTrailers({ [settlementTrailer]: encodeSettlement(aSettlement) });
       response.end();
