@@ -1,0 +1,117 @@
+// The clients that people use, from their own install in tests/clients. Typed by hand as far as the tests go: the
+// checks of the project must pass before these packages are there.
+import { execFile } from 'node:child_process';
+import { stat } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { root } from './berth.ts';
+
+const folder = join(root, 'tests/clients');
+const installMs = 120_000;
+
+/** Installs exactly what the lock says, unless that has been done. @throws Error with what npm said */
+export async function installClients(): Promise<void> {
+  const changedMs = async (path: string) => (await stat(join(folder, path)).catch(() => null))?.mtimeMs ?? 0;
+  const [wanted, installed] = await Promise.all(
+    ['package-lock.json', 'node_modules/.package-lock.json'].map(changedMs),
+  );
+  if ((installed ?? 0) > (wanted ?? 0)) return;
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
+  await promisify(execFile)('npm', args, { cwd: folder, timeout: installMs });
+}
+
+const load = createRequire(join(folder, 'package.json'));
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+export interface Completion {
+  id: string;
+  model: string;
+  choices: { message: { role: string; content: string | null }; finish_reason: string }[];
+  usage?: Usage;
+}
+
+export interface CompletionChunk {
+  choices: { delta: { content?: string | null }; finish_reason: string | null }[];
+  usage?: Usage | null;
+}
+
+type Body = Record<string, unknown>;
+
+export interface OpenaiClient {
+  chat: {
+    completions: {
+      create(body: Body & { stream: true }, options?: Body): Promise<AsyncIterable<CompletionChunk>>;
+      create(body: Body, options?: Body): Promise<Completion>;
+    };
+  };
+  models: {
+    list(): Promise<{ data: { id: string }[] }>;
+    retrieve(id: string): Promise<{ id: string; object: string }>;
+  };
+}
+
+type ErrorClass = abstract new (...args: never) => Error;
+
+export interface OpenaiPackage {
+  OpenAI: new (options: Body) => OpenaiClient;
+  APIError: ErrorClass;
+  APIUserAbortError: ErrorClass;
+  AuthenticationError: ErrorClass;
+  BadRequestError: ErrorClass;
+  NotFoundError: ErrorClass;
+  RateLimitError: ErrorClass;
+}
+
+/** Both majors that people run. */
+export const openaiVersions = ['openai', 'openai-6'] as const;
+
+export function openaiPackage(name: (typeof openaiVersions)[number]): OpenaiPackage {
+  const loaded: OpenaiPackage = load(name);
+  return loaded;
+}
+
+export interface OllamaPart {
+  model: string;
+  created_at: string | Date;
+  done: boolean;
+  done_reason?: string;
+  message: { role: string; content: string };
+  response: string;
+  eval_count: number;
+  prompt_eval_count: number;
+}
+
+export interface OllamaModel {
+  name: string;
+  size: number;
+  digest: string;
+  details: { format: string; family: string; parameter_size: string };
+  expires_at: string | Date;
+}
+
+interface OllamaStream extends AsyncIterable<OllamaPart> {
+  abort(): void;
+}
+
+export interface OllamaClient {
+  chat(body: Body & { stream: true }): Promise<OllamaStream>;
+  chat(body: Body): Promise<OllamaPart>;
+  generate(body: Body & { stream: true }): Promise<OllamaStream>;
+  generate(body: Body): Promise<OllamaPart>;
+  list(): Promise<{ models: OllamaModel[] }>;
+  ps(): Promise<{ models: OllamaModel[] }>;
+  version(): Promise<{ version: string }>;
+  show(body: Body): Promise<{ details: OllamaModel['details']; capabilities: string[]; model_info: Body }>;
+  abort(): void;
+}
+
+export function ollamaClient(host: string): OllamaClient {
+  const { Ollama }: { Ollama: new (options: Body) => OllamaClient } = load('ollama');
+  return new Ollama({ host });
+}
