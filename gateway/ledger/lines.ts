@@ -23,6 +23,20 @@ const line = (cls: string, model: string, team: string): string => `k:${cls}${pa
 const fifo = (cls: string, model: string, team: string, key: string): string =>
   `f:${cls}${pair(model, pair(team, key))}`;
 
+/** The first ticket of a model's line, with what decides between models. */
+interface Head {
+  id: string;
+  age: number;
+  /** Class and team. */
+  team: string;
+  score: number;
+  keyScore: number;
+}
+
+function less(it: Head, that: Head | undefined, by: 'score' | 'keyScore'): boolean {
+  return that === undefined || it[by] < that[by] || (it[by] === that[by] && it.age < that.age);
+}
+
 export type Lines = ReturnType<typeof createLines>;
 
 /** The lines of one pool. Times are milliseconds on the ledger's clock, usage is inflated slot-seconds. */
@@ -63,6 +77,17 @@ export function createLines(pool: Pool) {
   /** The same in every line that the team stands in, after its usage or the key's changed. */
   function rescore(team: string, key: string): void {
     for (const place of redis.members(`tw:${team}`)) rank(place.slice(0, 1), place.slice(1), team, key);
+  }
+
+  /** Who is first in the line of a model, if anybody is. */
+  function headOf(model: string): Head[] {
+    const first = redis.at(`q:${model}`, 0);
+    if (first === undefined) return [];
+    const [cls, team] = [first.member.slice(0, 1), first.member.slice(1)];
+    const leader = redis.at(line(cls, model, team), 0);
+    const ticket = redis.at(fifo(cls, model, team, leader?.member ?? ''), 0);
+    if (leader === undefined || ticket === undefined) return [];
+    return [{ id: ticket.member, age: ticket.score, team: first.member, score: first.score, keyScore: leader.score }];
   }
 
   function clear(entry: string): void {
@@ -146,20 +171,15 @@ export function createLines(pool: Pool) {
     place: (id: string, r: LedgerRecord): number =>
       (redis.rankOf(fifo(r.class, r.model, r.team, r.key), id) + 1) * redis.card(`q:${r.model}`),
 
-    /** The ticket whose turn it is among these models: one look per model. A tie goes to the older. */
+    /**
+     * The ticket whose turn it is among these models: one look per model. First the team with the least score, then,
+     * over all models at whose head it is, its key with the least. A tie goes to the older.
+     */
     best(serves: readonly string[]): string | undefined {
-      let found = { score: Infinity, age: Infinity, id: undefined as string | undefined };
-      for (const model of serves) {
-        const first = redis.at(`q:${model}`, 0);
-        if (first === undefined || first.score > found.score) continue;
-        const [cls, team] = [first.member.slice(0, 1), first.member.slice(1)];
-        const leader = redis.at(line(cls, model, team), 0)?.member ?? '';
-        const ticket = redis.at(fifo(cls, model, team, leader), 0);
-        if (ticket === undefined) continue;
-        if (first.score < found.score || ticket.score < found.age || found.id === undefined)
-          found = { score: first.score, age: ticket.score, id: ticket.member };
-      }
-      return found.id;
+      const heads = serves.flatMap(headOf);
+      const first = heads.reduce<Head | undefined>((least, it) => (less(it, least, 'score') ? it : least), undefined);
+      const own = heads.filter(({ team }) => team === first?.team);
+      return own.reduce((least, it) => (less(it, least, 'keyScore') ? it : least), first)?.id;
     },
 
     /** Forgets a few entries that were not charged for long. */

@@ -315,6 +315,17 @@ export function describeLedger(place: string, open: Open): void {
         expect(await pushedIds()).toEqual([first.id]);
       });
 
+      test('serves the key of a team that has used least, across the models of a worker', async () => {
+        await it.hear('g1', true);
+        await beat({ serves: ['llama', 'mistral'] });
+        await spend({ key: 'flood' }, 50);
+        const { id } = await held({ team: 'grey', cost: 0 });
+        const flooding = await waiting({ model: 'llama', key: 'flood', cost: 0 });
+        it.advance(1_000);
+        const modest = await waiting({ model: 'mistral', key: 'modest', cost: 0 });
+        expect(await served(id, 2)).toEqual([modest.id, flooding.id]);
+      });
+
       test('gives a tie between two models to the older ticket', async () => {
         await it.hear('g1', true);
         const older = await waiting({ model: 'mistral' });

@@ -219,18 +219,27 @@ local function place(id, r)
   return (call('ZRANK', fifo(r.class, r.model, r.team, r.key), id) + 1) * call('ZCARD', P .. 'q:' .. r.model)
 end
 
--- The ticket whose turn it is among the models that the worker serves: one look per model. A tie goes to the older.
+-- The ticket whose turn it is among the models that the worker serves: one look per model. First the team with the
+-- least score, then, over all models at whose head it is, its key with the least. A tie goes to the older.
 local function best(w)
-  local bestScore, bestAge, bestId = math.huge, math.huge, nil
+  local first, heads = nil, {}
+  local function less(it, that, by) return it[by] < that[by] or (it[by] == that[by] and it.age < that.age) end
   for _, model in ipairs(serves(w)) do
-    local classTeam, score = head(P .. 'q:' .. model)
-    if classTeam and score <= bestScore then
-      local class, team = string.sub(classTeam, 1, 1), string.sub(classTeam, 2)
-      local id, age = head(fifo(class, model, team, (head(line(class, model, team)))))
-      if score < bestScore or age < bestAge or not bestId then bestScore, bestAge, bestId = score, age, id end
+    local team, score = head(P .. 'q:' .. model)
+    if team then
+      local class, name = string.sub(team, 1, 1), string.sub(team, 2)
+      local key, keyScore = head(line(class, model, name))
+      local id, age = head(fifo(class, model, name, key))
+      local it = { id = id, age = age, team = team, score = score, keyScore = keyScore }
+      heads[#heads + 1] = it
+      if not first or less(it, first, 'score') then first = it end
     end
   end
-  return bestId
+  local turn = first
+  for _, it in ipairs(heads) do
+    if it.team == first.team and less(it, turn, 'keyScore') then turn = it end
+  end
+  return turn and turn.id
 end
 
 local function excludes(r, w)
