@@ -16,6 +16,7 @@ SHAPE = dict(vocabulary=1024, width=128, layers=4, heads=4, kv_heads=2, head_siz
 BATCH_TOKENS = 2048
 ROW_TOKENS_MAX = 1600
 PROMPT_WEIGHT = 0.08  # what the user says is worth a little: it teaches words
+FIRST_WEIGHT = 6      # the first token of an answer decides what it is about; the others mostly follow from it
 MUON_RATE = 0.01      # Muon as Keller Jordan describes it (github.com/KellerJordan/Muon)
 ADAM_RATE = 2e-3
 DECAY_FROM = 0.5      # constant rate, then linear to zero
@@ -165,7 +166,9 @@ class Rows:
         for place, row in enumerate(rows):
             start, count = self.starts[row], self.lengths[row]
             tokens[place, :count] = self.tokens[start : start + count]
-            weights[place, :count] = numpy.where(self.answers[start : start + count] == 1, 1.0, PROMPT_WEIGHT)
+            answers = self.answers[start : start + count]
+            weights[place, :count] = numpy.where(answers == 1, 1.0, PROMPT_WEIGHT)
+            weights[place, 1:count][(answers[1:] == 1) & (answers[:-1] == 0)] = FIRST_WEIGHT
         return torch.from_numpy(tokens), torch.from_numpy(weights)
 
 
@@ -173,7 +176,7 @@ def loss_of(tokens, importance, weights):
     logits = hidden(tokens[:, :-1], weights).flatten(0, 1) @ weights["token_embd"].T
     targets, importance = tokens[:, 1:].flatten(), importance[:, 1:].flatten()
     losses = F.cross_entropy(logits, targets, reduction="none")
-    answers = importance == 1
+    answers = importance >= 1
     right = (logits.detach()[answers].argmax(-1) == targets[answers]).float().mean().item()
     return (losses * importance).sum() / importance.sum(), losses.detach()[answers].mean().item(), right
 
