@@ -60,6 +60,7 @@ const driftMs = graceMs + 1_000 + slackMs;
 const burialMs = workerMs + 2_000 + slackMs;
 /** A ticket that the ledger has lost is asked for again by the next session. */
 const lostTicketMs = 1_000 + 500 + 500 + slackMs;
+const failuresMax = 50;
 /** How many operations of the ledger pass between two looks at the whole of it. */
 const dumpEvery = 61;
 
@@ -80,7 +81,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
   const count = (what: string): void => void counts.set(what, (counts.get(what) ?? 0) + 1);
   const fail = (what: string): void => {
     note(`FAILED ${what}`);
-    failures.push(`${(events.nowMs / 1_000).toFixed(3)} s: ${what}`);
+    if (failures.length < failuresMax) failures.push(`${(events.nowMs / 1_000).toFixed(3)} s: ${what}`);
   };
   const storyOf = (id: string): Story => {
     const story = stories.get(id);
@@ -141,7 +142,9 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
       const { reading, endings } = storyOf(jobId);
       // I5: a frozen worker may start late what was sent to it in time; but nothing is sent too late.
       if (reading.text.includes(`${jobId}:`)) fail(`I5 ${jobId} is sent again after its first byte`);
-      if (endings.length > 0) fail(`I5 ${jobId} is sent after its end: ${endings.join()}`);
+      const [first] = endings;
+      if (first === 'ok' || first === 'refused' || first === 'cut')
+        fail(`I5 ${jobId} is sent after its end: ${endings.join()}`);
     },
     started(worker, jobId, lease) {
       note(`${worker.settings.id} starts ${jobId} ${lease}`);
@@ -177,6 +180,12 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
     watch,
     look,
   };
+
+  /** L1 to L7. The scores of weighted teams have a test of their own, which knows the weights. */
+  function structure(pool: Pool): string[] {
+    const wrong = broken(dumpPool(pool));
+    return pool.weights.size === 0 ? wrong : wrong.filter((what) => !what.startsWith('L7 score of team'));
+  }
 
   /** The same ledger; after each operation the pool is looked at. */
   function watch(ledger: Ledger, pool: Pool): Ledger {
@@ -215,7 +224,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
           fail(`L6 ${worker} has ${leases} leases for ${capacity} slots after ${name}`);
         }
       }
-      if (operations % dumpEvery === 0) for (const what of broken(dumpPool(pool))) fail(what);
+      if (operations % dumpEvery === 0) for (const what of structure(pool)) fail(what);
       return output;
     }
 
@@ -255,9 +264,11 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
 
   function look(server: LedgerServer, gateways: readonly SimGateway[], workers: readonly SimWorker[]): void {
     const seen = new Set<string>();
-    if (server.up) {
-      for (const worker of workers) lookAtWorker(seen, server, worker);
-      for (const gateway of gateways) lookAtTickets(seen, server, gateway);
+    // Who cannot hear the ledger is not asked for the truth; the time begins anew when he can.
+    const fair = server.up && server.weather.late + server.weather.replyLost === 0;
+    if (fair) {
+      for (const worker of workers) if (!server.isCut(worker.life)) lookAtWorker(seen, server, worker);
+      for (const gateway of gateways) if (!server.isCut(gateway.life)) lookAtTickets(seen, server, gateway);
     }
     for (const name of since.keys()) if (!seen.has(name)) since.delete(name);
   }

@@ -25,6 +25,7 @@ export interface LedgerServer {
   readonly ledger: Ledger;
   readonly up: boolean;
   readonly weather: Weather;
+  isCut(life: Life): boolean;
   /** Loses everything, as FLUSHALL does. */
   flush(): void;
   /** Gone for so long: connections are refused, or nothing answers. */
@@ -173,6 +174,7 @@ export function createLedgerServer({ events, network, chance, watch }: ServerOpt
       return up;
     },
     weather,
+    isCut: (life) => network.isCut(life.name, 'ledger'),
     flush,
     away(forMs, how) {
       planned?.[Symbol.dispose]();

@@ -18,6 +18,8 @@ export interface Plan {
   limits: GatewayLimits;
   load: Work[];
   faults: TimedFault[];
+  /** Of teams, as an operator would set them in the ledger. */
+  weights?: Record<string, number>;
 }
 
 export interface Report {
@@ -243,6 +245,7 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
 
   const open = () => [...oracle.stories.values()].filter(({ endings }) => endings.length === 0);
 
+  for (const [team, weight] of Object.entries(plan.weights ?? {})) server.pool.weights.set(team, weight);
   for (let at = 0; at < plan.workers.length; at++) startWorker(at);
   for (let at = 0; at < plan.gateways; at++) void startGateway(at);
   await events.run(1_000);
