@@ -1,4 +1,5 @@
 // A gateway put together: the stages of a request's life around one ledger, behind one HTTP server.
+import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
@@ -106,9 +107,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       open.delete(reply);
     },
   });
-  const { promise: listening, resolve, reject } = Promise.withResolvers<void>();
-  server.once('error', reject).listen(settings.port, settings.host, resolve);
-  await listening;
+  try {
+    server.listen(settings.port, settings.host);
+    await once(server, 'listening');
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
+  }
+  // A connection that cannot be accepted (too many open files) is not the end of those that are open.
+  server.on('error', (error) => log.error('a connection was not accepted', { error: error.message }));
 
   const emptied = async (timeoutMs: number) => {
     const endMs = clock.monotonic() + timeoutMs;

@@ -101,14 +101,15 @@ export function createMetrics({ version, door, session, degraded, survey, knownM
 
   /** Fresh from the ledger at each scrape; while it is away the last known values would lie, so there are none. */
   async function look(): Promise<void> {
+    const { workers, waiting } = await survey().catch(() => ({ workers: [], waiting: [] }) satisfies Survey);
+    // After the answer, so that a second scrape meanwhile never finds them empty.
     slots.reset();
     queue.reset();
-    const { workers, waiting } = await survey().catch(() => ({ workers: [], waiting: [] }) satisfies Survey);
     for (const { worker, held, capacity } of workers) {
       slots.set({ worker, state: 'held' }, held);
       slots.set({ worker, state: 'free' }, Math.max(0, capacity - held));
     }
-    for (const { model, tickets } of waiting) queue.set({ model: knownModel(model) ? model : 'other' }, tickets);
+    for (const { model, tickets } of waiting) queue.inc({ model: knownModel(model) ? model : 'other' }, tickets);
   }
 
   return {

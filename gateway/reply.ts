@@ -22,6 +22,8 @@ const cutMs = 1_000;
 export interface Reply {
   /** How the client speaks. */
   readonly dialect: Dialect;
+  /** What the client knows the request by. */
+  readonly requestId: string;
   /** Aborts with `ClientGone` when the connection closes or takes no bytes for 20 s. */
   readonly signal: AbortSignal;
   /** True once a byte of the answer itself was written: wait frames do not count. */
@@ -98,6 +100,7 @@ export function createReply({ response, dialect, requestId, clock, keepAlive }: 
 
   return {
     dialect,
+    requestId,
     signal: gone.signal,
     get answered() {
       return answered;

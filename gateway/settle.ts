@@ -12,6 +12,7 @@ import type { Reply } from './reply.ts';
 
 /** What the stages write down about a request while it runs. */
 export interface Record {
+  readonly request: string;
   readonly dialect: DialectName;
   job: Job | null;
   worker: string | null;
@@ -41,13 +42,13 @@ export async function settle(
   arrivedMs: number,
   work: (record: Record) => Promise<void>,
 ): Promise<void> {
-  const record = createRecord(reply.dialect.name, clock);
+  const record = createRecord(reply, clock);
   let outcome: Outcome = 'ok';
   let why: string | undefined;
   try {
     await work(record);
   } catch (error) {
-    const refusal = refusalOf(error, log);
+    const refusal = refusalOf(error, record.request, log);
     outcome = refusal?.outcome ?? 'client_gone';
     why = refusal?.message;
     if (refusal) reply.refuse(refusal);
@@ -61,19 +62,21 @@ export async function settle(
 }
 
 /** What a failure means for the client; `null` when there is no client any more. */
-function refusalOf(error: unknown, log: Log): Refusal | null {
+function refusalOf(error: unknown, request: string, log: Log): Refusal | null {
   if (error instanceof Refusal) return error;
   if (error instanceof ClientGone) return null;
   if (error instanceof LedgerUnavailable) {
     return new Refusal('ledger_unavailable', 'the ledger does not answer: try again', { retryAfterS: 2 });
   }
-  log.error('internal error', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  const what = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log.error('internal error', { request, error: what });
   return new Refusal('internal', 'internal error: the log of the gateway says more, under this request id');
 }
 
-function createRecord(dialect: DialectName, clock: Clock): Record {
+function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
   const record: Record = {
-    dialect,
+    request: requestId,
+    dialect: dialect.name,
     job: null,
     worker: null,
     seatedMs: null,
@@ -93,13 +96,13 @@ function createRecord(dialect: DialectName, clock: Clock): Record {
 }
 
 function fieldsOf(
-  { dialect, job, worker, seatedMs, firstByteMs, retries, settlement }: Record,
+  { request, dialect, job, worker, seatedMs, firstByteMs, retries, settlement }: Record,
   arrivedMs: number,
   endedMs: number,
 ) {
   const since = (ms: number | null) => (ms === null ? undefined : Math.round(ms - arrivedMs));
   return {
-    request: job?.id,
+    request,
     dialect,
     model: job?.model,
     team: job?.owner.team,

@@ -1,0 +1,230 @@
+// What a gateway tells of itself: counts by outcome, bounded series, and never a secret or a prompt.
+import { describe, expect, it } from 'vitest';
+import { Refusal } from '@berth/shared/outcome.ts';
+import { createAuthenticate } from '../../gateway/keys.ts';
+import { aCard, die, held, refuse, stall, whole } from '../doubles/fake-worker.ts';
+import { ask, chat, secret, startRig, until } from './rig.ts';
+import type { Rig } from './rig.ts';
+
+async function scrape(rig: Rig, headers: Record<string, string> = {}): Promise<string[]> {
+  const { status, text, headers: head } = await ask(rig, { method: 'GET', path: '/metrics', headers }).answer;
+  expect([status, head['content-type']]).toEqual([200, expect.stringContaining('text/plain')]);
+  return text.split('\n');
+}
+
+/** The samples of one metric, without those of the process. */
+function samples(lines: readonly string[], name: string): string[] {
+  return lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `)).toSorted();
+}
+
+describe('metrics', () => {
+  it('count requests by dialect, model and outcome', async () => {
+    await using rig = await startRig({ workers: [{ slots: 1 }], settings: { waitingMax: 0 } });
+    await ask(rig).answer;
+    await ask(rig, { path: '/api/chat', body: chat({ model: 'tiny:latest' }) }).answer;
+    await ask(rig, { body: '{' }).answer;
+    await ask(rig, { body: chat({ model: 'nobody' }) }).answer;
+    await ask(rig, { method: 'GET', path: '/nothing' }).answer;
+    rig.worker.act(refuse(400, new Refusal('context_exceeded', 'x')));
+    await ask(rig).answer;
+    rig.worker.act(stall('x'));
+    const asking = ask(rig);
+    await until('the slot taken', () => asking.sofar() !== '');
+    await ask(rig).answer;
+    asking.leave();
+    await until('it has gone', () => rig.lines.some(({ outcome }) => outcome === 'client_gone'));
+    expect(samples(await scrape(rig), 'berth_requests_total')).toEqual([
+      'berth_requests_total{dialect="ollama",model="tiny:latest",outcome="ok"} 1',
+      'berth_requests_total{dialect="openai",model="none",outcome="bad_request"} 1',
+      'berth_requests_total{dialect="openai",model="none",outcome="model_not_found"} 1',
+      'berth_requests_total{dialect="openai",model="none",outcome="route_not_found"} 1',
+      'berth_requests_total{dialect="openai",model="tiny:latest",outcome="client_gone"} 1',
+      'berth_requests_total{dialect="openai",model="tiny:latest",outcome="context_exceeded"} 1',
+      'berth_requests_total{dialect="openai",model="tiny:latest",outcome="ok"} 1',
+      'berth_requests_total{dialect="openai",model="tiny:latest",outcome="queue_full"} 1',
+    ]);
+  });
+
+  it('count tokens, retries and seconds of what ran', async () => {
+    await using rig = await startRig({ workers: [{}, {}] });
+    const acts = [die('rst'), whole('{}')];
+    for (const worker of rig.workers) worker.act((exchange) => acts.shift()?.(exchange));
+    await ask(rig).answer;
+    const lines = await scrape(rig);
+    expect(samples(lines, 'berth_tokens_total')).toEqual([
+      'berth_tokens_total{model="tiny:latest",kind="cached"} 2',
+      'berth_tokens_total{model="tiny:latest",kind="output"} 3',
+      'berth_tokens_total{model="tiny:latest",kind="prompt"} 7',
+    ]);
+    expect(samples(lines, 'berth_retries_total')).toEqual(['berth_retries_total 1']);
+    for (const name of ['berth_ttft_seconds', 'berth_queue_wait_seconds', 'berth_request_seconds']) {
+      expect(samples(lines, `${name}_count`)).toEqual([`${name}_count{dialect="openai",model="tiny:latest"} 1`]);
+    }
+  });
+
+  it('show slots, queue and gateways as the ledger has them, and that it answers', async () => {
+    await using rig = await startRig({
+      workers: [{ slots: 1 }, { slots: 3, models: [aCard({ name: 'other:latest' })] }],
+    });
+    const first = held(whole('{}'));
+    rig.worker.act(first.act, whole('{}'));
+    const both = [ask(rig), ask(rig)];
+    await until('one waits', () => rig.waiting().length === 1);
+    const lines = await scrape(rig);
+    expect(samples(lines, 'berth_slots')).toEqual([
+      'berth_slots{worker="w1",state="free"} 0',
+      'berth_slots{worker="w1",state="held"} 1',
+      'berth_slots{worker="w2",state="free"} 3',
+      'berth_slots{worker="w2",state="held"} 0',
+    ]);
+    expect(samples(lines, 'berth_queue_depth')).toEqual(['berth_queue_depth{model="tiny:latest"} 1']);
+    expect(samples(lines, 'berth_requests_inside')).toEqual(['berth_requests_inside 2']);
+    expect([...samples(lines, 'berth_gateways'), ...samples(lines, 'berth_ledger_up')]).toEqual([
+      'berth_gateways 1',
+      'berth_ledger_up 1',
+    ]);
+    rig.outage(true);
+    await rig.clock.advance(1_000);
+    const away = await scrape(rig);
+    expect(samples(away, 'berth_ledger_up')).toEqual(['berth_ledger_up 0']);
+    expect([...samples(away, 'berth_slots'), ...samples(away, 'berth_queue_depth')]).toEqual([]);
+    rig.outage(false);
+    first.go();
+    await Promise.all(both.map(({ answer }) => answer));
+  });
+
+  it('are whole when two ask at once', async () => {
+    await using rig = await startRig({
+      between: (ledger) => ({
+        ...ledger,
+        async survey() {
+          const turns = Math.floor(Math.random() * 20);
+          for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+          return ledger.survey();
+        },
+      }),
+    });
+    const all = await Promise.all(Array.from({ length: 8 }, () => scrape(rig)));
+    for (const lines of all) expect(samples(lines, 'berth_slots')).toHaveLength(2);
+  });
+
+  it('all have names that begin with berth_, and say what they are', async () => {
+    await using rig = await startRig();
+    await ask(rig).answer;
+    const lines = (await scrape(rig)).filter((line) => line !== '');
+    expect(lines.filter((line) => !/^(# (HELP|TYPE) )?berth_/.test(line))).toEqual([]);
+    expect(lines.filter((line) => /^# HELP \S+\s*$/.test(line))).toEqual([]);
+  });
+
+  it('have the same number of series after 10,000 names that no worker has', async () => {
+    await using rig = await startRig();
+    const random = (at: number) => `model-${at}-${Math.imul(at, 2_654_435_761) >>> 0}`;
+    const turn = async (from: number, count: number) => {
+      for (let at = from; at < from + count; at += 1)
+        await ask(rig, { body: chat({ model: random(at) }), agent }).answer;
+    };
+    const { Agent } = await import('node:http');
+    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+    await turn(0, 8);
+    // The process's own (garbage collection by kind) come when they happen.
+    const series = async () => (await scrape(rig)).filter((line) => !line.includes('berth_gateway_'));
+    const before = await series();
+    await Promise.all(Array.from({ length: 8 }, (_, lane) => turn(10_000 + lane * 1_249, 1_249)));
+    const after = await series();
+    agent.destroy();
+    expect(after.length).toBe(before.length);
+    expect(after.join('\n')).not.toContain('model-');
+    expect(after).toContain('berth_requests_total{dialect="openai",model="none",outcome="model_not_found"} 10000');
+  }, 60_000);
+});
+
+describe('the log', () => {
+  const canaries = {
+    key: 'canary-of-a-key-0123456789',
+    prompt: 'canary-of-a-prompt',
+    system: 'canary-of-a-system-prompt',
+    answer: 'canary-of-an-answer',
+    query: 'canary-of-a-query',
+    stop: 'canary-of-a-stop',
+    schema: 'canary_of_a_schema',
+  };
+  const messages = [
+    { role: 'system', content: canaries.system },
+    { role: 'user', content: canaries.prompt },
+  ];
+
+  it('has one line per request, with its outcome', async () => {
+    await using rig = await startRig();
+    await ask(rig).answer;
+    await ask(rig, { body: '{' }).answer;
+    await ask(rig, { method: 'GET', path: '/livez' }).answer;
+    const lines = rig.lines.filter(({ message }) => message === 'request');
+    expect(lines.map(({ outcome, dialect, model, team, key }) => [outcome, dialect, model, team, key])).toEqual([
+      ['ok', 'openai', 'tiny:latest', 'everyone', 'anyone'],
+      ['bad_request', 'openai', undefined, undefined, undefined],
+    ]);
+  });
+
+  it('carries the request id that the client was told, however it ended', async () => {
+    await using rig = await startRig();
+    const ids = [];
+    for (const body of [chat(), '{', chat({ model: 'nobody' })]) {
+      ids.push((await ask(rig, { body }).answer).headers['x-request-id']);
+    }
+    const lines = rig.lines.filter(({ message }) => message === 'request');
+    expect(lines.map(({ request }) => request)).toEqual(ids);
+  });
+
+  it('says of an internal error what it was, under the request id that the client was told', async () => {
+    await using rig = await startRig({
+      between: (ledger) => ({ ...ledger, take: () => Promise.reject(new TypeError('a mistake of ours')) }),
+    });
+    const { status, headers, text } = await ask(rig).answer;
+    expect([status, text.includes('a mistake of ours')]).toEqual([500, false]);
+    const line = rig.lines.find(({ level }) => level === 'error');
+    expect(line).toMatchObject({
+      request: headers['x-request-id'],
+      error: expect.stringContaining('a mistake of ours'),
+    });
+  });
+
+  it('and the metrics never repeat a key, a prompt or an answer, whatever goes wrong', async () => {
+    await using rig = await startRig({
+      workers: [{}, {}],
+      options: { authenticate: createAuthenticate([canaries.key]) },
+    });
+    const headers = { authorization: `Bearer ${canaries.key}` };
+    const body = chat({ messages, stop: [canaries.stop], stream: true });
+    const answer = `data: ${canaries.answer}\n\n`;
+    const acts = [
+      whole(answer),
+      die('rst'),
+      die('fin', `HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\n${canaries.answer.slice(0, 3)}`),
+      stall(answer),
+      whole(answer),
+    ];
+    for (const worker of rig.workers) worker.act((exchange) => (acts.length > 1 ? acts.shift() : acts[0])?.(exchange));
+    for (let turn = 0; turn < 2; turn += 1) await ask(rig, { headers, body }).answer.catch(() => {});
+    const gone = ask(rig, { headers, body });
+    await until('an answer', () => gone.sofar() !== '' || acts.length === 1);
+    gone.leave();
+    const wrong = [
+      body.slice(0, -2),
+      `[${body}]`,
+      chat({ messages: canaries.prompt }),
+      chat({ messages: [{ role: canaries.prompt, content: 1 }] }),
+      chat({ messages, temperature: canaries.prompt }),
+      chat({ messages, response_format: { type: canaries.prompt } }),
+      chat({ messages, response_format: { type: 'json_schema', json_schema: { schema: canaries.schema } } }),
+      chat({ messages, tools: [{ type: canaries.prompt }] }),
+    ];
+    for (const path of ['/v1/chat/completions', '/api/chat', '/api/generate']) {
+      for (const body of wrong) await ask(rig, { headers, path, body }).answer;
+    }
+    await ask(rig, { path: `/nothing?key=${canaries.query}` }).answer;
+    await ask(rig, { headers: { authorization: `Bearer ${canaries.prompt}` } }).answer;
+    await until('all lines', () => rig.lines.filter(({ message }) => message === 'request').length >= 29);
+    const said = `${JSON.stringify(rig.lines)}\n${(await scrape(rig, headers)).join('\n')}`;
+    expect([...Object.values(canaries), secret].filter((canary) => said.includes(canary))).toEqual([]);
+  });
+});
