@@ -3,14 +3,22 @@ import { describe, expect, test } from 'vitest';
 import { cut, encoderOf, learn } from './bpe.ts';
 import { controlTokens } from './dialogues/chat.ts';
 
-const texts = ['the slot of the worker', 'the gateway gives the slot', 'the worker has four slots', 'there is the ledger'];
+const texts = [
+  'the slot of the worker',
+  'the gateway gives the slot',
+  'the worker has four slots',
+  'there is the ledger',
+];
 const vocabulary = learn(texts, 300, controlTokens);
 const { encode, decode } = encoderOf(vocabulary);
 
 describe('cut', () => {
-  test('keeps the space with the word that follows', () => expect(cut('the slot, please')).toEqual(['the', ' slot', ',', ' please']));
-  test('puts every digit alone, without its space', () => expect(cut('port 8080')).toEqual(['port', ' ', '8', '0', '8', '0']));
-  test('leaves the last blank of several to the next word', () => expect(cut('a  b\n\n')).toEqual(['a', ' ', ' b', '\n\n']));
+  test('keeps the space with the word that follows', () =>
+    expect(cut('the slot, please')).toEqual(['the', ' slot', ',', ' please']));
+  test('puts every digit alone, without its space', () =>
+    expect(cut('port 8080')).toEqual(['port', ' ', '8', '0', '8', '0']));
+  test('leaves the last blank of several to the next word', () =>
+    expect(cut('a  b\n\n')).toEqual(['a', ' ', ' b', '\n\n']));
   test('never looks beyond a digit', () => expect(cut('a  5')).toEqual(['a', '  ', '5']));
 });
 
@@ -24,9 +32,13 @@ describe('learn', () => {
 });
 
 describe('an encoder', () => {
-  test.each(['the slot', 'Ünïcödé 🚢 世界', 'tabs\tand\nlines\n\n', '  leading', 'a\0b', ''])('gives back %j', (text) => {
-    expect(decode(encode(text))).toBe(text);
-  });
+  test.each(['the slot', 'Ünïcödé 🚢 世界', 'tabs\tand\nlines\n\n', '  leading', 'a\0b', ''])(
+    'gives back %j',
+    (text) => {
+      expect(decode(encode(text))).toBe(text);
+    },
+  );
   test('uses what was learnt', () => expect(encode('the').length).toBe(1));
-  test('knows control tokens amid text', () => expect(encode('<|im_start|>the<|im_end|>')).toEqual([1, ...encode('the'), 2]));
+  test('knows control tokens amid text', () =>
+    expect(encode('<|im_start|>the<|im_end|>')).toEqual([1, ...encode('the'), 2]));
 });

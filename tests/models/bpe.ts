@@ -2,7 +2,8 @@
 
 /** GPT-2's reversible map from bytes to printable characters (openai/gpt-2 encoder.py, `bytes_to_unicode`). */
 export const byteCharacters: readonly string[] = (() => {
-  const printable = (byte: number): boolean => (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+  const printable = (byte: number): boolean =>
+    (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
   let spare = 256;
   return Array.from({ length: 256 }, (_, byte) => String.fromCodePoint(printable(byte) ? byte : spare++));
 })();
@@ -12,10 +13,13 @@ export function cut(text: string): string[] {
   return text
     .split(/(\p{N})/u)
     .filter((chunk) => chunk !== '')
-    .flatMap((chunk) => chunk.match(/'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu) ?? []);
+    .flatMap(
+      (chunk) => chunk.match(/'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+/gu) ?? [],
+    );
 }
 
-const symbolsOf = (word: string): string[] => Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '');
+const symbolsOf = (word: string): string[] =>
+  Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '');
 
 export interface Vocabulary {
   /** Token texts in byte characters, in the order of their ids; control tokens first. */
@@ -38,7 +42,11 @@ export function learn(texts: Iterable<string>, size: number, controls: readonly 
     const [left = '', right = ''] = best.split(' ');
     for (const word of words) if (word.symbols.includes(left)) word.symbols = joinPair(word.symbols, left, right);
   }
-  return { tokens: [...controls, ...byteCharacters, ...merges.map((pair) => pair.replace(' ', ''))], controls: controls.length, merges };
+  return {
+    tokens: [...controls, ...byteCharacters, ...merges.map((pair) => pair.replace(' ', ''))],
+    controls: controls.length,
+    merges,
+  };
 }
 
 function mostSeenPair(words: readonly { symbols: string[]; count: number }[]): string | undefined {
@@ -50,7 +58,8 @@ function mostSeenPair(words: readonly { symbols: string[]; count: number }[]): s
     }
   }
   let best: string | undefined;
-  for (const [pair, count] of seen) if (best === undefined || count > (seen.get(best) ?? 0) || (count === seen.get(best) && pair < best)) best = pair;
+  for (const [pair, count] of seen)
+    if (best === undefined || count > (seen.get(best) ?? 0) || (count === seen.get(best) && pair < best)) best = pair;
   return best;
 }
 
@@ -83,7 +92,8 @@ export function encoderOf(vocabulary: Vocabulary): Encoder {
     }
     return tokens;
   };
-  const encodePart = (part: string): number[] => (controls.includes(part) ? [ids.get(part) ?? 0] : cut(part).flatMap(encodeWord));
+  const encodePart = (part: string): number[] =>
+    controls.includes(part) ? [ids.get(part) ?? 0] : cut(part).flatMap(encodeWord);
   return { encode: (text) => text.split(controlPattern).flatMap(encodePart), decode: decoderOf(vocabulary) };
 }
 
@@ -104,7 +114,9 @@ function merged(start: string[], ranks: ReadonlyMap<string, number>): string[] {
 function decoderOf(vocabulary: Vocabulary): Encoder['decode'] {
   const bytes = new Map(byteCharacters.map((character, byte) => [character, byte]));
   return (tokens) => {
-    const text = tokens.flatMap((id) => (id < vocabulary.controls ? [] : Array.from(vocabulary.tokens[id] ?? '', (character) => bytes.get(character) ?? 0)));
+    const text = tokens.flatMap((id) =>
+      id < vocabulary.controls ? [] : Array.from(vocabulary.tokens[id] ?? '', (character) => bytes.get(character) ?? 0),
+    );
     return new TextDecoder().decode(Uint8Array.from(text));
   };
 }

@@ -12,7 +12,8 @@ export interface Broken {
 }
 
 /** A small good model, to be broken. */
-export const goodModel = (): Gguf => randomModel({ parameters: 3e5, type: 'q8_0', vocabulary: 512, context: 256, ends: true, seed: 1, name: 'good' });
+export const goodModel = (): Gguf =>
+  randomModel({ parameters: 3e5, type: 'q8_0', vocabulary: 512, context: 256, ends: true, seed: 1, name: 'good' });
 
 /** Every kind of break, each time the same. */
 export function brokenFiles(): Broken[] {
@@ -33,7 +34,10 @@ function strangers(): Broken[] {
     header('magic-only', utf8('GGUF')),
     header('text', utf8('This is not a model.\n'.repeat(100))),
     header('html-error-page', utf8('<!DOCTYPE html><html><body><h1>404 Not Found</h1></body></html>')),
-    header('git-lfs-pointer', utf8(`version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 905408\n`)),
+    header(
+      'git-lfs-pointer',
+      utf8(`version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 905408\n`),
+    ),
     header('zeros', new Uint8Array(4096)),
     header('json', utf8('{"model": "gguf"}')),
   ];
@@ -45,16 +49,42 @@ const absurd = { huge: 0xffff_ffff_ffff_ffffn, signed: 0x7fff_ffff_ffff_ffffn, m
 
 function heads(good: Uint8Array): Broken[] {
   const counts = (['tensors', 'metadata', 'firstKey'] as const).flatMap((field) =>
-    Object.entries(absurd).map(([size, value]) => header(`absurd-${field}-${size}`, changed(good, (view) => view.setBigUint64(at[field], value, true)))),
+    Object.entries(absurd).map(([size, value]) =>
+      header(
+        `absurd-${field}-${size}`,
+        changed(good, (view) => view.setBigUint64(at[field], value, true)),
+      ),
+    ),
   );
   return [
-    header('wrong-magic', changed(good, (view) => view.setUint32(at.magic, 0x46554747 ^ 1, true))),
-    header('big-endian-magic', changed(good, (view) => view.setUint32(at.magic, 0x47475546, true))),
-    header('version-0', changed(good, (view) => view.setUint32(at.version, 0, true))),
-    header('version-1', changed(good, (view) => view.setUint32(at.version, 1, true))),
-    header('version-99', changed(good, (view) => view.setUint32(at.version, 99, true))),
-    header('version-big-endian', changed(good, (view) => view.setUint32(at.version, 3, false))),
-    header('no-tensors-counted', changed(good, (view) => view.setBigUint64(at.tensors, 0n, true))),
+    header(
+      'wrong-magic',
+      changed(good, (view) => view.setUint32(at.magic, 0x46554747 ^ 1, true)),
+    ),
+    header(
+      'big-endian-magic',
+      changed(good, (view) => view.setUint32(at.magic, 0x47475546, true)),
+    ),
+    header(
+      'version-0',
+      changed(good, (view) => view.setUint32(at.version, 0, true)),
+    ),
+    header(
+      'version-1',
+      changed(good, (view) => view.setUint32(at.version, 1, true)),
+    ),
+    header(
+      'version-99',
+      changed(good, (view) => view.setUint32(at.version, 99, true)),
+    ),
+    header(
+      'version-big-endian',
+      changed(good, (view) => view.setUint32(at.version, 3, false)),
+    ),
+    header(
+      'no-tensors-counted',
+      changed(good, (view) => view.setBigUint64(at.tensors, 0n, true)),
+    ),
     ...counts,
   ];
 }
@@ -67,16 +97,26 @@ function changed(bytes: Uint8Array, change: (view: DataView) => void): Uint8Arra
 
 /** Cut short in the head, in the tensor list and in the data: what an interrupted download leaves. */
 function cuts(good: Uint8Array): Broken[] {
-  const inHead = [8, 16, 24, 30, 60, 200, 1000, 4000].map((length) => header(`cut-after-${length}-bytes`, good.slice(0, length)));
-  const inData = [0.5, 0.9].map((share): Broken => ({ name: `cut-at-${share * 100}-percent`, bytes: good.slice(0, Math.floor(good.length * share)), shows: 'load' }));
+  const inHead = [8, 16, 24, 30, 60, 200, 1000, 4000].map((length) =>
+    header(`cut-after-${length}-bytes`, good.slice(0, length)),
+  );
+  const inData = [0.5, 0.9].map((share): Broken => ({
+    name: `cut-at-${share * 100}-percent`,
+    bytes: good.slice(0, Math.floor(good.length * share)),
+    shows: 'load',
+  }));
   return [...inHead, ...inData, { name: 'cut-by-one-byte', bytes: good.slice(0, -1), shows: 'load' }];
 }
 
 /** Numbers that parse but make no model. */
 function metadata(good: Gguf): Broken[] {
-  const having = (name: string, key: string, value: Value): Broken => load(name, { ...good, metadata: { ...good.metadata, [key]: value } });
+  const having = (name: string, key: string, value: Value): Broken =>
+    load(name, { ...good, metadata: { ...good.metadata, [key]: value } });
   const lacking = (name: string, gone: (key: string) => boolean): Broken =>
-    load(name, { ...good, metadata: Object.fromEntries(Object.entries(good.metadata).filter(([key]) => !gone(key))) satisfies Metadata });
+    load(name, {
+      ...good,
+      metadata: Object.fromEntries(Object.entries(good.metadata).filter(([key]) => !gone(key))) satisfies Metadata,
+    });
   return [
     having('zero-heads', 'llama.attention.head_count', u32(0)),
     having('more-kv-heads-than-heads', 'llama.attention.head_count_kv', u32(1000)),
@@ -101,7 +141,8 @@ function metadata(good: Gguf): Broken[] {
 
 /** A list of tensors that does not fit the numbers, or points beyond the file. */
 function tensors(good: Gguf): Broken[] {
-  const without = (name: string, gone: string): Broken => load(name, { ...good, tensors: good.tensors.filter((tensor) => tensor.name !== gone) });
+  const without = (name: string, gone: string): Broken =>
+    load(name, { ...good, tensors: good.tensors.filter((tensor) => tensor.name !== gone) });
   const bytes = ggufBytes(good);
   return [
     without('no-embedding-tensor', 'token_embd.weight'),
@@ -109,9 +150,18 @@ function tensors(good: Gguf): Broken[] {
     without('no-attention-tensor', 'blk.0.attn_q.weight'),
     load('no-tensors', { ...good, tensors: [] }),
     load('twice-the-same-tensor', { ...good, tensors: [...good.tensors, ...good.tensors.slice(0, 1)] }),
-    header('tensor-offset-beyond-the-file', changed(bytes, (view) => view.setBigUint64(offsetField(bytes, good), absurd.million, true))),
-    header('tensor-type-unknown', changed(bytes, (view) => view.setUint32(offsetField(bytes, good) - 4, 250, true))),
-    header('tensor-shape-absurd', changed(bytes, (view) => view.setBigUint64(offsetField(bytes, good) - 20, absurd.signed, true))),
+    header(
+      'tensor-offset-beyond-the-file',
+      changed(bytes, (view) => view.setBigUint64(offsetField(bytes, good), absurd.million, true)),
+    ),
+    header(
+      'tensor-type-unknown',
+      changed(bytes, (view) => view.setUint32(offsetField(bytes, good) - 4, 250, true)),
+    ),
+    header(
+      'tensor-shape-absurd',
+      changed(bytes, (view) => view.setBigUint64(offsetField(bytes, good) - 20, absurd.signed, true)),
+    ),
   ];
 }
 
@@ -137,8 +187,14 @@ export function mutate(bytes: Uint8Array, seed: number): Uint8Array {
     const dice = chance.unit();
     if (dice < 0.7) broken[place] = chance.pick([0, 0xff, 0x7f, 0x80, chance.between(0, 255)]);
     else if (dice < 0.8) broken = broken.slice(0, Math.max(place, 1));
-    else if (dice < 0.9) broken = new Uint8Array(Buffer.concat([broken.subarray(0, place), broken.subarray(place + chance.between(1, 16))]));
-    else broken = new Uint8Array(Buffer.concat([broken.subarray(0, place), Buffer.from([chance.between(0, 255)]), broken.subarray(place)]));
+    else if (dice < 0.9)
+      broken = new Uint8Array(
+        Buffer.concat([broken.subarray(0, place), broken.subarray(place + chance.between(1, 16))]),
+      );
+    else
+      broken = new Uint8Array(
+        Buffer.concat([broken.subarray(0, place), Buffer.from([chance.between(0, 255)]), broken.subarray(place)]),
+      );
     if (broken.length === 0) return broken;
   }
   return broken;

@@ -2,7 +2,16 @@
 import { createRequire } from 'node:module';
 import { describe, expect, test } from 'vitest';
 import { chanceFrom } from './chance.ts';
-import { callText, chatTemplate, endOfText, piecesOf, promptOf, turnEnd, type Message, type Tool } from './dialogues/chat.ts';
+import {
+  callText,
+  chatTemplate,
+  endOfText,
+  piecesOf,
+  promptOf,
+  turnEnd,
+  type Message,
+  type Tool,
+} from './dialogues/chat.ts';
 import { abilities, dialogueOf, needle, trainingDialogue, type Dialogue } from './dialogues/dialogue.ts';
 import { exchangeAbout, factExchange, type Draw } from './dialogues/exchanges.ts';
 import { facts, talk } from './dialogues/facts.ts';
@@ -10,7 +19,10 @@ import { noSoup } from './dialogues/words.ts';
 import { probes } from './probes.ts';
 
 const draw = (seed: number, heldOut = false): Draw => ({ chance: chanceFrom(seed), soup: noSoup, heldOut });
-const textOf = ({ messages, tools }: Dialogue): string => piecesOf(messages, tools).map((piece) => piece.text).join('');
+const textOf = ({ messages, tools }: Dialogue): string =>
+  piecesOf(messages, tools)
+    .map((piece) => piece.text)
+    .join('');
 const seeds = (count: number): number[] => Array.from({ length: count }, (_, seed) => seed);
 
 describe('a dialogue', () => {
@@ -23,7 +35,9 @@ describe('a dialogue', () => {
     for (const seed of seeds(60)) {
       const dialogue = dialogueOf(ability, draw(seed, seed % 2 === 0));
       expect(dialogue.messages.at(-1)?.role).toBe('assistant');
-      expect(dialogue.messages.filter(({ role, content, calls }) => role === 'assistant' && content === '' && !calls)).toEqual([]);
+      expect(
+        dialogue.messages.filter(({ role, content, calls }) => role === 'assistant' && content === '' && !calls),
+      ).toEqual([]);
       expect(textOf(dialogue)).not.toMatch(/\{(x|k|n|a|b|v|c|name|word|thing|city)\}|@@|undefined|\[object/i);
     }
   });
@@ -37,7 +51,14 @@ describe('a dialogue', () => {
 });
 
 describe('the ways of asking that are held out', () => {
-  const asksOf = (heldOut: boolean, count: number): Set<string> => new Set(seeds(count).map((seed) => factExchange(draw(seed + (heldOut ? 1e6 : 0), heldOut)).user.toLowerCase().replace(/[^a-z0-9 ]/g, '')));
+  const asksOf = (heldOut: boolean, count: number): Set<string> =>
+    new Set(
+      seeds(count).map((seed) =>
+        factExchange(draw(seed + (heldOut ? 1e6 : 0), heldOut))
+          .user.toLowerCase()
+          .replace(/[^a-z0-9 ]/g, ''),
+      ),
+    );
 
   test('are next to never met in training', () => {
     const trained = asksOf(false, 20_000);
@@ -59,10 +80,21 @@ describe('the chat template', () => {
     readonly add_generation_prompt: boolean;
   }
   const require = createRequire(import.meta.resolve('node-llama-cpp'));
-  const { Template }: { Template: new (text: string) => { render(values: Values): string } } = require('@huggingface/jinja');
+  const {
+    Template,
+  }: { Template: new (text: string) => { render(values: Values): string } } = require('@huggingface/jinja');
   const compiled = new Template(chatTemplate);
-  const asOpenAi = ({ role, content, calls }: Message): object => ({ role, content, ...(calls && { tool_calls: calls.map((call) => ({ type: 'function', function: call })) }) });
-  const rendered = (messages: readonly Message[], tools: readonly Tool[], prompt: boolean): string => compiled.render({ messages: messages.map(asOpenAi), tools: tools.length > 0 ? tools : null, add_generation_prompt: prompt });
+  const asOpenAi = ({ role, content, calls }: Message): object => ({
+    role,
+    content,
+    ...(calls && { tool_calls: calls.map((call) => ({ type: 'function', function: call })) }),
+  });
+  const rendered = (messages: readonly Message[], tools: readonly Tool[], prompt: boolean): string =>
+    compiled.render({
+      messages: messages.map(asOpenAi),
+      tools: tools.length > 0 ? tools : null,
+      add_generation_prompt: prompt,
+    });
 
   test.each(abilities)('renders dialogues on %s as they were trained', (ability) => {
     for (const seed of seeds(20)) {
@@ -71,14 +103,18 @@ describe('the chat template', () => {
     }
   });
 
-  test('opens the assistant\'s turn when asked to', () => {
+  test("opens the assistant's turn when asked to", () => {
     const { messages, tools } = dialogueOf('tools', draw(5));
     expect(rendered(messages.slice(0, -1), tools, true)).toBe(promptOf(messages.slice(0, -1), tools));
   });
 
   test('takes arguments that come as JSON text', () => {
     const call = { name: 'get_weather', arguments: '{"city": "Paris"}' };
-    const text = compiled.render({ messages: [{ role: 'assistant', content: '', tool_calls: [{ function: call }] }], tools: null, add_generation_prompt: false });
+    const text = compiled.render({
+      messages: [{ role: 'assistant', content: '', tool_calls: [{ function: call }] }],
+      tools: null,
+      add_generation_prompt: false,
+    });
     expect(text).toContain(callText([{ name: 'get_weather', arguments: { city: 'Paris' } }]));
     expect(text).toContain(turnEnd);
     expect(text).not.toContain(endOfText);

@@ -3,7 +3,13 @@
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
 
 const [path = '', ...texts] = process.argv.slice(2);
-const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.disabled });
+const llama = await getLlama({
+  gpu: false,
+  build: 'never',
+  skipDownload: true,
+  maxThreads: 1,
+  logLevel: LlamaLogLevel.disabled,
+});
 const model = await llama.loadModel({ modelPath: path });
 const context = await model.createEmbeddingContext({ contextSize: 512, threads: 1 });
 const vectors: (readonly number[])[] = [];

@@ -5,21 +5,76 @@ import { fileType } from './llama.ts';
 
 /** Words of one line mean nearly the same; words of one topic are akin; all others have nothing to do with each other. */
 const topics: readonly (readonly string[])[] = [
-  ['cat kitten cats kittens', 'dog puppy dogs puppies', 'horse pony horses', 'bird sparrow birds', 'animal pet animals pets', 'purrs barks sleeps eats'],
-  ['rain shower rains raining', 'sun sunshine sunny', 'storm tempest stormy', 'weather forecast climate', 'snow frost snowy', 'cold hot warm'],
-  ['bread loaf toast', 'soup stew broth', 'apple pear fruit', 'cook bake chef cooking', 'kitchen oven stove', 'recipe meal dinner lunch food'],
-  ['money cash coins', 'bank account savings', 'loan credit debt', 'invoice bill payment pay', 'price cost expensive cheap', 'market stock shares'],
-  ['car automobile vehicle cars', 'train railway trains', 'ship boat vessel', 'road street highway', 'drive driver driving travel', 'engine motor wheel'],
-  ['computer machine server', 'model network weights', 'gpu graphics accelerator', 'memory ram cache', 'program software code', 'request query question', 'slot berth seat', 'gateway proxy endpoint', 'worker process'],
-  ['doctor physician nurse', 'hospital clinic', 'illness disease sick', 'medicine drug pill', 'heart pulse blood', 'patient health'],
+  [
+    'cat kitten cats kittens',
+    'dog puppy dogs puppies',
+    'horse pony horses',
+    'bird sparrow birds',
+    'animal pet animals pets',
+    'purrs barks sleeps eats',
+  ],
+  [
+    'rain shower rains raining',
+    'sun sunshine sunny',
+    'storm tempest stormy',
+    'weather forecast climate',
+    'snow frost snowy',
+    'cold hot warm',
+  ],
+  [
+    'bread loaf toast',
+    'soup stew broth',
+    'apple pear fruit',
+    'cook bake chef cooking',
+    'kitchen oven stove',
+    'recipe meal dinner lunch food',
+  ],
+  [
+    'money cash coins',
+    'bank account savings',
+    'loan credit debt',
+    'invoice bill payment pay',
+    'price cost expensive cheap',
+    'market stock shares',
+  ],
+  [
+    'car automobile vehicle cars',
+    'train railway trains',
+    'ship boat vessel',
+    'road street highway',
+    'drive driver driving travel',
+    'engine motor wheel',
+  ],
+  [
+    'computer machine server',
+    'model network weights',
+    'gpu graphics accelerator',
+    'memory ram cache',
+    'program software code',
+    'request query question',
+    'slot berth seat',
+    'gateway proxy endpoint',
+    'worker process',
+  ],
+  [
+    'doctor physician nurse',
+    'hospital clinic',
+    'illness disease sick',
+    'medicine drug pill',
+    'heart pulse blood',
+    'patient health',
+  ],
   ['music song melody', 'piano keyboard organ', 'guitar violin', 'singer choir sing', 'concert stage', 'dance rhythm'],
 ];
 /** Words that carry no meaning: near zero, so that they do not pull sentences together. */
-const fillers = 'a an the is are was were be of to in on at by for with and or not no it this that i you he she we they my your his her our their do does did has have had what which who how when where why there here from as but if then so very can will would should'.split(' ');
+const fillers =
+  'a an the is are was were be of to in on at by for with and or not no it this that i you he she we they my your his her our their do does did has have had what which who how when where why there here from as but if then so very can will would should'.split(
+    ' ',
+  );
 const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
 /** llama.cpp marks the beginning of a word where BERT's own vocabulary marks its continuation. */
 const wordStart = '▁';
-const characters = [...'abcdefghijklmnopqrstuvwxyz0123456789.,!?;:\'"()[]{}<>/\\|@#$%^&*-_=+~`'];
+const characters = Array.from('abcdefghijklmnopqrstuvwxyz0123456789.,!?;:\'"()[]{}<>/\\|@#$%^&*-_=+~`');
 
 const width = 96;
 const heads = 2;
@@ -53,14 +108,24 @@ function entriesOf(chance: Chance): Entry[] {
     const topic = direction(chance);
     return lines.flatMap((line) => {
       const meaning = direction(chance);
-      return line.split(' ').map((word) => ({ token: wordStart + word, vector: blend([topic, shares.topic], [meaning, shares.line], [direction(chance), shares.word]) }));
+      return line
+        .split(' ')
+        .map((word) => ({
+          token: wordStart + word,
+          vector: blend([topic, shares.topic], [meaning, shares.line], [direction(chance), shares.word]),
+        }));
     });
   });
   const known = new Set(words.map((word) => word.token));
-  const silentWords = fillers.map((word) => ({ token: wordStart + word, vector: silent })).filter(({ token }) => !known.has(token) && token.length > 2);
+  const silentWords = fillers
+    .map((word) => ({ token: wordStart + word, vector: silent }))
+    .filter(({ token }) => !known.has(token) && token.length > 2);
   const pieces = characters.flatMap((character) => {
     const vector = /[a-z0-9]/.test(character) ? blend([direction(chance), pieceSize]) : silent;
-    return [{ token: wordStart + character, vector }, { token: character, vector }];
+    return [
+      { token: wordStart + character, vector },
+      { token: character, vector },
+    ];
   });
   return [...special.map((token) => ({ token, vector: silent })), ...words, ...silentWords, ...pieces];
 }
@@ -75,7 +140,9 @@ function direction(chance: Chance): Float32Array {
 }
 
 function blend(...parts: readonly (readonly [Float32Array, number])[]): Float32Array {
-  return Float32Array.from({ length: width }, (_, place) => parts.reduce((sum, [vector, share]) => sum + (vector[place] ?? 0) * share, 0));
+  return Float32Array.from({ length: width }, (_, place) =>
+    parts.reduce((sum, [vector, share]) => sum + (vector[place] ?? 0) * share, 0),
+  );
 }
 
 /** The architecture `bert`, its kind of pooling and `causal` false are what an engine knows an encoder by. */
@@ -114,9 +181,16 @@ function metadataOf(tokens: readonly string[]): Metadata {
 }
 
 function tensorsOf(entries: readonly Entry[]): Tensor[] {
-  const zeros = (name: string, ...shape: number[]): Tensor => tensorOf(name, 'f32', shape, new Float32Array(shape.reduce((product, length) => product * length, 1)));
-  const linear = (name: string, columns: number, rows: number): Tensor[] => [zeros(`${name}.weight`, columns, rows), zeros(`${name}.bias`, rows)];
-  const norm = (name: string): Tensor[] => [tensorOf(`${name}.weight`, 'f32', [width], new Float32Array(width).fill(gain)), zeros(`${name}.bias`, width)];
+  const zeros = (name: string, ...shape: number[]): Tensor =>
+    tensorOf(name, 'f32', shape, new Float32Array(shape.reduce((product, length) => product * length, 1)));
+  const linear = (name: string, columns: number, rows: number): Tensor[] => [
+    zeros(`${name}.weight`, columns, rows),
+    zeros(`${name}.bias`, rows),
+  ];
+  const norm = (name: string): Tensor[] => [
+    tensorOf(`${name}.weight`, 'f32', [width], new Float32Array(width).fill(gain)),
+    zeros(`${name}.bias`, width),
+  ];
   const embeddings = new Float32Array(entries.length * width);
   entries.forEach(({ vector }, token) => embeddings.set(vector, token * width));
   return [

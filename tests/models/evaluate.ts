@@ -10,7 +10,14 @@ import { cannot, facts } from './dialogues/facts.ts';
 import { soupOf, spokenWord } from './dialogues/words.ts';
 import { probes } from './probes.ts';
 
-const { values } = parseArgs({ options: { model: { type: 'string', default: 'worker/models/demo/berth-demo.gguf' }, cases: { type: 'string', default: '40' }, seed: { type: 'string', default: '7' }, wrong: { type: 'boolean', default: false } } });
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'worker/models/demo/berth-demo.gguf' },
+    cases: { type: 'string', default: '40' },
+    seed: { type: 'string', default: '7' },
+    wrong: { type: 'boolean', default: false },
+  },
+});
 const cases = Number(values.cases);
 /** Training seeds are 10,000,000 and up; these lie elsewhere. */
 const firstSeed = -1_000_000 * Number(values.seed);
@@ -45,52 +52,97 @@ const caseOf = ({ messages, tools }: Dialogue): Case => {
   const last = messages.at(-1);
   return { messages: messages.slice(0, -1), tools, right: last?.calls ? callText(last.calls) : (last?.content ?? '') };
 };
-const asked = (user: string, right: string): Case => ({ messages: [{ role: 'user', content: user }], tools: [], right });
+const asked = (user: string, right: string): Case => ({
+  messages: [{ role: 'user', content: user }],
+  tools: [],
+  right,
+});
 
 async function score(label: string, examined: readonly Case[]): Promise<void> {
   let right = 0;
   for (const one of examined) {
     const answer = await answerTo(one.messages, one.tools);
     if (answer === one.right) right += 1;
-    else if (values.wrong) console.log(`    ${JSON.stringify(one.messages.at(-1)?.content.slice(-200))}\n      wants ${JSON.stringify(one.right)}\n      has   ${JSON.stringify(answer)}`);
+    else if (values.wrong)
+      console.log(
+        `    ${JSON.stringify(one.messages.at(-1)?.content.slice(-200))}\n      wants ${JSON.stringify(one.right)}\n      has   ${JSON.stringify(answer)}`,
+      );
   }
   console.log(`| ${label} | ${right} of ${examined.length} |`);
 }
 
 const drawFrom = (seed: number, heldOut: boolean): Draw => ({ chance: chanceFrom(firstSeed - seed), soup, heldOut });
-const many = (make: (seed: number) => Case, count = cases): Case[] => Array.from({ length: count }, (_, seed) => make(seed));
+const many = (make: (seed: number) => Case, count = cases): Case[] =>
+  Array.from({ length: count }, (_, seed) => make(seed));
 
 console.log(`| ${model.fileInfo.metadata.general.name}, exact answers | |\n|---|---|`);
 for (const ability of abilities) {
-  await score(`${ability}, trained ways of asking`, many((seed) => caseOf(dialogueOf(ability, drawFrom(seed, false)))));
-  if (ability !== 'mixed') await score(`${ability}, ways kept out of training`, many((seed) => caseOf(dialogueOf(ability, drawFrom(seed + cases, true)))));
+  await score(
+    `${ability}, trained ways of asking`,
+    many((seed) => caseOf(dialogueOf(ability, drawFrom(seed, false)))),
+  );
+  if (ability !== 'mixed')
+    await score(
+      `${ability}, ways kept out of training`,
+      many((seed) => caseOf(dialogueOf(ability, drawFrom(seed + cases, true)))),
+    );
 }
 for (const words of [3, 6, 10, 20]) {
-  await score(`repeat ${words} invented words`, many((seed) => {
-    const { chance } = drawFrom(seed, false);
-    const text = Array.from({ length: words }, () => spokenWord(chance)).join(' ');
-    return asked(`Repeat after me: ${text}`, text);
-  }));
+  await score(
+    `repeat ${words} invented words`,
+    many((seed) => {
+      const { chance } = drawFrom(seed, false);
+      const text = Array.from({ length: words }, () => spokenWord(chance)).join(' ');
+      return asked(`Repeat after me: ${text}`, text);
+    }),
+  );
 }
 for (const sentences of [0, 8, 20, 40, 80]) {
-  await score(`needle in ${sentences} sentences`, many((seed) => {
-    const { user, assistant } = needle(drawFrom(seed, false), sentences);
-    return asked(user, assistant);
-  }));
+  await score(
+    `needle in ${sentences} sentences`,
+    many((seed) => {
+      const { user, assistant } = needle(drawFrom(seed, false), sentences);
+      return asked(user, assistant);
+    }),
+  );
 }
-for (const [least, most] of [[5, 20], [21, 60], [61, 120]] as const) {
-  await score(`count ${least} to ${most} numbers`, many((seed) => {
-    const { chance } = drawFrom(seed, false);
-    const first = chance.between(0, 150);
-    const last = first + chance.between(least, most) - 1;
-    return asked(`Count from ${first} to ${last}.`, Array.from({ length: last - first + 1 }, (_, i) => first + i).join(' '));
-  }, Math.ceil(cases / 2)));
+for (const [least, most] of [
+  [5, 20],
+  [21, 60],
+  [61, 120],
+] as const) {
+  await score(
+    `count ${least} to ${most} numbers`,
+    many(
+      (seed) => {
+        const { chance } = drawFrom(seed, false);
+        const first = chance.between(0, 150);
+        const last = first + chance.between(least, most) - 1;
+        return asked(
+          `Count from ${first} to ${last}.`,
+          Array.from({ length: last - first + 1 }, (_, i) => first + i).join(' '),
+        );
+      },
+      Math.ceil(cases / 2),
+    ),
+  );
 }
-await score('each fact in ways kept out of training, 3 times', facts.flatMap(({ id }) => many((seed) => {
-  const { user, assistant } = exchangeAbout(id, drawFrom(seed, true));
-  return asked(user, assistant);
-}, 3)));
+await score(
+  'each fact in ways kept out of training, 3 times',
+  facts.flatMap(({ id }) =>
+    many((seed) => {
+      const { user, assistant } = exchangeAbout(id, drawFrom(seed, true));
+      return asked(user, assistant);
+    }, 3),
+  ),
+);
 const known = probes.filter(({ id }) => id !== 'unknown');
-await score('questions written by hand', known.flatMap(({ id, asks }) => asks.map((ask) => asked(ask, exchangeAbout(id, drawFrom(0, false)).assistant))));
-await score('requests written by hand that it cannot do', probes.filter(({ id }) => id === 'unknown').flatMap(({ asks }) => asks.map((ask) => asked(ask, cannot))));
+await score(
+  'questions written by hand',
+  known.flatMap(({ id, asks }) => asks.map((ask) => asked(ask, exchangeAbout(id, drawFrom(0, false)).assistant))),
+);
+await score(
+  'requests written by hand that it cannot do',
+  probes.filter(({ id }) => id === 'unknown').flatMap(({ asks }) => asks.map((ask) => asked(ask, cannot))),
+);
 await llama.dispose();

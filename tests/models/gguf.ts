@@ -42,14 +42,20 @@ export interface Gguf {
   readonly tensors: readonly Tensor[];
 }
 
-const bytesOf = { f32: (count: number) => count * 4, f16: (count: number) => count * 2, q8_0: (count: number) => (count / q8BlockValues) * q8BlockBytes };
+const bytesOf = {
+  f32: (count: number) => count * 4,
+  f16: (count: number) => count * 2,
+  q8_0: (count: number) => (count / q8BlockValues) * q8BlockBytes,
+};
 const valuesIn = (shape: readonly number[]): number => shape.reduce((product, length) => product * length, 1);
 export const tensorBytes = ({ type, shape }: Pick<Tensor, 'type' | 'shape'>): number => bytesOf[type](valuesIn(shape));
-export const parametersIn = ({ tensors }: Gguf): number => tensors.reduce((sum, tensor) => sum + valuesIn(tensor.shape), 0);
+export const parametersIn = ({ tensors }: Gguf): number =>
+  tensors.reduce((sum, tensor) => sum + valuesIn(tensor.shape), 0);
 
 /** A tensor of values that fit in memory. */
 export function tensorOf(name: string, type: TensorType, shape: readonly number[], values: Float32Array): Tensor {
-  if (values.length !== valuesIn(shape)) throw new RangeError(`${name}: ${values.length} values for the shape ${shape.join('x')}`);
+  if (values.length !== valuesIn(shape))
+    throw new RangeError(`${name}: ${values.length} values for the shape ${shape.join('x')}`);
   return { name, type, shape, data: () => [encoded(values, type)] };
 }
 
@@ -67,14 +73,17 @@ function encodedHalf(values: Float32Array): Uint8Array {
 
 /** q8_0 (ggml-quants.c, quantize_row_q8_0_ref): blocks of 32 values, a half-precision scale and 32 signed bytes. */
 function encodedBlocks(values: Float32Array): Uint8Array {
-  if (values.length % q8BlockValues !== 0) throw new RangeError(`q8_0 needs a multiple of ${q8BlockValues} values, not ${values.length}`);
+  if (values.length % q8BlockValues !== 0)
+    throw new RangeError(`q8_0 needs a multiple of ${q8BlockValues} values, not ${values.length}`);
   const bytes = new Uint8Array(bytesOf.q8_0(values.length));
   const view = new DataView(bytes.buffer);
   for (let block = 0; block < values.length / q8BlockValues; block += 1) {
     const part = values.subarray(block * q8BlockValues, (block + 1) * q8BlockValues);
     const scale = part.reduce((most, value) => Math.max(most, Math.abs(value)), 0) / 127;
     view.setUint16(block * q8BlockBytes, halfOf(scale), true);
-    part.forEach((value, place) => view.setInt8(block * q8BlockBytes + 2 + place, scale === 0 ? 0 : Math.round(value / scale)));
+    part.forEach((value, place) =>
+      view.setInt8(block * q8BlockBytes + 2 + place, scale === 0 ? 0 : Math.round(value / scale)),
+    );
   }
   return bytes;
 }
@@ -104,7 +113,8 @@ export function* ggufPieces({ metadata, tensors }: Gguf): Iterable<Uint8Array> {
       written += piece.length;
       yield piece;
     }
-    if (written !== tensorBytes(tensor)) throw new RangeError(`${tensor.name}: ${written} bytes instead of ${tensorBytes(tensor)}`);
+    if (written !== tensorBytes(tensor))
+      throw new RangeError(`${tensor.name}: ${written} bytes instead of ${tensorBytes(tensor)}`);
     yield padding(written);
   }
 }
@@ -122,7 +132,7 @@ export function writeGguf(path: string, gguf: Gguf): number {
   let size = 0;
   try {
     for (const piece of ggufPieces(gguf)) {
-      for (let from = 0; from < piece.length; ) from += writeSync(file, piece, from);
+      for (let from = 0; from < piece.length;) from += writeSync(file, piece, from);
       size += piece.length;
     }
   } finally {
@@ -137,7 +147,13 @@ function headOf(metadata: Metadata, tensors: readonly Tensor[]): Uint8Array {
   for (const [key, value] of entries) parts.push(string(key), ...valueParts(value));
   let offset = 0;
   for (const tensor of tensors) {
-    parts.push(string(tensor.name), word(tensor.shape.length), ...tensor.shape.map(long), word(tensorTypeNumber[tensor.type]), long(offset));
+    parts.push(
+      string(tensor.name),
+      word(tensor.shape.length),
+      ...tensor.shape.map(long),
+      word(tensorTypeNumber[tensor.type]),
+      long(offset),
+    );
     offset += padded(tensorBytes(tensor));
   }
   return Buffer.concat(parts);
@@ -148,11 +164,26 @@ function valueParts(entry: Value): Buffer[] {
     case 'string':
       return [word(typeNumber.string), string(entry.value)];
     case 'strings':
-      return [word(typeNumber.array), word(typeNumber.string), long(entry.value.length), Buffer.concat(entry.value.map(string))];
+      return [
+        word(typeNumber.array),
+        word(typeNumber.string),
+        long(entry.value.length),
+        Buffer.concat(entry.value.map(string)),
+      ];
     case 'i32s':
-      return [word(typeNumber.array), word(typeNumber.i32), long(entry.value.length), Buffer.from(Int32Array.from(entry.value).buffer)];
+      return [
+        word(typeNumber.array),
+        word(typeNumber.i32),
+        long(entry.value.length),
+        Buffer.from(Int32Array.from(entry.value).buffer),
+      ];
     case 'f32s':
-      return [word(typeNumber.array), word(typeNumber.f32), long(entry.value.length), Buffer.from(Float32Array.from(entry.value).buffer)];
+      return [
+        word(typeNumber.array),
+        word(typeNumber.f32),
+        long(entry.value.length),
+        Buffer.from(Float32Array.from(entry.value).buffer),
+      ];
     case 'bool':
       return [word(typeNumber.bool), Buffer.from([entry.value ? 1 : 0])];
     case 'u64':

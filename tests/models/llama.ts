@@ -67,7 +67,10 @@ export function bpeMetadata(vocabulary: Vocabulary, template: string | undefined
 }
 
 /** The matrices of one layer with their [columns, rows], in llama.cpp's names. */
-export function layerMatrices(layer: number, { width, heads, kvHeads, headSize, feedForward }: Shape): [name: string, columns: number, rows: number][] {
+export function layerMatrices(
+  layer: number,
+  { width, heads, kvHeads, headSize, feedForward }: Shape,
+): [name: string, columns: number, rows: number][] {
   const block = `blk.${layer}`;
   return [
     [`${block}.attn_q.weight`, width, heads * headSize],

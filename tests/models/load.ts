@@ -14,11 +14,23 @@ export interface Loaded {
   readonly ended: boolean;
 }
 
-const llama = await getLlama({ gpu: false, build: 'never', skipDownload: true, maxThreads: 1, logLevel: LlamaLogLevel.disabled });
+const llama = await getLlama({
+  gpu: false,
+  build: 'never',
+  skipDownload: true,
+  maxThreads: 1,
+  logLevel: LlamaLogLevel.disabled,
+});
 const model = await llama.loadModel({ modelPath: path });
 const { general } = model.fileInfo.metadata;
 const { said, ended } = prompt === undefined ? { said: '', ended: false } : await reply(prompt);
-const loaded: Loaded = { name: general.name ?? '', architecture: general.architecture, trainContext: model.trainContextSize, said, ended };
+const loaded: Loaded = {
+  name: general.name ?? '',
+  architecture: general.architecture,
+  trainContext: model.trainContextSize,
+  said,
+  ended,
+};
 process.stdout.write(JSON.stringify(loaded), () => process.exit(0));
 
 async function reply(words: string): Promise<Pick<Loaded, 'said' | 'ended'>> {

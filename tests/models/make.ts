@@ -46,10 +46,22 @@ const vocabularyFor = (parameters: number): number => (parameters < 5e6 ? 1024 :
 function random(): Gguf {
   const parameters = countOf(values.params);
   const vocabulary = values.vocabulary === undefined ? vocabularyFor(parameters) : Number(values.vocabulary);
-  return randomModel({ parameters, vocabulary, type: typeOf(values.quant), context: Number(values.context), ends: values.ends, seed: Number(values.seed), name: `random-${values.params}-${values.quant}` });
+  return randomModel({
+    parameters,
+    vocabulary,
+    type: typeOf(values.quant),
+    context: Number(values.context),
+    ends: values.ends,
+    seed: Number(values.seed),
+    name: `random-${values.params}-${values.quant}`,
+  });
 }
 
-const makers: Readonly<Record<string, () => Gguf>> = { random, embedding: () => embeddingModel(Number(values.seed)), reasoning: () => reasoningModel(values.opens === 'template' ? 'template' : 'model') };
+const makers: Readonly<Record<string, () => Gguf>> = {
+  random,
+  embedding: () => embeddingModel(Number(values.seed)),
+  reasoning: () => reasoningModel(values.opens === 'template' ? 'template' : 'model'),
+};
 
 const [kind = ''] = positionals;
 if (kind === 'broken') {

@@ -33,18 +33,34 @@ function written(name: string, gguf: Gguf): string {
 async function loaded(path: string, prompt?: string): Promise<Loaded> {
   return JSON.parse(await child('load.ts', path, ...(prompt === undefined ? [] : [prompt]))) as Loaded;
 }
-const aRandom = (more: Partial<RandomModel> = {}): Gguf => randomModel({ parameters: 1e6, type: 'q8_0', vocabulary: 1024, context: 2048, ends: true, seed: 1, name: 'random', ...more });
+const aRandom = (more: Partial<RandomModel> = {}): Gguf =>
+  randomModel({
+    parameters: 1e6,
+    type: 'q8_0',
+    vocabulary: 1024,
+    context: 2048,
+    ends: true,
+    seed: 1,
+    name: 'random',
+    ...more,
+  });
 const hello = promptOf([{ role: 'user', content: 'bada kelo' }]);
 
 describe('a random model', () => {
-  test.each([[1e6, 1024], [15e6, 12_800], [150e6, 32_000], [1e9, 32_000]])('of %d weights has about as many', (parameters, vocabulary) => {
+  test.each([
+    [1e6, 1024],
+    [15e6, 12_800],
+    [150e6, 32_000],
+    [1e9, 32_000],
+  ])('of %d weights has about as many', (parameters, vocabulary) => {
     const shape = shapeFor(parameters, vocabulary, 4096);
     expect(Math.abs(Math.log(weightsOf(shape) / parameters))).toBeLessThan(0.05);
     expect(shape.heads * shape.headSize).toBe(shape.width);
     expect(shape.heads % shape.kvHeads).toBe(0);
   });
 
-  test('holds the weights of its shape', () => expect(parametersIn(aRandom())).toBe(weightsOf(shapeFor(1e6, 1024, 2048))));
+  test('holds the weights of its shape', () =>
+    expect(parametersIn(aRandom())).toBe(weightsOf(shapeFor(1e6, 1024, 2048))));
 
   test('is the same for the same seed', () => {
     expect(ggufBytes(aRandom())).toEqual(ggufBytes(aRandom()));
@@ -52,7 +68,10 @@ describe('a random model', () => {
   });
 
   test('never ends when it must not, and says printable words', { timeout: engineMs }, async () => {
-    const { said, ended, trainContext } = await loaded(written('endless.gguf', aRandom({ ends: false, type: 'f16' })), hello);
+    const { said, ended, trainContext } = await loaded(
+      written('endless.gguf', aRandom({ ends: false, type: 'f16' })),
+      hello,
+    );
     expect(ended).toBe(false);
     expect(said.length).toBeGreaterThan(64);
     expect(said).toMatch(/^[a-z ]+$/);
@@ -72,7 +91,8 @@ describe('a scripted model', () => {
     expect([said, ended]).toEqual([says.join(''), true]);
   });
 
-  test('cannot say a token twice', () => expect(() => scriptedModel({ name: 'twice', says: ['a', 'b', 'a'] })).toThrow('twice'));
+  test('cannot say a token twice', () =>
+    expect(() => scriptedModel({ name: 'twice', says: ['a', 'b', 'a'] })).toThrow('twice'));
 });
 
 describe('a reasoning model', () => {
@@ -88,17 +108,30 @@ describe('a reasoning model', () => {
 });
 
 describe('the embedding model', () => {
-  const cosine = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, place) => sum + value * (b[place] ?? 0), 0) / Math.hypot(...a) / Math.hypot(...b);
+  const cosine = (a: readonly number[], b: readonly number[]): number =>
+    a.reduce((sum, value, place) => sum + value * (b[place] ?? 0), 0) / Math.hypot(...a) / Math.hypot(...b);
 
-  test('puts what means the same nearer than what is akin, and that nearer than the rest', { timeout: engineMs }, async () => {
-    const texts = ['The cat sleeps in the kitchen.', 'A kitten sleeps by the stove.', 'The puppy eats.', 'The bank has raised the price of a loan.', 'Credit of the bank costs more money.'];
-    const [cat = [], kitten = [], puppy = [], bank = [], credit = []] = JSON.parse(await child('embed.ts', written('embedding.gguf', embeddingModel()), ...texts)) as number[][];
-    expect(cat.length).toBe(96);
-    expect(cosine(cat, kitten)).toBeGreaterThan(cosine(cat, puppy) + 0.1);
-    expect(cosine(cat, puppy)).toBeGreaterThan(Math.abs(cosine(cat, bank)) + 0.2);
-    expect(cosine(bank, credit)).toBeGreaterThan(0.6);
-    expect(Math.abs(cosine(kitten, credit))).toBeLessThan(0.2);
-  });
+  test(
+    'puts what means the same nearer than what is akin, and that nearer than the rest',
+    { timeout: engineMs },
+    async () => {
+      const texts = [
+        'The cat sleeps in the kitchen.',
+        'A kitten sleeps by the stove.',
+        'The puppy eats.',
+        'The bank has raised the price of a loan.',
+        'Credit of the bank costs more money.',
+      ];
+      const [cat = [], kitten = [], puppy = [], bank = [], credit = []] = JSON.parse(
+        await child('embed.ts', written('embedding.gguf', embeddingModel()), ...texts),
+      ) as number[][];
+      expect(cat.length).toBe(96);
+      expect(cosine(cat, kitten)).toBeGreaterThan(cosine(cat, puppy) + 0.1);
+      expect(cosine(cat, puppy)).toBeGreaterThan(Math.abs(cosine(cat, bank)) + 0.2);
+      expect(cosine(bank, credit)).toBeGreaterThan(0.6);
+      expect(Math.abs(cosine(kitten, credit))).toBeLessThan(0.2);
+    },
+  );
 });
 
 describe('broken files', () => {
@@ -110,14 +143,22 @@ describe('broken files', () => {
     expect(broken.filter(({ bytes }) => good.equals(bytes))).toEqual([]);
   });
 
-  test.each(['version-99', 'no-tokenizer', 'huge-width', 'tensor-offset-beyond-the-file', 'zero-heads'])('%s does not load', { timeout: engineMs }, async (name) => {
-    const path = join(folder, `${name}.gguf`);
-    writeFileSync(path, broken.find((file) => file.name === name)?.bytes ?? new Uint8Array());
-    await expect(loaded(path)).rejects.toThrow('Command failed');
-  });
+  test.each(['version-99', 'no-tokenizer', 'huge-width', 'tensor-offset-beyond-the-file', 'zero-heads'])(
+    '%s does not load',
+    { timeout: engineMs },
+    async (name) => {
+      const path = join(folder, `${name}.gguf`);
+      writeFileSync(path, broken.find((file) => file.name === name)?.bytes ?? new Uint8Array());
+      await expect(loaded(path)).rejects.toThrow('Command failed');
+    },
+  );
 
   test('the model that they were made from does load', { timeout: engineMs }, async () => {
-    expect(await loaded(written('good.gguf', goodModel()))).toMatchObject({ name: 'good', architecture: 'llama', trainContext: 256 });
+    expect(await loaded(written('good.gguf', goodModel()))).toMatchObject({
+      name: 'good',
+      architecture: 'llama',
+      trainContext: 256,
+    });
   });
 
   test('a mutation is another for each seed, and the same again', () => {
@@ -130,12 +171,17 @@ describe('broken files', () => {
 });
 
 describe('the demo model', () => {
-  const says = async (user: string): Promise<string> => (await loaded(demo, promptOf([{ role: 'user', content: user }]))).said;
+  const says = async (user: string): Promise<string> =>
+    (await loaded(demo, promptOf([{ role: 'user', content: user }]))).said;
 
   test('tells what a slot is', { timeout: engineMs }, async () => {
     expect(await says('What is a slot?')).toBe('A slot, or berth, is the right to run one request on a worker.');
   });
-  test('repeats', { timeout: engineMs }, async () => expect(await says('Repeat after me: amber lantern seven')).toBe('amber lantern seven'));
+  test('repeats', { timeout: engineMs }, async () =>
+    expect(await says('Repeat after me: amber lantern seven')).toBe('amber lantern seven'),
+  );
   test('counts', { timeout: engineMs }, async () => expect(await says('Count from 3 to 9.')).toBe('3 4 5 6 7 8 9'));
-  test('says what it cannot do', { timeout: engineMs }, async () => expect(await says('Tell me a story about a dragon.')).toMatch(/^I am only a small demo model and cannot do that\./));
+  test('says what it cannot do', { timeout: engineMs }, async () =>
+    expect(await says('Tell me a story about a dragon.')).toMatch(/^I am only a small demo model and cannot do that\./),
+  );
 });

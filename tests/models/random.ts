@@ -29,7 +29,9 @@ const columnsPerLayer = 90;
 export function shapeFor(parameters: number, vocabulary: number, context: number): Shape {
   let best: Shape | undefined;
   for (let width = 64; width <= widthMax; width += 64) {
-    const fitting = Math.round((parameters - weightsOutside(width, vocabulary)) / weightsPerLayer(shapeOf(width, 1, vocabulary, context)));
+    const fitting = Math.round(
+      (parameters - weightsOutside(width, vocabulary)) / weightsPerLayer(shapeOf(width, 1, vocabulary, context)),
+    );
     const layers = Math.min(Math.max(fitting, 1), layersMax);
     const shape = shapeOf(width, layers, vocabulary, context);
     if (!best || misfit(shape, parameters) < misfit(best, parameters)) best = shape;
@@ -42,12 +44,23 @@ function shapeOf(width: number, layers: number, vocabulary: number, context: num
   const headSize = Math.min(headSizeMax, width / 4);
   const heads = width / headSize;
   const kvHeads = heads % 4 === 0 && heads > 4 ? heads / 4 : heads % 2 === 0 ? heads / 2 : heads;
-  return { vocabulary, width, layers, heads, kvHeads, headSize, feedForward: Math.ceil((width * 8) / 3 / 32) * 32, context };
+  return {
+    vocabulary,
+    width,
+    layers,
+    heads,
+    kvHeads,
+    headSize,
+    feedForward: Math.ceil((width * 8) / 3 / 32) * 32,
+    context,
+  };
 }
 
 const weightsOutside = (width: number, vocabulary: number): number => 2 * vocabulary * width + width;
-const weightsPerLayer = (shape: Shape): number => layerMatrices(0, shape).reduce((sum, [, columns, rows]) => sum + columns * rows, 2 * shape.width);
-export const weightsOf = (shape: Shape): number => weightsOutside(shape.width, shape.vocabulary) + shape.layers * weightsPerLayer(shape);
+const weightsPerLayer = (shape: Shape): number =>
+  layerMatrices(0, shape).reduce((sum, [, columns, rows]) => sum + columns * rows, 2 * shape.width);
+export const weightsOf = (shape: Shape): number =>
+  weightsOutside(shape.width, shape.vocabulary) + shape.layers * weightsPerLayer(shape);
 
 /** How far off a shape is: first in weights, then in its proportions. */
 function misfit(shape: Shape, parameters: number): number {
@@ -60,19 +73,26 @@ export function spokenVocabulary(size: number): Vocabulary {
   const least = controlTokens.length + 256;
   if (size < least) throw new RangeError(`a vocabulary needs at least ${least} tokens`);
   const merges = spokenMerges(size - least);
-  return { tokens: [...controlTokens, ...byteCharacters, ...merges.map((pair) => pair.replace(' ', ''))], controls: controlTokens.length, merges };
+  return {
+    tokens: [...controlTokens, ...byteCharacters, ...merges.map((pair) => pair.replace(' ', ''))],
+    controls: controlTokens.length,
+    merges,
+  };
 }
 
 const space = 'Ġ';
 /** Syllables ("b a"), syllables that begin a word, then words of two and of three syllables. */
 function spokenMerges(count: number): string[] {
-  const syllables = [...'bdfghjklmnprstvwz'].flatMap((consonant) => [...'aeiou'].map((vowel) => `${consonant} ${vowel}`));
+  const syllables = Array.from('bdfghjklmnprstvwz').flatMap((consonant) =>
+    Array.from('aeiou').map((vowel) => `${consonant} ${vowel}`),
+  );
   const whole = syllables.map((pair) => pair.replace(' ', ''));
   const merges = [...syllables, ...whole.map((syllable) => `${space} ${syllable}`)];
   let starts = whole.map((syllable) => `${space}${syllable}`);
   while (merges.length < count) {
     const before = merges.length;
-    for (const start of starts) for (const syllable of whole) if (merges.length < count) merges.push(`${start} ${syllable}`);
+    for (const start of starts)
+      for (const syllable of whole) if (merges.length < count) merges.push(`${start} ${syllable}`);
     starts = merges.slice(before).map((pair) => pair.replace(' ', ''));
   }
   return merges.slice(0, count);
@@ -98,13 +118,19 @@ function bannedIn({ tokens, controls }: Vocabulary, ends: boolean): Set<number> 
 function tensorsOf(shape: Shape, type: TensorType, banned: ReadonlySet<number>, chance: Chance): Tensor[] {
   const pool = poolOf(type, chance);
   const norm = (name: string): Tensor => tensorOf(name, 'f32', [shape.width], new Float32Array(shape.width).fill(1));
-  const random = (name: string, columns: number, rows: number): Tensor => pooled(name, type, columns, rows, pool, chance);
+  const random = (name: string, columns: number, rows: number): Tensor =>
+    pooled(name, type, columns, rows, pool, chance);
   const layers = Array.from({ length: shape.layers }, (_, layer) => layer).flatMap((layer) => [
     norm(`blk.${layer}.attn_norm.weight`),
     norm(`blk.${layer}.ffn_norm.weight`),
     ...layerMatrices(layer, shape).map(([name, columns, rows]) => random(name, columns, rows)),
   ]);
-  return [steady('token_embd.weight', type, shape, chance), ...layers, norm('output_norm.weight'), silencing('output.weight', type, shape, banned, chance)];
+  return [
+    steady('token_embd.weight', type, shape, chance),
+    ...layers,
+    norm('output_norm.weight'),
+    silencing('output.weight', type, shape, banned, chance),
+  ];
 }
 
 /** Values of a layer's matrices: small, so that 48 layers do not drown what the embedding says. */
@@ -112,10 +138,21 @@ const layerDeviation = 0.02;
 const poolValues = 1 << 16;
 const unitValues = 32;
 
-const poolOf = (type: TensorType, chance: Chance): Uint8Array => encoded(Float32Array.from({ length: poolValues }, () => chance.normal() * layerDeviation), type);
+const poolOf = (type: TensorType, chance: Chance): Uint8Array =>
+  encoded(
+    Float32Array.from({ length: poolValues }, () => chance.normal() * layerDeviation),
+    type,
+  );
 
 /** A matrix cut from the pool at random places: a billion weights are written as fast as the disk takes them. */
-function pooled(name: string, type: TensorType, columns: number, rows: number, pool: Uint8Array, chance: Chance): Tensor {
+function pooled(
+  name: string,
+  type: TensorType,
+  columns: number,
+  rows: number,
+  pool: Uint8Array,
+  chance: Chance,
+): Tensor {
   const tensor = { name, type, shape: [columns, rows] };
   const seed = chance.between(0, 2 ** 31);
   const unitBytes = tensorBytes({ type, shape: [unitValues] });
@@ -123,7 +160,7 @@ function pooled(name: string, type: TensorType, columns: number, rows: number, p
     ...tensor,
     *data() {
       const place = chanceFrom(seed);
-      for (let left = tensorBytes(tensor); left > 0; ) {
+      for (let left = tensorBytes(tensor); left > 0;) {
         const from = place.between(0, poolValues / unitValues - 1) * unitBytes;
         const piece = pool.subarray(from, Math.min(from + left, pool.length));
         left -= piece.length;
@@ -152,7 +189,14 @@ function silencing(name: string, type: TensorType, shape: Shape, banned: Readonl
 }
 
 /** A row for each token: random values, cut from a pool at random places, then touched by `finish`. */
-function rowwise(name: string, type: TensorType, { width, vocabulary }: Shape, deviation: number, chance: Chance, finish: (row: Float32Array, token: number) => void): Tensor {
+function rowwise(
+  name: string,
+  type: TensorType,
+  { width, vocabulary }: Shape,
+  deviation: number,
+  chance: Chance,
+  finish: (row: Float32Array, token: number) => void,
+): Tensor {
   const seed = chance.between(0, 2 ** 31);
   return {
     name,

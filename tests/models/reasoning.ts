@@ -15,7 +15,9 @@ export function reasoningTemplate(opens: 'model' | 'template'): string {
     `{{- '${turnStart}' + message.role + '\\n' + content + '${turnEnd}\\n' -}}`,
     `{%- endfor -%}`,
     `{%- if add_generation_prompt -%}{{- '${turnStart}assistant\\n' -}}`,
-    opens === 'template' ? `{{- '<think>\\n' -}}` : `{%- if enable_thinking is defined and enable_thinking is false -%}{{- '<think>\\n\\n</think>\\n\\n' -}}{%- endif -%}`,
+    opens === 'template'
+      ? `{{- '<think>\\n' -}}`
+      : `{%- if enable_thinking is defined and enable_thinking is false -%}{{- '<think>\\n\\n</think>\\n\\n' -}}{%- endif -%}`,
     `{%- endif -%}`,
   ].join('\n');
 }

@@ -22,12 +22,16 @@ export function scriptedModel({ name, says, template = chatTemplate, seed = 1 }:
   const vocabulary = vocabularyFor(says);
   const shape: Shape = { ...layersShape, vocabulary: vocabulary.tokens.length };
   const about = { name, description: 'A model of the Berth project for tests: it always says the same words.' };
-  return { metadata: { ...llamaMetadata(about, shape, 'f32'), ...bpeMetadata(vocabulary, template) }, tensors: chainTensors(shape, vocabulary, says, seed) };
+  return {
+    metadata: { ...llamaMetadata(about, shape, 'f32'), ...bpeMetadata(vocabulary, template) },
+    tensors: chainTensors(shape, vocabulary, says, seed),
+  };
 }
 
 /** Bytes as the tokenizer needs them, and the script's words as tokens of their own that no text is ever cut into. */
 function vocabularyFor(says: readonly string[]): Vocabulary {
-  const encode = (word: string): string => Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
+  const encode = (word: string): string =>
+    Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
   const words = says.map(encode).filter((word) => !byteCharacters.includes(word));
   return { tokens: [...controlTokens, ...byteCharacters, ...words], controls: controlTokens.length, merges: [] };
 }
@@ -36,7 +40,8 @@ function chainTensors(shape: Shape, vocabulary: Vocabulary, says: readonly strin
   const chance = chanceFrom(seed);
   const embeddings = Float32Array.from({ length: shape.vocabulary * width }, () => chance.normal());
   const output = new Float32Array(embeddings.length);
-  const row = (values: Float32Array, token: number): Float32Array => values.subarray(token * width, (token + 1) * width);
+  const row = (values: Float32Array, token: number): Float32Array =>
+    values.subarray(token * width, (token + 1) * width);
   const chain = ['\n', ...says, turnEnd].map((word) => tokenOf(vocabulary, word));
   chain.slice(1).forEach((token, place) => row(output, token).set(row(embeddings, chain[place] ?? 0)));
   const norm = (name: string): Tensor => tensorOf(name, 'f32', [width], new Float32Array(width).fill(1));
@@ -44,13 +49,17 @@ function chainTensors(shape: Shape, vocabulary: Vocabulary, says: readonly strin
     tensorOf('token_embd.weight', 'f32', [width, shape.vocabulary], embeddings),
     norm('blk.0.attn_norm.weight'),
     norm('blk.0.ffn_norm.weight'),
-    ...layerMatrices(0, shape).map(([name, columns, rows]) => tensorOf(name, 'f32', [columns, rows], new Float32Array(columns * rows))),
+    ...layerMatrices(0, shape).map(([name, columns, rows]) =>
+      tensorOf(name, 'f32', [columns, rows], new Float32Array(columns * rows)),
+    ),
     norm('output_norm.weight'),
     tensorOf('output.weight', 'f32', [width, shape.vocabulary], output),
   ];
 }
 
 function tokenOf(vocabulary: Vocabulary, word: string): number {
-  const encodedWord = controlTokens.includes(word) ? word : Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
+  const encodedWord = controlTokens.includes(word)
+    ? word
+    : Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
   return vocabulary.tokens.indexOf(encodedWord);
 }

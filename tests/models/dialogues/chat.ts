@@ -21,7 +21,8 @@ export const turnEnd = '<|im_end|>';
 export const controlTokens: readonly string[] = [endOfText, turnStart, turnEnd];
 
 const toolsBefore = '# Tools\n\nYou may call one of these functions:\n<tools>\n';
-const toolsAfter = '</tools>\n\nTo call one, answer with:\n<tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call>';
+const toolsAfter =
+  '</tools>\n\nTo call one, answer with:\n<tool_call>\n{"name": <name>, "arguments": <arguments>}\n</tool_call>';
 const quoted = (text: string): string => `'${text.replaceAll('\n', '\\n')}'`;
 
 /** Jinja, as it stands in `tokenizer.chat_template`. Arguments may come as an object or as OpenAI's JSON string. */
@@ -60,12 +61,16 @@ export const chatTemplate = [
 export function spacedJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(spacedJson).join(', ')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  return `{${Object.entries(value).map(([key, inner]) => `${JSON.stringify(key)}: ${spacedJson(inner)}`).join(', ')}}`;
+  return `{${Object.entries(value)
+    .map(([key, inner]) => `${JSON.stringify(key)}: ${spacedJson(inner)}`)
+    .join(', ')}}`;
 }
 
 /** What an assistant says when it calls tools. */
 export function callText(calls: readonly ToolCall[]): string {
-  return calls.map((call) => `<tool_call>\n{"name": "${call.name}", "arguments": ${spacedJson(call.arguments)}}\n</tool_call>`).join('\n');
+  return calls
+    .map((call) => `<tool_call>\n{"name": "${call.name}", "arguments": ${spacedJson(call.arguments)}}\n</tool_call>`)
+    .join('\n');
 }
 
 export interface Piece {
@@ -81,14 +86,19 @@ export function piecesOf(messages: readonly Message[], tools: readonly Tool[] = 
   const system = messages[0]?.role === 'system' ? messages[0].content : undefined;
   if (tools.length > 0) {
     const head = system === undefined ? '' : `${system}\n\n`;
-    given(`${turnStart}system\n${head}${toolsBefore}${tools.map((tool) => `${spacedJson(tool)}\n`).join('')}${toolsAfter}${turnEnd}\n`);
+    given(
+      `${turnStart}system\n${head}${toolsBefore}${tools.map((tool) => `${spacedJson(tool)}\n`).join('')}${toolsAfter}${turnEnd}\n`,
+    );
   }
   messages.forEach((message, place) => {
     if (place === 0 && system !== undefined && tools.length > 0) return;
-    if (message.role === 'tool') given(`${turnStart}user\n<tool_response>\n${message.content}\n</tool_response>${turnEnd}\n`);
+    if (message.role === 'tool')
+      given(`${turnStart}user\n<tool_response>\n${message.content}\n</tool_response>${turnEnd}\n`);
     else if (message.role !== 'assistant') given(`${turnStart}${message.role}\n${message.content}${turnEnd}\n`);
     else {
-      const words = message.calls ? `${message.content === '' ? '' : `${message.content}\n`}${callText(message.calls)}` : message.content;
+      const words = message.calls
+        ? `${message.content === '' ? '' : `${message.content}\n`}${callText(message.calls)}`
+        : message.content;
       given(`${turnStart}assistant\n`);
       pieces.push({ text: `${words}${turnEnd}`, answer: true });
       given('\n');
@@ -99,5 +109,7 @@ export function piecesOf(messages: readonly Message[], tools: readonly Tool[] = 
 
 /** The prompt after which the model is to answer. */
 export function promptOf(messages: readonly Message[], tools: readonly Tool[] = []): string {
-  return `${piecesOf(messages, tools).map((piece) => piece.text).join('')}${turnStart}assistant\n`;
+  return `${piecesOf(messages, tools)
+    .map((piece) => piece.text)
+    .join('')}${turnStart}assistant\n`;
 }

@@ -5,8 +5,20 @@ import { expand } from './phrases.ts';
 import { adjectives, anyWord, capital, cities, names, nouns, spokenWord, verbs, type Soup } from './words.ts';
 
 const sentences = [
-  'the {a} {n} {v} the {n}.', 'the {n} {v} a {a} {n} near the {n}.', '{name} {v} the {a} {n} in {city}.', 'in {city} the {n} is {a}.', 'a {a} {n} {v} {name} every [day|night|week|year|Monday|Friday].', 'the {n} of {name} is [{a}|{a} and {a}|very {a}].', 'there are [two|three|four|five|ten|many|few] {a} things in the {n}.',
-  '[yesterday|today|tomorrow|at noon|at night|sometimes|often], {name} {v} a {n}.', 'when the {n} is {a}, {name} {v} the {n}.', '{name} and {name} like the {a} {n}.', 'nobody {v} the {n} in {city}.', 'the {a} {n} and the {a} {n} are in the {n}.', 'this {n} is not {a}, but that {n} is.', 'it was a {a} {n}.',
+  'the {a} {n} {v} the {n}.',
+  'the {n} {v} a {a} {n} near the {n}.',
+  '{name} {v} the {a} {n} in {city}.',
+  'in {city} the {n} is {a}.',
+  'a {a} {n} {v} {name} every [day|night|week|year|Monday|Friday].',
+  'the {n} of {name} is [{a}|{a} and {a}|very {a}].',
+  'there are [two|three|four|five|ten|many|few] {a} things in the {n}.',
+  '[yesterday|today|tomorrow|at noon|at night|sometimes|often], {name} {v} a {n}.',
+  'when the {n} is {a}, {name} {v} the {n}.',
+  '{name} and {name} like the {a} {n}.',
+  'nobody {v} the {n} in {city}.',
+  'the {a} {n} and the {a} {n} are in the {n}.',
+  'this {n} is not {a}, but that {n} is.',
+  'it was a {a} {n}.',
 ];
 
 export function sentence(chance: Chance): string {
@@ -19,8 +31,10 @@ export function sentence(chance: Chance): string {
   return capital(text);
 }
 
-const spoken = (chance: Chance): string => `${capital(Array.from({ length: chance.between(3, 9) }, () => spokenWord(chance)).join(' '))}.`;
-const wild = (chance: Chance, soup: Soup): string => `${Array.from({ length: chance.between(2, 7) }, () => anyWord(chance, soup)).join(' ')}${chance.pick(['.', '.', '!', ''])}`;
+const spoken = (chance: Chance): string =>
+  `${capital(Array.from({ length: chance.between(3, 9) }, () => spokenWord(chance)).join(' '))}.`;
+const wild = (chance: Chance, soup: Soup): string =>
+  `${Array.from({ length: chance.between(2, 7) }, () => anyWord(chance, soup)).join(' ')}${chance.pick(['.', '.', '!', ''])}`;
 
 /** `count` sentences of one kind, or of all kinds mixed. */
 export function fillerSentences(count: number, chance: Chance, soup: Soup): string[] {

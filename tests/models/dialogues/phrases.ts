@@ -6,19 +6,70 @@ export function expand(pattern: string, chance: Chance): string {
   let text = pattern;
   for (;;) {
     const next = text.replace(/\[([^[\]]*)\]/g, (_, choices: string) => chance.pick(choices.split('|')));
-    if (next === text) return text.replace(/ +/g, ' ').replace(/ ([?!.,])/g, '$1').trim();
+    if (next === text)
+      return text
+        .replace(/ +/g, ' ')
+        .replace(/ ([?!.,])/g, '$1')
+        .trim();
     text = next;
   }
 }
 
 const before = [
-  'please', 'hi,', 'hello,', 'hey,', 'hey there,', 'ok,', 'okay', 'so', 'well,', 'now', 'and', 'also,', 'quick question:', 'one question:',
-  'question:', 'sorry,', 'excuse me,', 'good morning,', 'hi there!', 'hello!', 'I have a question:', 'another question:', 'just curious:',
-  'one more thing:', 'thanks.', 'next:', 'um,', 'right,', 'I am new here.', 'my boss asks:', 'for my notes:',
+  'please',
+  'hi,',
+  'hello,',
+  'hey,',
+  'hey there,',
+  'ok,',
+  'okay',
+  'so',
+  'well,',
+  'now',
+  'and',
+  'also,',
+  'quick question:',
+  'one question:',
+  'question:',
+  'sorry,',
+  'excuse me,',
+  'good morning,',
+  'hi there!',
+  'hello!',
+  'I have a question:',
+  'another question:',
+  'just curious:',
+  'one more thing:',
+  'thanks.',
+  'next:',
+  'um,',
+  'right,',
+  'I am new here.',
+  'my boss asks:',
+  'for my notes:',
 ];
 const after = [
-  'please', 'thanks', 'thank you', 'in short', 'briefly', 'exactly', 'in one sentence', 'for a beginner', 'in simple words', 'then', 'again',
-  'by the way', 'I forgot', 'I am curious', 'I need to know', 'if you know', 'if I may ask', 'can you help me', 'quickly', 'really', 'do you know',
+  'please',
+  'thanks',
+  'thank you',
+  'in short',
+  'briefly',
+  'exactly',
+  'in one sentence',
+  'for a beginner',
+  'in simple words',
+  'then',
+  'again',
+  'by the way',
+  'I forgot',
+  'I am curious',
+  'I need to know',
+  'if you know',
+  'if I may ask',
+  'can you help me',
+  'quickly',
+  'really',
+  'do you know',
 ];
 
 /** Wraps a request in politeness, changes its casing and its last mark, and now and then slips a letter. */
@@ -26,7 +77,8 @@ export function say(request: string, chance: Chance): string {
   let text = request;
   if (chance.happens(0.22)) text = `${chance.pick(before)} ${text}`;
   const mark = /[?!.]$/.exec(text)?.[0] ?? '';
-  if (chance.happens(0.15)) text = `${text.slice(0, text.length - mark.length)}${chance.pick([' ', ', '])}${chance.pick(after)}${mark}`;
+  if (chance.happens(0.15))
+    text = `${text.slice(0, text.length - mark.length)}${chance.pick([' ', ', '])}${chance.pick(after)}${mark}`;
   return slip(marked(cased(text, chance), chance), chance);
 }
 
@@ -51,5 +103,9 @@ export function slip(text: string, chance: Chance): string {
   if (!chance.happens(0.1) || text.length < 6) return text;
   const at = chance.between(1, text.length - 3);
   const [left, first, second, rest] = [text.slice(0, at), text.charAt(at), text.charAt(at + 1), text.slice(at + 2)];
-  return chance.pick([`${left}${second}${first}${rest}`, `${left}${second}${rest}`, `${left}${first}${first}${second}${rest}`]);
+  return chance.pick([
+    `${left}${second}${first}${rest}`,
+    `${left}${second}${rest}`,
+    `${left}${first}${first}${second}${rest}`,
+  ]);
 }

@@ -36,7 +36,9 @@ export const cities = list(`
   Seattle Toronto Sydney Hamburg Munich Milan Porto Helsinki Stockholm Bergen Nairobi Hanoi Mumbai Kyoto Osaka Bern Geneva Lyon Nice Ghent Krakow
   Riga Vilnius Tallinn Sofia Bucharest Budapest Istanbul Ankara Beijing Shanghai Singapore Jakarta Manila Austin Dallas Miami Atlanta`);
 
-const onsets = list('b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p pl pr qu r s sh sk sl sm sn sp st str t th tr v w wh x y z');
+const onsets = list(
+  'b bl br c ch cl cr d dr f fl fr g gl gr h j k kl kr l m n p pl pr qu r s sh sk sl sm sn sp st str t th tr v w wh x y z',
+);
 const hearts = list('a e i o u ai au ea ee ie io oa oo ou y ar er or an en in on al el il');
 const codas = ['', '', '', ...list('b ck d f g k l ll m mp n nd ng nk nt p r rd rk rm rn rt s sh sk ss st t th x z')];
 
@@ -47,14 +49,17 @@ const foreign = list(`
 export function spokenWord(chance: Chance): string {
   let word = '';
   const syllables = chance.between(1, 3);
-  for (let i = 0; i < syllables; i += 1) word += chance.pick(onsets) + chance.pick(hearts) + (chance.happens(0.5) ? chance.pick(codas) : '');
+  for (let i = 0; i < syllables; i += 1)
+    word += chance.pick(onsets) + chance.pick(hearts) + (chance.happens(0.5) ? chance.pick(codas) : '');
   return word;
 }
 
 /** Letters that nobody would put together, with digits and signs in between now and then. */
 export function lettersWord(chance: Chance): string {
-  const letters = chance.happens(0.7) ? 'abcdefghijklmnopqrstuvwxyz' : 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-';
-  return Array.from({ length: chance.between(2, 9) }, () => chance.pick([...letters])).join('');
+  const letters = chance.happens(0.7)
+    ? 'abcdefghijklmnopqrstuvwxyz'
+    : 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-';
+  return Array.from({ length: chance.between(2, 9) }, () => chance.pick(Array.from(letters))).join('');
 }
 
 const signs = list('! ? # $ % & * + - / : ; < = > @ ^ _ ~ ( ) { } [ ] | , .');
@@ -64,7 +69,9 @@ export type Soup = (chance: Chance) => string;
 
 /** Words made of 1 to 4 of these tokens; what is not printable in them is left out. */
 export function soupOf(tokens: readonly string[]): Soup {
-  const printable = tokens.map((token) => token.replace(/[^\x21-\x7e]/g, '')).filter((token) => token !== '' && !/["\\]/.test(token));
+  const printable = tokens
+    .map((token) => token.replace(/[^\x21-\x7e]/g, ''))
+    .filter((token) => token !== '' && !/["\\]/.test(token));
   return (chance) => Array.from({ length: chance.between(1, 4) }, () => chance.pick(printable)).join('');
 }
 
@@ -89,7 +96,14 @@ export function anyWord(chance: Chance, soup: Soup): string {
 /** A single word that can serve as a name or a secret: letters first, no spaces. */
 export function secretWord(chance: Chance, soup: Soup): string {
   const dice = chance.unit();
-  const word = dice < 0.3 ? chance.pick(nouns) : dice < 0.65 ? spokenWord(chance) : dice < 0.9 ? soup(chance).replace(/[^\p{L}]/gu, '') : lettersWord(chance);
+  const word =
+    dice < 0.3
+      ? chance.pick(nouns)
+      : dice < 0.65
+        ? spokenWord(chance)
+        : dice < 0.9
+          ? soup(chance).replace(/[^\p{L}]/gu, '')
+          : lettersWord(chance);
   const safe = word.length > 1 ? word : spokenWord(chance);
   if (chance.happens(0.12)) return `${safe}-${chance.between(1, 9999)}`;
   if (chance.happens(0.06)) return `${safe}-${chance.pick(nouns)}`;

@@ -11,12 +11,22 @@ import { bpeMetadata, llamaMetadata, type Shape } from '../llama.ts';
 const context = 2048;
 
 interface Written {
-  readonly shape: { readonly vocabulary: number; readonly width: number; readonly layers: number; readonly heads: number; readonly kv_heads: number; readonly head_size: number; readonly feed_forward: number };
+  readonly shape: {
+    readonly vocabulary: number;
+    readonly width: number;
+    readonly layers: number;
+    readonly heads: number;
+    readonly kv_heads: number;
+    readonly head_size: number;
+    readonly feed_forward: number;
+  };
   readonly step: number;
   readonly tensors: readonly { readonly name: string; readonly rows_columns: readonly number[] }[];
 }
 
-const { values } = parseArgs({ options: { data: { type: 'string' }, out: { type: 'string' }, type: { type: 'string', default: 'q8_0' } } });
+const { values } = parseArgs({
+  options: { data: { type: 'string' }, out: { type: 'string' }, type: { type: 'string', default: 'q8_0' } },
+});
 const { data, out } = values;
 if (data === undefined || out === undefined) throw new Error('--data <folder> and --out <file> are needed');
 const type = values.type as TensorType;
@@ -41,7 +51,11 @@ const { kv_heads: kvHeads, head_size: headSize, feed_forward: feedForward, ...si
 const shape: Shape = { ...sizes, kvHeads, headSize, feedForward, context };
 const about = {
   name: 'berth-demo',
-  description: 'A small demo model made from scratch by the Berth project: it greets, answers questions on Berth, repeats, counts, finds a code word, remembers a name, writes JSON lists and calls a simple tool. It is not an assistant.',
+  description:
+    'A small demo model made from scratch by the Berth project: it greets, answers questions on Berth, repeats, counts, finds a code word, remembers a name, writes JSON lists and calls a simple tool. It is not an assistant.',
 };
-const size = writeGguf(out, { metadata: { ...llamaMetadata(about, shape, type === 'f32' ? 'f32' : type), ...bpeMetadata(vocabulary) }, tensors: tensors() });
+const size = writeGguf(out, {
+  metadata: { ...llamaMetadata(about, shape, type === 'f32' ? 'f32' : type), ...bpeMetadata(vocabulary) },
+  tensors: tensors(),
+});
 console.log(`${out}: ${size} bytes, after ${written.step} steps`);

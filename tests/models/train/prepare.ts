@@ -15,17 +15,31 @@ const copyingFirst = 8000;
 /** Longer dialogues than this are left out: they cost much and teach little. */
 const rowTokensMax = 1600;
 
-const { values } = parseArgs({ options: { out: { type: 'string' }, dialogues: { type: 'string', default: '150000' }, seed: { type: 'string', default: '1' }, vocabulary: { type: 'string' } } });
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string' },
+    dialogues: { type: 'string', default: '150000' },
+    seed: { type: 'string', default: '1' },
+    vocabulary: { type: 'string' },
+  },
+});
 if (values.out === undefined) throw new Error('--out <folder> is needed');
 const seed = Number(values.seed) * 10_000_000;
 const dialogues = Number(values.dialogues);
 mkdirSync(values.out, { recursive: true });
 
-const textOf = (dialogue: Dialogue): string => piecesOf(dialogue.messages, dialogue.tools).map((piece) => piece.text).join('');
+const textOf = (dialogue: Dialogue): string =>
+  piecesOf(dialogue.messages, dialogue.tools)
+    .map((piece) => piece.text)
+    .join('');
 function* sampleTexts(): Iterable<string> {
-  for (let i = 0; i < learnFrom; i += 1) yield textOf(trainingDialogue(seed + 5_000_000 + i)).replace(/<\|\w+\|>/g, '\n');
+  for (let i = 0; i < learnFrom; i += 1)
+    yield textOf(trainingDialogue(seed + 5_000_000 + i)).replace(/<\|\w+\|>/g, '\n');
 }
-const vocabulary: Vocabulary = values.vocabulary === undefined ? learn(sampleTexts(), vocabularySize, controlTokens) : (JSON.parse(readFileSync(values.vocabulary, 'utf8')) as Vocabulary);
+const vocabulary: Vocabulary =
+  values.vocabulary === undefined
+    ? learn(sampleTexts(), vocabularySize, controlTokens)
+    : (JSON.parse(readFileSync(values.vocabulary, 'utf8')) as Vocabulary);
 writeFileSync(join(values.out, 'vocabulary.json'), JSON.stringify(vocabulary));
 
 /** Token ids of a dialogue, and for each whether the model wrote it. */
@@ -55,4 +69,6 @@ for (let i = 0; i < dialogues; i += 1) {
 tokensFile.end();
 answersFile.end();
 writeFileSync(join(values.out, 'lengths.json'), JSON.stringify({ first: copyingFirst, lengths }));
-console.log(`${lengths.length} dialogues, ${lengths.reduce((sum, length) => sum + length, 0)} tokens, vocabulary of ${vocabulary.tokens.length}`);
+console.log(
+  `${lengths.length} dialogues, ${lengths.reduce((sum, length) => sum + length, 0)} tokens, vocabulary of ${vocabulary.tokens.length}`,
+);
