@@ -20,7 +20,9 @@ export function virtualClock(startMs = 1_700_000_000_000): VirtualClock {
     monotonic: () => elapsedMs,
     after(delayMs, action) {
       const id = Symbol('timer');
-      timers.set(id, { atMs: elapsedMs + Math.max(0, delayMs), action });
+      // As in Node: a timer that is longer than 2^31 - 1 ms fires at once.
+      const waitMs = delayMs > 2 ** 31 - 1 ? 1 : Math.max(0, delayMs);
+      timers.set(id, { atMs: elapsedMs + waitMs, action });
       return { [Symbol.dispose]: () => void timers.delete(id) };
     },
     async advance(ms) {

@@ -117,6 +117,21 @@ describe('beats', () => {
     expect(beats.map(({ last }) => last)).toEqual([false, true, true]);
   });
 
+  it('wait for the one on its way before the last one', async () => {
+    const { announcer, clock, beats, answer } = bench();
+    await announcer.start();
+    const slow = Promise.withResolvers<BeatReply>();
+    answer.with = () => slow.promise;
+    await clock.advance(1_000);
+    answer.with = null;
+    const last = announcer.last();
+    await clock.advance(100);
+    expect(beats.map(({ last }) => last)).toEqual([false, false]);
+    slow.resolve({ kind: 'ok', added: 0, dropped: 0 });
+    await last;
+    expect(beats.map(({ last }) => last)).toEqual([false, false, true]);
+  });
+
   it('that are stale end this life', async () => {
     const { announcer, clock, answer, stale } = bench();
     await announcer.start();

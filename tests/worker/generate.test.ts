@@ -1,6 +1,7 @@
 // One request on a worker, over a real socket: the guard, the reply, its end and all that may end it early.
 import { afterEach, describe, expect, it } from 'vitest';
 import { decodeRefusal } from '@berth/shared/outcome.ts';
+import type { Engine, EngineRequest, OpenEngine } from '../../worker/engine/engine.ts';
 import { aWorker, chat, until } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
 
@@ -44,6 +45,28 @@ describe('a generation', () => {
     const reply: Record<string, unknown> = JSON.parse(answer.body);
     expect(JSON.stringify(reply[field])).toContain('hello you');
     expect(answer.settlement?.finish).toBe('stop');
+  });
+
+  it('tells the engine whose cache it may use, and draws a seed when none was given', async () => {
+    const requests: EngineRequest[] = [];
+    const opens = (open: OpenEngine): OpenEngine => {
+      return async (options, signal) => {
+        const engine = await open(options, signal);
+        const generate: Engine['generate'] = (request, signal) => {
+          requests.push(request);
+          return engine.generate(request, signal);
+        };
+        return { ...engine, generate };
+      };
+    };
+    const { call } = await started({ opens });
+    await call();
+    await call();
+    await call({ body: chat('hi', { seed: 7 }) });
+    expect(requests.map(({ cacheScope }) => cacheScope)).toEqual(['red', 'red', 'red']);
+    const [first, second, third] = requests.map(({ sampling }) => sampling.seed);
+    expect(first).not.toBe(second);
+    expect(third).toBe(7);
   });
 
   it('is refused in the dialect when the body is wrong, and gives its slot back', async () => {

@@ -72,12 +72,13 @@ describe('a worker announces', () => {
 
 describe('several models', () => {
   it('load once each, and a busy one is never evicted', async () => {
-    const { begin, call, echo } = await started({ models: ['m', 'other'], loadedMax: 1 });
+    const { begin, call, echo, beats } = await started({ models: ['m', 'other'], loadedMax: 1 });
     const running = begin({ body: short('word') });
     await running.until('word');
     const other = begin({ body: chat('hi', { model: 'other' }), model: 'other:latest' });
     const refused = await untilRefused(() => call());
     expect(refused.headers['berth-not-started']).toBe('busy');
+    await until(() => beats.at(-1)?.serves.join() === 'other:latest');
     expect((await running.answer).settlement?.finish).toBe('stop');
     expect((await other.answer).settlement).toMatchObject({ finish: 'stop' });
     expect(echo.openNow).toBe(1);

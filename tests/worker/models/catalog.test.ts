@@ -71,6 +71,17 @@ describe('the catalog', () => {
     expect(await found.scan()).toBe(false);
   });
 
+  it('reads a file once for each of its versions', async () => {
+    await put('m.gguf');
+    await utimes(join(folder, 'models', 'm.gguf'), 1, 1);
+    const found = catalog();
+    await found.scan();
+    await put('m.gguf', Buffer.alloc(gguf().length));
+    await utimes(join(folder, 'models', 'm.gguf'), 1, 1);
+    await found.scan();
+    expect(names(found)).toEqual(['m:latest']);
+  });
+
   it('looks on the disk for a model that it does not know, at most once a second', async () => {
     await put('m.gguf');
     const found = catalog();

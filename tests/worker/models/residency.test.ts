@@ -82,6 +82,16 @@ describe('loading', () => {
     expect((await use('a')).loadMs).toBe(0);
   });
 
+  it('may be joined late, and takes as long as it takes', async () => {
+    const { use, clock, opened } = bench({ script: { loadDelayMs: 60_000 } });
+    const first = use('a');
+    await clock.advance(10_000);
+    const second = use('a');
+    await clock.advance(50_000);
+    expect((await first).engine).toBe((await second).engine);
+    expect(opened).toHaveLength(1);
+  });
+
   it('is one at a time', async () => {
     const { use, clock, opened, loaded } = bench({ script: { loadDelayMs: 1_000 } });
     const uses = [use('a'), use('b')];
@@ -135,10 +145,13 @@ describe('loading', () => {
     const { residency, opened } = bench();
     const { signal } = new AbortController();
     const old = await residency.use(aModel('a', 'v1'), null, signal);
-    expect((await residency.use(aModel('a', 'v2'), null, signal)).engine).toBe(old.engine);
+    const busy = await residency.use(aModel('a', 'v2'), null, signal);
+    expect(busy.engine).toBe(old.engine);
     old[Symbol.dispose]();
-    for (const { users } of residency.residents()) expect(users).toBe(1);
-    expect(opened).toHaveLength(1);
+    busy[Symbol.dispose]();
+    const fresh = await residency.use(aModel('a', 'v2'), null, signal);
+    expect(fresh.engine).not.toBe(old.engine);
+    expect(opened).toHaveLength(2);
   });
 });
 
@@ -332,6 +345,24 @@ describe('closing', () => {
     expect(echo.openNow).toBe(0);
     await expect(waiting).rejects.toEqual(new NotStartedHere('draining'));
     await expect(use('a')).rejects.toEqual(new NotStartedHere('draining'));
+  });
+
+  it('closes an engine that is ready too late', async () => {
+    const clock = virtualClock();
+    const echo = echoEngines(clock);
+    const late = Promise.withResolvers<void>();
+    const { residency } = bench({
+      open: async (options) => {
+        await late.promise;
+        return echo.open(options, new AbortController().signal);
+      },
+    });
+    const waiting = residency.use(aModel('a'), null, new AbortController().signal);
+    waiting.catch(() => undefined);
+    const closed = residency.close();
+    late.resolve();
+    await closed;
+    expect([echo.openNow, residency.residents()]).toEqual([0, []]);
   });
 
   it('ends a load that is going on', async () => {
