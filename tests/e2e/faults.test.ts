@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { enginesOf, longModel, startGateway, startWorker, workersReady } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
 import { eventually } from './eventually.ts';
-import { aPool, heldSlots, queued, usedInAll, usedSlots } from './pool.ts';
+import { aPool, heldSlots, metric, queued, usedInAll, usedSlots } from './pool.ts';
 import type { Pool } from './pool.ts';
 import { ask, begin, chat, ollamaLines, openaiText, rawAnswer } from './requests.ts';
 import type { Running } from './requests.ts';
@@ -161,6 +161,39 @@ describe('a pool', () => {
       for (const running of lost) await expect(running.answer.then(({ clean }) => clean)).resolves.toBe(false);
       await expect(waiting.answer).rejects.toThrow();
       for (const { running } of own) expect(await running.answer).toMatchObject({ clean: true });
+      pool.gateways.pop();
+    });
+  });
+
+  describe('told to leave', () => {
+    test('a worker finishes what it runs, gets nothing new, and ends with 0', async () => {
+      const { running, worker } = await streaming(0, short('last'));
+      const leaving = pool.workers.get(worker);
+      leaving?.kill('SIGTERM');
+      const drains = async () => (await metric(leaving, 'berth_worker_slots')) === 0;
+      await eventually('it drains', drains);
+      const next = await Promise.all(Array.from({ length: 3 }, () => ask({ url: pool.url(1), body: chat('next') })));
+      expect(next.map(({ status, headers }) => [status, headers['berth-worker'] === worker])).toEqual(
+        next.map(() => [200, false]),
+      );
+      expect(await running.answer).toMatchObject({ clean: true });
+      expect(running.text).toContain('[DONE]');
+      expect(await leaving?.ended).toBe(0);
+      // It says good-bye: nobody has to miss it for five seconds.
+      await eventually('it has left the roster', async () => !(await rosterHas(worker)), { withinMs: 2_500 });
+    });
+
+    test('a gateway finishes what it streams, refuses what is new, and ends with 0', async () => {
+      const leaving = await pool.addGateway();
+      await workersReady(leaving, 2);
+      const running = begin({ url: leaving.url, body: short('last') });
+      await running.until('last');
+      leaving.kill('SIGTERM');
+      await eventually('it drains', async () => (await fetch(`${leaving.url}/readyz`)).status === 503);
+      expect(await ask({ url: leaving.url, body: chat('new') })).toMatchObject({ status: 503 });
+      expect(await ask({ url: pool.url(0), body: chat('new') })).toMatchObject({ status: 200 });
+      expect(await running.answer).toMatchObject({ clean: true });
+      expect(await leaving.ended).toBe(0);
       pool.gateways.pop();
     });
   });

@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { aFolder, cleanEnv, demoPath, echoModels, enginesOf, groupOf } from './berth.ts';
 import { longModel, longText, processes, startLocal } from './berth.ts';
-import type { Berth } from './berth.ts';
+import type { Berth, Folder } from './berth.ts';
 import { eventually } from './eventually.ts';
 import { ask, begin, chat, ollamaLines, openaiText } from './requests.ts';
 
@@ -77,6 +77,39 @@ describe('npm start, without Redis and without a GPU', () => {
   });
 });
 
+describe('what nobody can answer', () => {
+  let berth: Berth;
+  let models: Folder;
+
+  beforeAll(async () => {
+    models = await echoModels('m');
+    berth = await startLocal({ env: { ENGINE: 'echo', MODELS_DIR: models.path, MAX_BODY: '64KiB' } });
+  });
+  afterAll(async () => {
+    await berth.stop();
+    await models[Symbol.asyncDispose]();
+  });
+
+  const cases: [what: string, body: string, status: number, says: RegExp][] = [
+    ['a model that is not there', JSON.stringify({ ...chat('x'), model: 'nobody' }), 404, /model 'nobody' not found/],
+    ['broken JSON', '{"model":"m","messages":[', 400, /JSON/],
+    ['a wrong type', JSON.stringify({ model: 'm', messages: 'hello' }), 400, /messages/],
+    ['nothing', '', 400, /JSON/],
+    ['a body over the limit', JSON.stringify(chat('x'.repeat(65_536))), 413, /larger than 65536 bytes.*MAX_BODY/],
+  ];
+
+  test.each(cases)('%s: a clear error in the dialect of the client', async (_what, body, status, says) => {
+    for (const path of ['/v1/chat/completions', '/api/chat']) {
+      const reply = await fetch(`${berth.url}${path}`, { method: 'POST', body });
+      const { error }: { error: string | { message: string; type: string } } = JSON.parse(await reply.text());
+      expect(reply.status).toBe(status);
+      expect(typeof error).toBe(path === '/api/chat' ? 'string' : 'object');
+      expect(typeof error === 'string' ? error : error.message).toMatch(says);
+    }
+    expect(await ask({ url: berth.url, body: chat('still here') })).toMatchObject({ status: 200 });
+  });
+});
+
 describe('Ctrl-C', () => {
   test('lets a running answer of the engine end, then leaves no process behind and no complaint', async () => {
     await using models = await longModel();
@@ -131,52 +164,53 @@ describe('Ctrl-C', () => {
 });
 
 describe('a process that dies', () => {
-  test('the launcher, by kill -9: its gateway, worker and engine leave too', async () => {
-    await using berth = await startLocal();
-    await ask({ url: berth.url, body: { ...chat(question), model, max_tokens: 1 } });
-    const before = await groupOf(berth.pid);
-    expect(before.length).toBeGreaterThanOrEqual(4);
-    process.kill(berth.pid, 'SIGKILL');
-    await nothingLeft(berth);
+  let berth: Berth;
+  const body = { ...chat(question), model, max_tokens: 3 };
+  const answers = () =>
+    ask({ url: berth.url, body }).then(
+      ({ status }) => status === 200,
+      () => false,
+    );
+
+  beforeAll(async () => {
+    berth = await startLocal();
+    expect(await answers()).toBe(true);
+  });
+  afterAll(() => berth.stop());
+
+  /** A process that the launcher started. */
+  async function child(script: string): Promise<number> {
+    const all = await processes();
+    return all.find(({ parent, command }) => parent === berth.pid && command.includes(script))?.pid ?? 0;
+  }
+
+  test('the engine: the next request is served by a new one', async () => {
+    const worker = await child('worker/start.mjs');
+    const [engine] = await enginesOf(worker);
+    process.kill(engine?.pid ?? 0, 'SIGKILL');
+    await eventually('the engine is gone', async () => {
+      return (await enginesOf(worker)).every(({ pid }) => pid !== engine?.pid);
+    });
+    await eventually('it answers again', answers);
+    expect(await child('worker/start.mjs')).toBe(worker);
   });
 
-  test('the worker: it is started again, and the same address answers', async () => {
-    await using berth = await startLocal();
-    const worker = (await processes()).find(
-      ({ parent, command }) => parent === berth.pid && command.includes('worker/start.mjs'),
-    );
-    process.kill(worker?.pid ?? 0, 'SIGKILL');
-    await eventually('it says so', () => /worker \S+ ended \(SIGKILL\); it is started again/.test(berth.output));
-    const body = { ...chat(question), model, max_tokens: 3 };
-    await eventually('it answers again', async () => (await ask({ url: berth.url, body })).status === 200);
+  test('the worker: it is started again, and a request that comes meanwhile is answered', async () => {
+    process.kill(await child('worker/start.mjs'), 'SIGKILL');
+    expect(await answers()).toBe(true);
+    expect(berth.output).toMatch(/worker \S+ ended \(SIGKILL\); it is started again/);
   });
 
   test('the gateway: it is started again on the same port, and finds its worker', async () => {
-    await using berth = await startLocal();
-    const gateway = (await processes()).find(
-      ({ parent, command }) => parent === berth.pid && command.includes('gateway/start.mjs'),
-    );
-    process.kill(gateway?.pid ?? 0, 'SIGKILL');
-    const body = { ...chat(question), model, max_tokens: 3 };
-    const answers = () => ask({ url: berth.url, body }).then(({ status }) => status === 200);
-    await eventually('it answers again', () => answers().catch(() => false));
-    expect(berth.output).toMatch(/gateway ended \(SIGKILL\); it is started again/);
+    process.kill(await child('gateway/start.mjs'), 'SIGKILL');
+    await eventually('it says so', () => /gateway ended \(SIGKILL\); it is started again/.test(berth.output));
+    await eventually('it answers again', answers);
   });
 
-  test('the engine, between two requests: the next request is served by a new one', async () => {
-    await using berth = await startLocal();
-    const body = { ...chat(question), model, max_tokens: 3 };
-    expect(await ask({ url: berth.url, body })).toMatchObject({ status: 200 });
-    const worker = (await processes()).find(
-      ({ parent, command }) => parent === berth.pid && command.includes('worker/start.mjs'),
-    );
-    const [engine] = await enginesOf(worker?.pid ?? 0);
-    process.kill(engine?.pid ?? 0, 'SIGKILL');
-    await eventually('the engine is gone', async () => {
-      return (await enginesOf(worker?.pid ?? 0)).every(({ pid }) => pid !== engine?.pid);
-    });
-    const answers = async () => (await ask({ url: berth.url, body })).status === 200;
-    await eventually('it answers again', answers);
+  test('the launcher: its gateway, worker and engine leave too', async () => {
+    expect((await groupOf(berth.pid)).length).toBeGreaterThanOrEqual(4);
+    process.kill(berth.pid, 'SIGKILL');
+    await nothingLeft(berth);
   });
 });
 
