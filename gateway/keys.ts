@@ -1,6 +1,6 @@
 // Who asks: the key of a request, compared in constant time against the digests of the known keys.
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
@@ -15,11 +15,21 @@ export type Authenticate = (headers: {
   'x-api-key'?: string | string[] | undefined;
 }) => Owner;
 
+/** 16 to 256 characters that every header, shell and file carries as they are. */
+export function isKey(text: string): boolean {
+  return /^[A-Za-z0-9._-]{16,256}$/.test(text);
+}
+
 /** Without keys everyone is one team with one key. */
 export const openDoor: Authenticate = () => ({ team: 'everyone', key: 'anyone' });
 
-/** @param keys the secrets that clients may use; only their digests are kept */
+/**
+ * @param keys the secrets that clients may use; only their digests are kept
+ * @throws RangeError when one is no key
+ */
 export function createAuthenticate(keys: readonly string[]): Authenticate {
+  if (!keys.every(isKey))
+    throw new RangeError('a key must have 16 to 256 letters, digits, dots, dashes or underscores');
   const known = keys.map((key) => ({ digest: digestOf(key), id: digestOf(key).toString('hex').slice(0, 8) }));
   return (headers) => {
     const given = digestOf(credentialOf(headers));
@@ -42,18 +52,34 @@ function digestOf(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-/** The key in `folder`, made at the first start and readable by its owner only. */
+/**
+ * The key in `folder`, made at the first start and readable by its owner only.
+ * @throws Error when the file holds something else: an empty key would open the door to everyone
+ */
 export async function keptKey(folder: string): Promise<{ key: string; path: string }> {
   const path = join(folder, 'key');
-  try {
-    return { key: (await readFile(path, 'utf8')).trim(), path };
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-  }
-  const key = `berth_${randomBytes(24).toString('base64url')}`;
+  const kept = await readKey(path);
+  if (kept !== null) return { key: kept, path };
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFile(path, `${key}\n`, { mode: 0o600, flag: 'wx' });
-  return { key, path };
+  // Written under another name first: who starts at the same moment finds a whole key or none.
+  const draft = `${path}.${randomBytes(4).toString('hex')}`;
+  await writeFile(draft, `berth_${randomBytes(24).toString('base64url')}\n`, { mode: 0o600, flag: 'wx' });
+  await link(draft, path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  await unlink(draft);
+  return keptKey(folder);
+}
+
+async function readKey(path: string): Promise<string | null> {
+  try {
+    const key = (await readFile(path, 'utf8')).trim();
+    if (!isKey(key)) throw new Error(`${path} holds no key: delete it, and a new one is made`);
+    return key;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 export function isLoopback(host: string): boolean {

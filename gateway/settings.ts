@@ -1,6 +1,7 @@
 // The gateway's settings.
 import { bytes, choice, duration, integer, optional, poolSettings, setting, text } from '@berth/shared/config.ts';
 import type { Settings } from '@berth/shared/config.ts';
+import { isKey } from './keys.ts';
 
 const dayMs = 24 * 3_600_000;
 
@@ -30,7 +31,7 @@ export const gatewaySettings = {
     secret: true,
     parse: (value) => {
       const keys = value.split(',').map((key) => key.trim());
-      if (keys.some((key) => !/^[A-Za-z0-9._-]{16,256}$/.test(key))) {
+      if (!keys.every(isKey)) {
         throw new Error('each key must have 16 to 256 letters, digits, dots, dashes or underscores');
       }
       return keys;

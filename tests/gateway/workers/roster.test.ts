@@ -1,0 +1,158 @@
+// The workers as a gateway knows them: who joined, changed, restarted, went missing, and what cannot be read.
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { Announcement } from '@berth/shared/announcement.ts';
+import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
+import { createLog } from '@berth/shared/log.ts';
+import { createRoster } from '../../../gateway/workers/roster.ts';
+import type { Roster } from '../../../gateway/workers/roster.ts';
+import { virtualClock } from '../../doubles/clock.ts';
+import type { VirtualClock } from '../../doubles/clock.ts';
+import { aCard } from '../../doubles/fake-worker.ts';
+
+const anAnnouncement = (change: Partial<Announcement> = {}): Announcement => ({
+  protocol: 1,
+  worker: 'w1',
+  epoch: 'e1',
+  url: 'http://127.0.0.1:9401',
+  slots: 4,
+  state: 'ready',
+  device: 'cpu',
+  models: [aCard()],
+  ...change,
+});
+const told = (...all: Announcement[]) => all.map((it) => ({ worker: it.worker, announcement: JSON.stringify(it) }));
+
+let clock: VirtualClock;
+let roster: Roster;
+let lines: string[];
+let version: number;
+
+beforeEach(() => {
+  clock = virtualClock();
+  lines = [];
+  version = 0;
+  const log = createLog({ source: 'test', level: 'debug', clock, write: (line) => void lines.push(line) });
+  roster = createRoster({ clock, log });
+});
+
+const apply = (change: Partial<RosterChange>) =>
+  roster.apply({ version: (version += 1), whole: false, present: [], gone: [], ...change });
+const ids = () => roster.workers().map(({ worker }) => worker);
+
+describe('the roster', () => {
+  it('keeps the version that it has heard of last', () => {
+    expect(roster.version).toBe(0);
+    apply({ version: 41 });
+    expect(roster.version).toBe(41);
+  });
+
+  it('knows a worker, its models and where they are warm', () => {
+    const cold = aCard({ name: 'cold:latest', loaded: false });
+    apply({
+      whole: true,
+      present: told(anAnnouncement({ models: [aCard(), cold] }), anAnnouncement({ worker: 'w2', state: 'draining' })),
+    });
+    expect(ids()).toEqual(['w1', 'w2']);
+    expect(roster.model('tiny:latest').map(({ worker }) => worker.worker)).toEqual(['w1', 'w2']);
+    expect([roster.warm('tiny:latest'), roster.warm('cold:latest'), roster.warm('nobody')]).toEqual([['w1'], [], []]);
+    expect(roster.cards().map(({ name }) => name)).toEqual(['tiny:latest', 'cold:latest', 'tiny:latest']);
+  });
+
+  it('adds what a delta tells, and keeps the rest', () => {
+    apply({ whole: true, present: told(anAnnouncement()) });
+    apply({ present: told(anAnnouncement({ worker: 'w2' })) });
+    expect(ids()).toEqual(['w1', 'w2']);
+    apply({ present: told(anAnnouncement({ models: [] })) });
+    expect(roster.model('tiny:latest').map(({ worker }) => worker.worker)).toEqual(['w2']);
+  });
+
+  it('takes out at once who has gone', () => {
+    apply({ present: told(anAnnouncement()) });
+    apply({ gone: ['w1', 'never known'] });
+    expect([ids(), roster.model('tiny:latest'), roster.worker('w1')]).toEqual([[], [], undefined]);
+  });
+});
+
+describe('the life of a worker', () => {
+  it('goes on while it is announced, changed or not', () => {
+    apply({ present: told(anAnnouncement()) });
+    const life = roster.life('w1', 'e1');
+    apply({ present: told(anAnnouncement({ state: 'draining' })) });
+    apply({ whole: true, present: told(anAnnouncement({ models: [] })) });
+    expect(life.aborted).toBe(false);
+  });
+
+  it('ends when it is announced in another life, which begins', () => {
+    apply({ present: told(anAnnouncement()) });
+    const old = roster.life('w1', 'e1');
+    apply({ present: told(anAnnouncement({ epoch: 'e2' })) });
+    expect([old.aborted, roster.life('w1', 'e2').aborted]).toEqual([true, false]);
+    expect(String(old.reason)).toContain('restarted');
+  });
+
+  it('is over for who asks for one that the roster does not know', () => {
+    apply({ present: told(anAnnouncement()) });
+    expect([roster.life('w1', 'e0').aborted, roster.life('w9', 'e1').aborted]).toEqual([true, true]);
+  });
+
+  it.each([
+    ['has gone', { gone: ['w1'] }],
+    ['is not in the whole roster', { whole: true }],
+  ])('goes on for less than 5 s when it %s, and ends then', async (_how, change) => {
+    apply({ present: told(anAnnouncement()) });
+    const life = roster.life('w1', 'e1');
+    apply(change);
+    await clock.advance(4_900);
+    apply({});
+    expect(life.aborted).toBe(false);
+    await clock.advance(200);
+    apply({});
+    expect(life.aborted).toBe(true);
+    expect(ids()).toEqual([]);
+    expect(lines.filter((line) => line.includes('worker lost'))).toHaveLength(1);
+  });
+
+  it('goes on when it comes back within 5 s, and the count begins anew', async () => {
+    apply({ present: told(anAnnouncement()) });
+    const life = roster.life('w1', 'e1');
+    for (let turn = 0; turn < 3; turn += 1) {
+      apply({ whole: true });
+      await clock.advance(4_000);
+      apply({ present: told(anAnnouncement()) });
+    }
+    expect([life.aborted, ids()]).toEqual([false, ['w1']]);
+  });
+
+  it('goes on while the ledger says nothing', async () => {
+    apply({ present: told(anAnnouncement()) });
+    const life = roster.life('w1', 'e1');
+    await clock.advance(3_600_000);
+    expect(life.aborted).toBe(false);
+  });
+});
+
+describe('an announcement that cannot be used', () => {
+  const unusable: [string, string][] = [
+    ['no JSON', '{'],
+    ['nothing', ''],
+    ['null', 'null'],
+    ['a number', '7'],
+    ['another worker’s', JSON.stringify(anAnnouncement({ worker: 'w2' }))],
+    ['of another protocol', JSON.stringify(anAnnouncement({ protocol: 2 }))],
+    ['without an address', JSON.stringify(anAnnouncement({ url: '' }))],
+    ['with an address that is more than an origin', JSON.stringify(anAnnouncement({ url: 'http://127.0.0.1:1/path' }))],
+    ['with an address of another scheme', JSON.stringify(anAnnouncement({ url: 'file:///etc/passwd' }))],
+    ['without models', JSON.stringify({ ...anAnnouncement(), models: undefined })],
+    ['with a model without a name', JSON.stringify({ ...anAnnouncement(), models: [{}] })],
+    ['with a model that is null', JSON.stringify({ ...anAnnouncement(), models: [null] })],
+    ['without slots', JSON.stringify({ ...anAnnouncement(), slots: 'four' })],
+    ['without an epoch', JSON.stringify({ ...anAnnouncement(), epoch: null })],
+  ];
+
+  it.each(unusable)('(%s) is left out with a line in the log, and the others are heard', (_what, announcement) => {
+    apply({ present: [{ worker: 'w1', announcement }, ...told(anAnnouncement({ worker: 'w3' }))] });
+    expect(ids()).toEqual(['w3']);
+    expect(lines.filter((line) => line.includes('"error"'))).toHaveLength(1);
+    expect(roster.model('tiny:latest')).toHaveLength(1);
+  });
+});
