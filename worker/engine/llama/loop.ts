@@ -48,7 +48,8 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
       if (waiting.length >= tuning.waitingMax) throw new Refusal('internal', 'too many requests wait in the engine');
       const prompt = fitting(readPrompt(request.prompt), binding.contextTokens);
       const settings = samplerSettings(request.sampling, prompt, binding.contextTokens);
-      waiting.push(newRun(binding, id, request, prompt, await binding.sampler(settings, request.format)));
+      const sampler = await binding.sampler(settings, request.format);
+      waiting.push(newRun(binding, id, request, prompt, sampler)); // `waiting` may be another list by now
     } catch (error) {
       aborted.delete(id);
       events.push([id, refused(error)]);
@@ -136,7 +137,9 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
     tokens.push(...(await Promise.all(rest.map(({ run, row }) => run.sampler.next(row)))));
     rows.forEach(({ run }, index) => {
       for (const event of takeToken(run, tokens[index] ?? -1, isEnd, now())) events.push([run.id, event]);
-      if (run.ended) free(run);
+      if (!run.ended) return;
+      aborted.delete(run.id);
+      free(run);
     });
   }
 
