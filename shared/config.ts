@@ -92,8 +92,9 @@ export function choice<const T extends string>(...values: readonly T[]): (value:
 /** An absolute URL with one of the given schemes; a trailing slash is taken off. */
 export function url(...schemes: readonly string[]): (value: string) => string {
   return (value) => {
-    const scheme = URL.canParse(value) ? new URL(value).protocol.slice(0, -1) : '';
-    if (!schemes.includes(scheme)) throw new Error(`must be a URL like ${schemes[0]}://host:port`);
+    const { protocol, host } = URL.canParse(value) ? new URL(value) : { protocol: ':', host: '' };
+    if (host === '' || !schemes.includes(protocol.slice(0, -1)))
+      throw new Error(`must be a URL like ${schemes[0]}://host:port`);
     return value.replace(/\/+$/, '');
   };
 }
