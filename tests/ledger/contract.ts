@@ -342,6 +342,15 @@ export function describeLedger(place: string, open: Open): void {
         expect(await pushedIds()).toEqual([older.id]);
       });
 
+      test('takes among equals the model that the worker names first, and then the team by its name', async () => {
+        await it.hear('g1', true);
+        const b = await waiting({ team: 'b', model: 'llama' });
+        const other = await waiting({ team: 'a', model: 'mistral' });
+        const a = await waiting({ team: 'a', model: 'llama' });
+        await beat({ serves: ['llama', 'mistral'], capacity: 3 });
+        expect(await pushedIds()).toEqual([a.id, b.id, other.id]);
+      });
+
       test.each([
         ['before and after', 499 * 60_000, 120_000],
         ['long before', 30 * 3_600_000, 120_000],
