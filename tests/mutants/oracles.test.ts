@@ -1,0 +1,54 @@
+// Directed tests for faults that neither random histories nor the simulation can be relied on to notice.
+import type { Announcement } from '@berth/shared/announcement.ts';
+import { LedgerUnavailable, type Ledger, type Taken } from '@berth/shared/ledger/ledger.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { expect, test } from 'vitest';
+import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
+import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
+import { virtualClock } from '../doubles/clock.ts';
+import { aBeat, aSession, aTake } from '../ledger/inputs.ts';
+
+const announcement = {
+  protocol: 1,
+  worker: 'w1',
+  epoch: 'e1',
+  url: 'http://w1',
+  slots: 4,
+  state: 'ready',
+  device: 'cpu',
+  models: [{ name: 'llama' }],
+} as Announcement;
+
+/** Two gateways know of one worker with four slots, the first has taken so many of them; then the ledger goes away. */
+async function alone(taken: number): Promise<FallbackLedger> {
+  const clock = virtualClock();
+  let away = false;
+  const memory = createMemoryLedger({ clock });
+  const guarded = <Input, Output>(run: (input: Input) => Promise<Output>) => {
+    return (input: Input) => (away ? Promise.reject(new LedgerUnavailable('away')) : run(input));
+  };
+  const shared: Ledger = { ...memory, take: guarded(memory.take), session: guarded(memory.session) };
+  await shared.beat(aBeat({ capacity: 4, announcement: JSON.stringify(announcement) }));
+  await shared.session(aSession({ gateway: 'g2' }));
+  const ledger = createFallbackLedger({ shared, clock, log: silentLog });
+  await ledger.session(aSession());
+  for (let at = 0; at < taken; at++) await ledger.take(aTake());
+  away = true;
+  await ledger.session(aSession());
+  expect(ledger.degraded).toBe(true);
+  return ledger;
+}
+
+async function kinds(ledger: FallbackLedger, count: number): Promise<Taken['kind'][]> {
+  const taken: Taken[] = [];
+  for (let at = 0; at < count; at++) taken.push(await ledger.take(aTake()));
+  return taken.map(({ kind }) => kind);
+}
+
+test('a gateway alone uses its share of the slots', async () => {
+  expect(await kinds(await alone(0), 3)).toEqual(['held', 'held', 'wait']);
+});
+
+test('a gateway alone counts what it runs already', async () => {
+  expect(await kinds(await alone(1), 2)).toEqual(['held', 'wait']);
+});
