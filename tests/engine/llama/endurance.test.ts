@@ -22,7 +22,7 @@ const schema = { type: 'object', properties: { n: { type: 'integer' } }, require
 
 /** Long and short, of five scopes, every ninth with a schema. */
 function aMixedRequest(index: number): EngineRequest {
-  return aRawRequest(`${'ba be bi bo '.repeat(1 + (index % 40))}${index}`, {
+  return aRawRequest(`${'ba be bi bo '.repeat(1 + (index % 9))}${index}`, {
     maxTokens: 1 + (index % 12),
     cacheScope: `scope ${index % 5}`,
     ...(index % 9 === 0 ? { format: { kind: 'schema', schema } } : {}),
