@@ -41,7 +41,7 @@ describe('npm start, without Redis and without a GPU', () => {
   });
 
   test("answers OpenAI's chat, whole and as a stream, with the same text for the same seed", async () => {
-    const body = { ...chat(question), model, seed: 7, max_tokens: 40 };
+    const body = { ...chat(question), model, seed: 7, temperature: 0 };
     const whole = await ask({ url: berth.url, body });
     const streamed = await ask({
       url: berth.url,
@@ -49,7 +49,7 @@ describe('npm start, without Redis and without a GPU', () => {
     });
 
     expect(whole).toMatchObject({ status: 200, clean: true });
-    expect(openaiText(whole.text)).not.toBe('');
+    expect(openaiText(whole.text)).toContain('the right to run one request');
     expect(streamed).toMatchObject({ status: 200, clean: true });
     expect(streamed.headers['content-type']).toContain('text/event-stream');
     expect(openaiText(streamed.text)).toBe(openaiText(whole.text));
