@@ -12,6 +12,7 @@ import type { Outcome } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { linked } from './abort.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineRequest, EngineUsage } from './engine/engine.ts';
 import type { Metrics } from './metrics.ts';
@@ -105,7 +106,8 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const createdMs = kit.clock.now();
   const thinking = model.capabilities.includes('thinking');
   const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking });
-  const started = { ...exchange, generation, reply, signal: AbortSignal.any([exchange.outbox.signal, kit.cut]) };
+  using both = linked([exchange.outbox.signal, kit.cut]);
+  const started = { ...exchange, generation, reply, signal: both.signal };
   const { pending, settlement } =
     generation.prompt === null
       ? await loadOnly(kit, model, started)

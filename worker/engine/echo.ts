@@ -2,6 +2,7 @@
 import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Prompt } from '@berth/shared/request.ts';
+import { linked } from '../abort.ts';
 import { EngineDied } from './engine.ts';
 import type { Engine, EngineEvent, EngineOptions, EngineRequest, OpenEngine } from './engine.ts';
 
@@ -81,7 +82,8 @@ function openEcho(
   alive.add(die);
 
   async function* generate(request: EngineRequest, signal: AbortSignal): AsyncGenerator<EngineEvent> {
-    const either = AbortSignal.any([signal, death.signal]);
+    using both = linked([signal, death.signal]);
+    const either = both.signal;
     const { script, tokens, promptTokens } = read(request, usual);
     if (promptTokens >= options.contextTokens) throw tooLong(promptTokens, options.contextTokens);
     using _slot = await slots.take(either);

@@ -2,6 +2,7 @@
 import type { Clock } from '@berth/shared/clock.ts';
 import type { NotStarted } from '@berth/shared/headers.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { linked } from '../abort.ts';
 import type { Engine, EngineOptions, OpenEngine } from '../engine/engine.ts';
 import { reasonOf } from '../reason.ts';
 import type { Model } from './catalog.ts';
@@ -187,7 +188,8 @@ export function createResidency(options: ResidencyOptions): Residency {
   const openInTime = async (model: Model): Promise<Engine> => {
     const late = new AbortController();
     using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
-    return await open({ ...options.engine, path: model.path }, AbortSignal.any([late.signal, closed.signal]));
+    using either = linked([late.signal, closed.signal]);
+    return await open({ ...options.engine, path: model.path }, either.signal);
   };
 
   const loaded = (entry: Entry, engine: Engine, startedMs: number): void => {
