@@ -182,7 +182,7 @@ export function createPlace(options: PlaceOptions): Place {
       life: roster.life(worker, epoch),
       giveBack: 'done',
       async [Symbol.asyncDispose]() {
-        if (seat.giveBack === 'entrusted') return;
+        if (seat.giveBack === 'entrusted') return ledger.entrust?.(id);
         const refused = seat.giveBack === 'refused';
         const heldS = (clock.monotonic() - heldSinceMs) / 1_000;
         if (!refused) estimate.released();

@@ -13,6 +13,7 @@ import type {
   Taken,
 } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { readAnnouncement } from '../workers/announcement.ts';
 import { createMemoryLedger } from './memory.ts';
 
 export interface FallbackLedger extends Ledger {
@@ -75,6 +76,11 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
     if (take) held.set(id, { id, worker, model: take.model, team: take.team, key: take.key, gateway: take.gateway });
   }
 
+  function forget(id: string): void {
+    asked.delete(id);
+    held.delete(id);
+  }
+
   async function takeShared(input: Take): Promise<Taken> {
     try {
       const taken = await shared.take(input);
@@ -90,7 +96,8 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
     if (roster.whole) workers.clear();
     for (const worker of roster.gone) workers.delete(worker);
     for (const { worker, announcement } of roster.present) {
-      if (announcement !== '') workers.set(worker, JSON.parse(announcement) as Announcement);
+      const read = readAnnouncement(worker, announcement);
+      if (typeof read !== 'string') workers.set(worker, read);
     }
   }
 
@@ -112,10 +119,10 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
       }
     },
     leave(input) {
-      asked.delete(input.id);
-      held.delete(input.id);
+      forget(input.id);
       return (own ?? shared).leave(input);
     },
+    entrust: forget,
     async session(input: Session): Promise<SessionReply> {
       try {
         const reply = await shared.session(input);

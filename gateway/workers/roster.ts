@@ -1,9 +1,9 @@
 // The workers as announced, kept current by the gateway's session with the ledger.
-import { protocolVersion } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { readAnnouncement } from './announcement.ts';
 
 /**
  * A worker that is missing for this long, while the ledger answers, is dead and its streams are cut. Longer than a
@@ -50,6 +50,12 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     byModel = Map.groupBy(all, ({ card }) => card.name);
     warm = new Map([...byModel].map(([name, copies]) => [name, warmWorkers(copies)]));
   };
+  const read = (worker: string, text: string): Announcement[] => {
+    const announcement = readAnnouncement(worker, text);
+    if (typeof announcement !== 'string') return [announcement];
+    log.error(`worker ${announcement}`, { worker });
+    return [];
+  };
   const bury = (worker: string, why: string) => {
     lives.get(worker)?.over.abort(new Error(why));
     lives.delete(worker);
@@ -86,9 +92,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     warm: (name) => warm.get(name) ?? [],
     cards: () => [...known.values()].flatMap(({ models }) => models),
     apply(change) {
-      const present = change.present.flatMap(({ worker, announcement }) =>
-        parseAnnouncement(worker, announcement, log),
-      );
+      const present = change.present.flatMap(({ worker, announcement }) => read(worker, announcement));
       const here = new Set(present.map(({ worker }) => worker));
       const missing = change.whole ? [...known.keys()].filter((worker) => !here.has(worker)) : change.gone;
       for (const worker of missing) miss(worker);
@@ -116,33 +120,4 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
 function warmWorkers(copies: { worker: Announcement; card: ModelCard }[]): string[] {
   const ready = copies.filter(({ worker, card }) => card.loaded && worker.state === 'ready');
   return ready.map(({ worker }) => worker.worker).sort();
-}
-
-/** An announcement from the wire: of a version that we speak, or left out with a line in the log. */
-function parseAnnouncement(worker: string, text: string, log: Log): Announcement[] {
-  const announcement = readAnnouncement(text);
-  if (announcement?.protocol !== protocolVersion && typeof announcement?.protocol === 'number') {
-    log.error('worker speaks another version of the protocol: update it', { worker, protocol: announcement.protocol });
-    return [];
-  }
-  if (announcement?.worker === worker && isUsable(announcement)) return [announcement];
-  log.error('worker announces something that cannot be read', { worker });
-  return [];
-}
-
-function readAnnouncement(text: string): Announcement | null {
-  try {
-    return JSON.parse(text) as Announcement | null;
-  } catch {
-    return null;
-  }
-}
-
-/** What the gateway itself relies on: one worker's mistake shall not be the failure of every request. */
-function isUsable({ epoch, url, slots, models }: Announcement): boolean {
-  const isOrigin = URL.canParse(url) && /^https?:/.test(url) && new URL(url).origin === url;
-  const isCard = (card: ModelCard | null) => typeof card?.name === 'string' && Array.isArray(card.capabilities);
-  return (
-    typeof epoch === 'string' && isOrigin && Number.isInteger(slots) && Array.isArray(models) && models.every(isCard)
-  );
 }

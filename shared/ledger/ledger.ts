@@ -125,6 +125,11 @@ export interface WorkerLedger {
 export interface Ledger extends WorkerLedger {
   take(input: Take): Promise<Taken>;
   session(input: Session): Promise<SessionReply>;
+  /**
+   * This gateway has left the lease to its worker, which tells its end: no `leave` will come. For a ledger that keeps
+   * its own account of what the gateway runs.
+   */
+  entrust?(id: string): void;
   /** Read only, for people and metrics. */
   survey(): Promise<Survey>;
   /** Calls `onGrant` for each slot handed to a waiter of this gateway. Without a listener there is no grant. */

@@ -73,7 +73,7 @@ describe('a client that leaves', () => {
     await until('the worker stopped', () => rig.worker.seen[0]?.aborted === true);
     await until('the outcome', () => outcomes(rig).length === 1);
     expect(outcomes(rig)).toEqual(['client_gone']);
-    expect(rig.leaves).toEqual([]);
+    expect([rig.leaves, rig.entrusted]).toEqual([[], rig.held()]);
     await rig.clock.advance(4_000); // the worker's beats say that it runs nothing
     expect(rig.held()).toEqual([]);
   });

@@ -37,6 +37,8 @@ export interface Rig extends AsyncDisposable {
   /** What the ledger was asked, in order. */
   takes: Take[];
   leaves: Leave[];
+  /** Leases that were left to their workers. */
+  entrusted: string[];
   /** Lines of the log, parsed. */
   lines: Record<string, unknown>[];
   /** While true the ledger answers nobody but the workers. */
@@ -113,6 +115,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     },
     takes: watched.takes,
     leaves: watched.leaves,
+    entrusted: watched.entrusted,
     lines,
     outage: watched.outage,
     waiting: () => ids('wait'),
@@ -147,6 +150,7 @@ export function watched(promise: Promise<unknown>): { readonly come: boolean } {
 function watch(ledger: Ledger) {
   const takes: Take[] = [];
   const leaves: Leave[] = [];
+  const entrusted: string[] = [];
   let down = false;
   const reach = () => {
     if (down) throw new LedgerUnavailable('nobody there');
@@ -170,11 +174,12 @@ function watch(ledger: Ledger) {
       reach();
       return ledger.survey();
     },
+    entrust: (id) => void entrusted.push(id),
     beat: (input) => ledger.beat(input),
     listen: (gateway, onGrant) => ledger.listen(gateway, onGrant),
     [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
   };
-  return { ledger: watched, takes, leaves, outage: (is: boolean) => void (down = is) };
+  return { ledger: watched, takes, leaves, entrusted, outage: (is: boolean) => void (down = is) };
 }
 
 /** Waits until it is so; fails with what was seen last when that takes longer than 5 s of real time. */
