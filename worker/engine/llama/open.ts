@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { Socket } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { EngineDied } from '../engine.ts';
@@ -72,7 +73,8 @@ async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: 
 
 function startProcess({ env }: LlamaOutside, options: EngineOptions): ChildProcess {
   const known = envNames.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
-  const threadPool = Math.min(128, options.slots + 4); // one per sample at once, one to decode, some for files
+  // Rows are sampled at once on as many threads as there are processors; more only wake each other up.
+  const threadPool = Math.min(options.slots, availableParallelism()) + 1;
   return spawn(process.execPath, [join(import.meta.dirname, 'child.ts')], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
     env: { ...Object.fromEntries(known), UV_THREADPOOL_SIZE: String(threadPool) },
