@@ -62,17 +62,22 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   const running = new Set<{ crash: () => void }>();
   let factor = 1;
 
-  const announcement = () =>
+  const announcement = (state: string): string =>
     JSON.stringify({
       protocol: 1,
       worker: settings.id,
       epoch,
       url: originOf(settings.id),
       slots: settings.slots,
-      state: guard.state,
+      state,
       device: 'cpu',
       models: settings.serves.map((name) => ({ name, loaded: true, capabilities: ['completion'] })),
     });
+  const announcements = {
+    ready: announcement('ready'),
+    draining: announcement('draining'),
+    stalled: announcement('stalled'),
+  };
   const announcer = createAnnouncer({
     ledger: link,
     now: () => ({
@@ -82,7 +87,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
       weight: 1,
       serves: settings.serves,
       running: guard.running(),
-      announcement: announcement(),
+      announcement: announcements[guard.state],
     }),
     clock: life.clock,
     log: silentLog,

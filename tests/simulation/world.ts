@@ -34,12 +34,11 @@ export interface Report {
   stories: readonly Story[];
 }
 
-/** After the last fault: time for every bound to pass. */
-const calmMs = 12_000;
 /** Nothing may take longer than this to end, once all is calm. */
 const endMs = 120_000;
-const quietBeatsMs = 8_000;
-const lookEveryMs = 100;
+/** Eight beats: longer than any bound. */
+const quietMs = 8_000;
+const lookEveryMs = 200;
 /** A client whose gateway is away tries the next, as behind a load balancer. */
 const probes = 12;
 
@@ -243,6 +242,12 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
     events.after(lookEveryMs, look);
   }
 
+  /** A worker may go on for a gateway whose host has vanished. */
+  function allEnded(): boolean {
+    if (oracle.stories.size < plan.load.length) return false;
+    return open().length === 0 && workers.every(({ guard }) => guard.used() === 0);
+  }
+
   const open = () => [...oracle.stories.values()].filter(({ endings }) => endings.length === 0);
 
   for (const [team, weight] of Object.entries(plan.weights ?? {})) server.pool.weights.set(team, weight);
@@ -255,10 +260,9 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
   const lastMs = Math.max(0, ...plan.load.map(({ atMs }) => atMs), ...plan.faults.map(({ atMs }) => atMs));
   await events.run(1_000 + lastMs + 2_000);
   heal();
-  await events.run(events.nowMs + calmMs);
-  await events.run(events.nowMs + endMs, () => oracle.stories.size >= plan.load.length && open().length === 0);
+  await events.run(events.nowMs + endMs, allEnded);
   for (const { work } of open()) oracle.fail(`I3 ${work.id} never ended`);
-  await events.run(events.nowMs + quietBeatsMs);
+  await events.run(events.nowMs + quietMs);
   lookAtTheEnd();
   await probe();
 
