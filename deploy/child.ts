@@ -48,15 +48,17 @@ export function keepRunning({ name, script, env, say }: Options): Child {
       if (env['GATEWAY_PORT'] === '0') kept = { GATEWAY_PORT: new URL(message.url).port };
       resolve(message);
     });
-    child.on('exit', (code, signal) => {
+    const ended = (how: string) => {
       if (stopping) return;
-      const how = signal ?? `exit code ${code}`;
       if (!wasReady) return reject(new Error(`${name} did not start (${how})`));
       if (performance.now() - startedMs > pauseMs.quiet) waitMs = pauseMs.first;
       say(`${name} ended (${how}); it is started again in ${waitMs / 1_000} s`);
       timer = setTimeout(start, waitMs);
       waitMs = Math.min(waitMs * 2, pauseMs.most);
-    });
+    };
+    child.on('exit', (code, signal) => ended(signal ?? `exit code ${code}`));
+    // The system could not make a process: too many of them, or no memory. Then there is no exit either.
+    child.on('error', (error) => child.pid === undefined && ended(error.message));
   };
   start();
 
@@ -65,7 +67,7 @@ export function keepRunning({ name, script, env, say }: Options): Child {
     async stop() {
       stopping = true;
       clearTimeout(timer);
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const ended = new Promise((resolve) => child.once('exit', resolve));
       child.kill('SIGTERM');
       await ended;

@@ -57,8 +57,15 @@ async function healthy(url: string, workers: readonly Child[]): Promise<void> {
   throw new Error('no worker became ready: LOG_LEVEL=info npm start says more');
 }
 
+/** The first of the keys that the operator gave, when they are asked for. */
+function givenKey(): string | undefined {
+  const { auth, apiKeys } = readSettings(gatewaySettings, process.env);
+  return auth === 'off' ? undefined : apiKeys?.[0];
+}
+
 async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
-  const headers = new Headers(key === undefined ? [] : [['authorization', `Bearer ${key}`]]);
+  const own = key ?? givenKey();
+  const headers = new Headers(own === undefined ? [] : [['authorization', `Bearer ${own}`]]);
   const reply = await fetch(`${url}/api/tags`, { headers });
   const { models }: { models: { name: string }[] } = JSON.parse(await reply.text());
   const names = models.map(({ name }) => name.replace(/:latest$/, ''));
@@ -71,9 +78,10 @@ async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
     );
   }
   // A key is shown to a person only: what is not a terminal may be a log that others read.
-  const shown = process.stdout.isTTY ? key : `$(cat '${keyPath}')`;
+  const kept = process.stdout.isTTY ? key : `$(cat '${keyPath}')`;
+  const shown = key === undefined ? '${API_KEY%%,*}' : kept;
   if (key !== undefined) say(process.stdout.isTTY ? `Key: ${key}` : `The key is in ${keyPath}, readable by you only.`);
-  const auth = key === undefined ? '' : ` -H "Authorization: Bearer ${shown}"`;
+  const auth = own === undefined ? '' : ` -H "Authorization: Bearer ${shown}"`;
   say(`Try:\n  curl ${url}/v1/chat/completions${auth} -H 'Content-Type: application/json' \\`);
   const model = names.find((name) => !/embed/i.test(name)) ?? 'MODEL';
   say(`    -d '{"model":"${model}","messages":[{"role":"user","content":"What is a slot?"}]}'`);

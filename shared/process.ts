@@ -1,12 +1,16 @@
 // What both processes do at their edges: read the environment's answer, write the log, hear when to leave.
 
-/** Writes lines in batches: one system call for many requests. Nothing is lost at a normal exit. */
+/**
+ * Writes lines in batches: one system call for many requests. Nothing is lost at a normal exit. When nobody reads any
+ * more, lines are lost and the process goes on.
+ */
 export function batchedWriter(stream: NodeJS.WriteStream, everyMs = 20): (line: string) => void {
   let lines: string[] = [];
   const flush = () => {
     if (lines.length > 0) stream.write(lines.join(''));
     lines = [];
   };
+  stream.on('error', () => {});
   process.on('exit', flush);
   return (line) => {
     if (lines.push(line) === 1) setTimeout(flush, everyMs).unref();
@@ -22,7 +26,9 @@ export function toldToLeave(): Promise<string> {
     const supervised = process.send !== undefined;
     process.on('SIGTERM', () => resolve('SIGTERM'));
     process.on('SIGINT', () => (supervised ? undefined : resolve('SIGINT')));
-    if (supervised) process.on('disconnect', () => resolve('the supervisor has gone'));
+    const alone = () => resolve('the supervisor has gone');
+    if (supervised) process.on('disconnect', alone);
+    if (supervised && !process.connected) alone();
   });
 }
 
