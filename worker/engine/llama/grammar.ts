@@ -3,7 +3,7 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { OutputFormat } from '@berth/shared/request.ts';
 
-export const schemaBounds = {
+const schemaBounds = {
   nodesMax: 1000,
   depthMax: 24,
   choicesMax: 500,

@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { EngineDied } from '../engine.ts';
-import type { Engine, EngineEvent, EngineInfo, EngineOptions, EngineRequest, OpenEngine } from '../engine.ts';
+import type { Engine, EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
 import { mailbox } from './mailbox.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { LoopTuning } from './tuning.ts';
@@ -47,9 +47,6 @@ export function llamaEngines(
 ): (options: EngineOptions, signal: AbortSignal) => Promise<LlamaEngine> {
   return (options, signal) => openLlama(outside, options, signal);
 }
-
-/** For `main`: opens engines with the environment of this process. */
-export const openLlamaEngine: OpenEngine = llamaEngines({ env: process.env });
 
 async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: AbortSignal): Promise<LlamaEngine> {
   signal.throwIfAborted();
@@ -164,12 +161,11 @@ interface OpenProcess {
 
 function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): LlamaEngine {
   let ids = 0;
-  let dead: EngineDied | null = null;
-  void exited.then((why) => (dead = why));
+  const isDead = (): boolean => child.exitCode !== null || child.signalCode !== null;
 
   async function* generate(request: EngineRequest, signal: AbortSignal): AsyncGenerator<EngineEvent> {
     signal.throwIfAborted();
-    if (dead !== null) throw dead;
+    if (isDead()) throw await exited;
     const id = (ids += 1);
     const box = mailbox<RunEvent>();
     runs.set(id, box);
@@ -187,7 +183,7 @@ function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): Ll
       }
     } finally {
       signal.removeEventListener('abort', abort);
-      if (!over && dead === null) await left(box, abort);
+      if (!over && !isDead()) await left(box, abort);
       runs.delete(id);
     }
   }
@@ -199,7 +195,7 @@ function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): Ll
     generate,
     died: exited,
     [Symbol.asyncDispose]: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (isDead()) return;
       child.kill('SIGKILL'); // the surest way to give all memory back; a request that still runs gets EngineDied
       await once(child, 'exit');
     },

@@ -16,7 +16,7 @@ export interface SamplerSettings {
 }
 
 /** Ollama's documented defaults, because most clients of this engine come from there; penalties are off. */
-export const samplingDefaults = {
+const samplingDefaults = {
   temperature: 0.8,
   topK: 40,
   topP: 0.9,
