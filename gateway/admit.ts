@@ -4,11 +4,19 @@ import type { Estimate } from './estimate.ts';
 import type { Job } from './job.ts';
 import type { RetryBudget } from './retry-budget.ts';
 
-/** @returns a pass that is held until the request ends @throws Refusal `draining`, `queue_full` */
+/** @returns a pass that is held until the request ends @throws Refusal `draining` */
 export type Admit = (job: Job) => Disposable;
+
+/** The bytes of one request's body, counted while it is read and until the scope ends. */
+export interface Held extends Disposable {
+  /** @throws Refusal `queue_full` */
+  add(bytes: number): void;
+}
 
 export interface Door {
   readonly admit: Admit;
+  /** For a request whose body is about to be read. */
+  hold(): Held;
   /** Requests inside. */
   readonly inside: number;
   readonly draining: boolean;
@@ -19,13 +27,13 @@ export interface Door {
 interface Options {
   estimate: Estimate;
   retries: RetryBudget;
-  /** Most bytes of bodies that are held at a time: each is kept for a retry that is safe. */
+  /** Most bytes of bodies that are held at a time, those still on their way included: each is kept for a safe retry. */
   bytesMax: number;
 }
 
 export function createDoor({ estimate, retries, bytesMax }: Options): Door {
   let inside = 0;
-  let bytes = 0;
+  let heldBytes = 0;
   let draining = false;
   return {
     get inside() {
@@ -37,21 +45,33 @@ export function createDoor({ estimate, retries, bytesMax }: Options): Door {
     drain() {
       draining = true;
     },
-    admit({ body }) {
-      const retryAfterS = estimate.retryAfterS();
+    hold() {
+      let own = 0;
+      return {
+        add(bytes) {
+          if (heldBytes + bytes > bytesMax) throw tooMuch(estimate.retryAfterS());
+          own += bytes;
+          heldBytes += bytes;
+        },
+        [Symbol.dispose]() {
+          heldBytes -= own;
+          own = 0;
+        },
+      };
+    },
+    admit() {
       if (draining) throw new Refusal('draining', 'this gateway is shutting down: try again', { retryAfterS: 1 });
-      if (bytes + body.length > bytesMax) {
-        throw new Refusal('queue_full', 'too many large requests wait already: try again later', { retryAfterS });
-      }
       inside += 1;
-      bytes += body.length;
       retries.earn();
       return {
         [Symbol.dispose]() {
           inside -= 1;
-          bytes -= body.length;
         },
       };
     },
   };
+}
+
+function tooMuch(retryAfterS: number): Refusal {
+  return new Refusal('queue_full', 'too many large requests are held already: try again later', { retryAfterS });
 }

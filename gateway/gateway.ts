@@ -86,7 +86,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   const routes = [
     ...generatingRoutes(async (route, exchange) => {
-      const job = await parse({ roster, bodyBytesMax: settings.bodyBytesMax }, route, exchange);
+      using held = door.hold();
+      const job = await parse({ roster, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
       exchange.record.understood(job);
       await serve(stages, job, exchange.reply, exchange.record);
     }),

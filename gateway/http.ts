@@ -7,6 +7,7 @@ import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Random } from '@berth/shared/random.ts';
+import type { Held } from './admit.ts';
 import type { Owner } from './job.ts';
 import type { Authenticate } from './keys.ts';
 import { createReply } from './reply.ts';
@@ -119,9 +120,10 @@ function pathOf(request: IncomingMessage): string {
 
 /**
  * The whole body of a request.
+ * @param held counts its bytes as they arrive
  * @throws Refusal `body_too_large`, `bad_request` for a compressed body, `client_gone` by the reply's signal
  */
-export async function readBody({ request, reply }: Exchange, bytesMax: number): Promise<Buffer> {
+export async function readBody({ request, reply }: Exchange, bytesMax: number, held?: Held): Promise<Buffer> {
   const tooLarge = () =>
     new Refusal('body_too_large', `the body is larger than ${bytesMax} bytes: shorten it or raise MAX_BODY`);
   if (request.headers['content-encoding'] !== undefined) {
@@ -134,6 +136,7 @@ export async function readBody({ request, reply }: Exchange, bytesMax: number): 
     for await (const chunk of request as AsyncIterable<Buffer>) {
       length += chunk.length;
       if (length > bytesMax) throw tooLarge();
+      held?.add(chunk.length);
       chunks.push(chunk);
     }
   } catch (error) {

@@ -6,6 +6,7 @@ import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Generation } from '@berth/shared/request.ts';
+import type { Held } from './admit.ts';
 import { readBody } from './http.ts';
 import type { Exchange } from './http.ts';
 import type { Job } from './job.ts';
@@ -23,11 +24,16 @@ export interface Generating {
 interface Options {
   roster: Roster;
   bodyBytesMax: number;
+  held: Held;
 }
 
-/** @throws Refusal `bad_request`, `body_too_large`, `model_not_found`, `no_worker`; ClientGone */
-export async function parse({ roster, bodyBytesMax }: Options, route: Generating, exchange: Exchange): Promise<Job> {
-  const body = await readBody(exchange, bodyBytesMax);
+/** @throws Refusal `bad_request`, `body_too_large`, `queue_full`, `model_not_found`, `no_worker`; ClientGone */
+export async function parse(
+  { roster, bodyBytesMax, held }: Options,
+  route: Generating,
+  exchange: Exchange,
+): Promise<Job> {
+  const body = await readBody(exchange, bodyBytesMax, held);
   const generation = route.read(parseJson(body));
   const model = canonicalModel(generation.model);
   const cards = roster.model(model).map(({ card }) => card);

@@ -1,8 +1,9 @@
 // The queue as a gateway plays its part in it: bounds, patience, grants that come early or late, a ledger that forgets.
+import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
 import { held, stall, whole } from '../doubles/fake-worker.ts';
-import { ask, chat, startRig, until } from './rig.ts';
+import { ask, chat, startRig, until, wire } from './rig.ts';
 import type { Rig } from './rig.ts';
 
 const errorOf = (text: string) => (JSON.parse(text) as { error: { code: string; message: string } }).error;
@@ -54,6 +55,20 @@ describe('the bounds of the queue', () => {
     first.go();
     await first.answer;
     expect((await ask(rig).answer).status).toBe(200);
+  });
+
+  it('of the bytes that are held count those that are still on their way', async () => {
+    await using rig = await startRig({ settings: { waitingBytesMax: 10_000 } });
+    const slow = Array.from({ length: 3 }, () => connect(rig.port, '127.0.0.1').on('error', () => {}));
+    const answers = slow.map(
+      (socket) => new Promise<string>((resolve) => socket.once('data', (data) => resolve(String(data)))),
+    );
+    for (const socket of slow) socket.write(wire('x'.repeat(4_000), { 'content-length': '5000' }));
+    expect(await Promise.race(answers)).toMatch(/^HTTP\/1\.1 429/);
+    for (const socket of slow) socket.destroy();
+    await until('all gone', () => rig.lines.filter(({ message }) => message === 'request').length === 3);
+    expect((await ask(rig, { body: chat({ user: 'x'.repeat(9_000) }) }).answer).status).toBe(200);
+    expect(rig.takes).toHaveLength(1);
   });
 
   it('of no queue at all serve what finds a slot', async () => {
