@@ -11,6 +11,7 @@ import { healthRoutes } from './api/health.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
 import { queueRoutes } from './api/queue.ts';
+import { createComebacks } from './comeback.ts';
 import { createEstimate } from './estimate.ts';
 import { createAgent, createForward } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
@@ -79,7 +80,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   const agent = createAgent();
   const refresh = () => session.refresh();
-  const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway, settings, refresh });
+  const comebacks = createComebacks({ clock, secret });
+  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway, refresh };
+  const place = createPlace({ ...ledgerSide, clock, random, log, settings });
   const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock, log }), retries };
   const settling = { clock, log, metrics, learn: estimate.learn };
   const open = new Set<Reply>();

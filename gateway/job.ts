@@ -24,6 +24,8 @@ export interface Job {
   priority: PriorityClass;
   /** When the request arrived, on the monotonic clock. */
   arrivedMs: number;
+  /** The client says that it sent this before. */
+  retry: boolean;
   /** How long the client wants to wait for a slot, from its arrival; `null` = it did not say. */
   patienceMs: number | null;
 }

@@ -1,4 +1,5 @@
 // From bytes to a job: everything that can be wrong with a request is found here, before anything waits.
+import type { IncomingHttpHeaders } from 'node:http';
 import { goDurationMs } from '@berth/shared/config.ts';
 import { canonicalModel, lackOf } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
@@ -50,8 +51,14 @@ export async function parse(
     owner: exchange.owner,
     priority: 1,
     arrivedMs: exchange.arrivedMs,
+    retry: isRetry(exchange.request.headers),
     patienceMs: patienceOf(exchange.request.headers['berth-max-wait']),
   };
+}
+
+/** What OpenAI's and Anthropic's clients send with a retry, and the header that others use for the same. */
+function isRetry(headers: IncomingHttpHeaders): boolean {
+  return Number(headers['x-stainless-retry-count'] ?? 0) > 0 || headers['idempotency-key'] !== undefined;
 }
 
 /** Longest wait that can be asked for. The queue's own timeout bounds it anyway. */

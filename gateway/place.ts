@@ -5,6 +5,7 @@ import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Random } from '@berth/shared/random.ts';
+import type { Comebacks } from './comeback.ts';
 import type { Estimate } from './estimate.ts';
 import type { Job } from './job.ts';
 import { fingerprint, rank } from './placement/rank.ts';
@@ -37,6 +38,8 @@ export interface Journey {
 
 /** The ledger looks at no more (`Take.exclude`). */
 const excludeMax = 3;
+/** Tries on a ledger that does not answer. After the first a fallback stands in; a slow ledger may come and go. */
+const unansweredMax = 4;
 /** How much busier than the emptiest worker the preferred one may be: a quarter of its slots for a warm prefix. */
 const affinitySlack = 0.25;
 
@@ -45,6 +48,7 @@ export interface PlaceOptions {
   room: WaitingRoom;
   roster: Roster;
   estimate: Estimate;
+  comebacks: Comebacks;
   clock: Clock;
   random: Random;
   log: Log;
@@ -58,16 +62,17 @@ export interface PlaceOptions {
 export type Place = (job: Job, journey: Journey, signal: AbortSignal) => Promise<Seat>;
 
 export function createPlace(options: PlaceOptions): Place {
-  const { ledger, room, roster, estimate, clock, random, gateway, settings } = options;
+  const { ledger, room, roster, estimate, comebacks, clock, random, gateway, settings } = options;
 
   return async (job, journey, signal) => {
+    journey.age ??= comebacks.ageOf(job);
     for (let unanswered = 0; ;) {
       try {
         return await placeOnce(job, journey, signal);
       } catch (error) {
         if (error instanceof Outdated) continue;
         // What became of the call is unknown, so it is asked again under a new id; the old one is nobody's.
-        if (!(error instanceof LedgerUnavailable) || (unanswered += 1) > 1) throw error;
+        if (!(error instanceof LedgerUnavailable) || (unanswered += 1) >= unansweredMax) throw error;
       }
     }
   };
@@ -115,8 +120,11 @@ export function createPlace(options: PlaceOptions): Place {
       prefer: rank(roster.warm(job.model), fingerprint(job)),
       exclude: excludedOf(job, journey),
     });
-    if (taken.kind === 'full') ticket.refuse(queueFull(taken.bound, settings, estimate));
-    else journey.age = taken.age;
+    journey.age = taken.age;
+    if (taken.kind === 'full') {
+      comebacks.refused(job, taken.age);
+      ticket.refuse(queueFull(taken.bound, settings, estimate));
+    }
     if (taken.kind === 'wait') {
       ticket.queued(taken.place);
       if (waitedMs(job) + estimate.leastWaitMs(taken.place) > boundMs(job)) ticket.refuse(tooLate(job));

@@ -31,6 +31,12 @@ export function servedOf(models: readonly Model[], residents: readonly Resident[
     .map(({ name }) => name);
 }
 
+/** Models that a request would have to wait for: neither loaded nor on the way. */
+export function coldOf(models: readonly Model[], residents: readonly Resident[]): string[] {
+  const here = new Set(residents.filter(({ phase }) => phase !== 'closing').map(({ name }) => name));
+  return models.flatMap(({ name }) => (here.has(name) ? [] : [name]));
+}
+
 function cardOf(model: Model, resident: Resident | undefined, contextTokens: number): ModelCard {
   const { name, sizeBytes, modifiedAt, capabilities, header } = model;
   const trained = header.contextTokens ?? contextTokens;

@@ -6,7 +6,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createAnnouncer } from './announce.ts';
-import { announcementOf, cardsOf, servedOf } from './cards.ts';
+import { announcementOf, cardsOf, coldOf, servedOf } from './cards.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
 import { createWorkerServer } from './http.ts';
 import { createMetrics } from './metrics.ts';
@@ -102,6 +102,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       capacity: slots.capacity(),
       weight: 1,
       serves: servedOf(models, residents),
+      cold: coldOf(models, residents),
       running: slots.running(),
       announcement: JSON.stringify(announcementOf(self, slots.state, cards)),
     };

@@ -68,7 +68,8 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
     const capacity = state === 'ready' ? Math.max(1, Math.floor(slots / gateways)) : 0; // 2
     const running = [...held.values()].filter((lease) => lease.worker === worker); // 3
     const serves = models.map(({ name }) => name);
-    return { worker, epoch, boot, last: false, capacity, weight: 1, serves, running, announcement: '' };
+    const cold = models.flatMap(({ name, loaded }) => (loaded ? [] : [name]));
+    return { worker, epoch, boot, last: false, capacity, weight: 1, serves, cold, running, announcement: '' };
   }
 
   function remember(id: string, worker: string): void {
@@ -84,7 +85,7 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
   async function takeShared(input: Take): Promise<Taken> {
     try {
       const taken = await shared.take(input);
-      if (taken.kind !== 'full' && input.age === null) aheadMs = taken.age - clock.now();
+      if (input.age === null) aheadMs = taken.age - clock.now();
       return taken;
     } catch (error) {
       if (error instanceof LedgerUnavailable) await goAlone(error); // 1

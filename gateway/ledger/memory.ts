@@ -75,8 +75,8 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       slots.reindex(w);
       return { kind: 'held', id, worker: w, epoch, age };
     }
-    if (redis.card('t') >= input.waitingMax) return { kind: 'full', bound: 'all' };
-    if (lines.waitingOf(team, key) >= input.waitingPerKeyMax) return { kind: 'full', bound: 'key' };
+    if (redis.card('t') >= input.waitingMax) return { kind: 'full', age, bound: 'all' };
+    if (lines.waitingOf(team, key) >= input.waitingPerKeyMax) return { kind: 'full', age, bound: 'key' };
     slots.enqueue(id, r);
     return { kind: 'wait', age, place: lines.place(id, r) };
   }
@@ -150,13 +150,14 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       return { kind: 'ok', added: 0, dropped: 0 };
     }
     // 1 Who it is now.
-    const { capacity, weight, serves, announcement } = input;
+    const { capacity, weight, serves, cold = [], announcement } = input;
     for (const model of old?.serves ?? []) redis.remove(`i:${model}`, w);
     const worker = {
       epoch,
       capacity,
       weight,
       serves,
+      warm: serves.length - cold.length,
       parked: false,
       announcement,
       suspects: new Map<string, number>(),

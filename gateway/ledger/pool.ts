@@ -23,7 +23,10 @@ export interface WorkerRecord {
   epoch: string;
   capacity: number;
   weight: number;
+  /** Those that are loaded come first. */
   serves: readonly string[];
+  /** How many of them are loaded. */
+  warm: number;
   parked: boolean;
   /** Leases that it ran and the ledger did not know, with the time of the first beat that said so. */
   suspects: ReadonlyMap<string, number>;

@@ -1,5 +1,6 @@
 // Who holds which slot: leases, hand-off, burial. Part of the twin of shared/ledger/lua/prelude.lua.
 import { sessionMs, type Grant } from '@berth/shared/ledger/ledger.ts';
+import { coldLoad } from '@berth/shared/ledger/limits.ts';
 import type { Lines } from './lines.ts';
 import { commandsOf, type LedgerRecord, type Pool } from './pool.ts';
 
@@ -23,8 +24,9 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
     if (worker === undefined) return 0;
     const used = redis.card(`l:${w}`);
     const free = worker.parked ? 0 : Math.max(0, worker.capacity - used);
-    for (const model of worker.serves) {
-      if (free > 0) redis.add(`i:${model}`, used / (worker.capacity * worker.weight), w);
+    for (const [place, model] of worker.serves.entries()) {
+      const cold = place >= worker.warm ? coldLoad : 0;
+      if (free > 0) redis.add(`i:${model}`, used / (worker.capacity * worker.weight) + cold, w);
       else redis.remove(`i:${model}`, w);
     }
     return free;

@@ -37,7 +37,7 @@ export interface Grant {
 export type Taken =
   | ({ kind: 'held'; age: number } & Grant)
   | { kind: 'wait'; age: number; place: number }
-  | { kind: 'full'; bound: 'all' | 'key' };
+  | { kind: 'full'; age: number; bound: 'all' | 'key' };
 
 export interface Leave {
   id: string;
@@ -103,6 +103,8 @@ export interface Beat {
   weight: number;
   /** Models that it may be given requests for. */
   serves: readonly string[];
+  /** Those of `serves` that it would have to load first: it is taken for them when no warm worker has room. */
+  cold?: readonly string[];
   running: readonly RunningLease[];
   /** JSON text, opaque to the ledger; a change of it is a new version of the roster. */
   announcement: string;

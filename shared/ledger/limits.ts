@@ -54,8 +54,16 @@ export function boundBeat(input: Beat): Beat {
     ...input,
     capacity: Math.min(count(input.capacity), capacityMax),
     weight: input.weight > 0 && Number.isFinite(input.weight) ? input.weight : 1,
-    serves: [...new Set(input.serves)],
+    ...warmFirst(input),
   };
+}
+
+/** The served models, each once, those first that are loaded; both ledgers keep how many these are. */
+function warmFirst({ serves, cold = [] }: Beat): Required<Pick<Beat, 'serves' | 'cold'>> {
+  const all = [...new Set(serves)];
+  const isCold = new Set(cold);
+  const last = all.filter((model) => isCold.has(model));
+  return { serves: [...all.filter((model) => !isCold.has(model)), ...last], cold: last };
 }
 
 /** A cost that arithmetic can bear: not a number and below nothing are nothing. */
@@ -75,3 +83,6 @@ function checkNames(what: string, names: readonly string[]): void {
 function checkLength(what: string, length: number, most: number): void {
   if (length > most) throw new RangeError(`the ledger takes at most ${most} ${what}, not ${length}`);
 }
+
+/** Added to a worker's load for a model that it would have to load: more than any load can be. */
+export const coldLoad = 1_000_000;

@@ -35,7 +35,7 @@ export const takeScript = defineScript<Take, Taken>(
     const [kind, second, third, fourth] = list(reply);
     if (kind === 'held') return { kind, id, age: number(second), worker: text(third), epoch: text(fourth) };
     if (kind === 'wait') return { kind, age: number(second), place: number(third) };
-    if (kind === 'full' && (second === 'all' || second === 'key')) return { kind, bound: second };
+    if (kind === 'full' && (third === 'all' || third === 'key')) return { kind, age: number(second), bound: third };
     throw unexpected(reply);
   },
 );
@@ -88,6 +88,7 @@ export const beatScript = defineScript<Beat, BeatReply>(
     b.weight,
     b.announcement,
     b.serves.length,
+    b.serves.length - (b.cold?.length ?? 0),
     ...b.serves,
     ...b.running.flatMap(({ id, model, team, key, gateway }) => [id, model, team, key, gateway]),
   ],

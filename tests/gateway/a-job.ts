@@ -13,6 +13,7 @@ export function aJob(change: Partial<Job> = {}): Job {
     owner: { team: 'red', key: 'k' },
     priority: 1,
     arrivedMs: 0,
+    retry: false,
     patienceMs: null,
     ...change,
   };

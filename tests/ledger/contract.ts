@@ -50,6 +50,19 @@ export function describeLedger(place: string, open: Open): void {
         expect((await it.ledger.survey()).waiting).toEqual([{ model: 'other', tickets: 1 }]);
       });
 
+      test('takes a worker that has to load the model only when no other has room', async () => {
+        await beat({ worker: 'cold', cold: ['llama'] });
+        await beat({ worker: 'warm', capacity: 2 });
+        const workers = [];
+        for (let n = 0; n < 4; n++) workers.push(await take());
+        expect(workers.map((taken) => (taken.kind === 'held' ? taken.worker : taken.kind))).toEqual([
+          'warm',
+          'warm',
+          'cold',
+          'wait',
+        ]);
+      });
+
       test('prefers the emptiest worker, by its weight', async () => {
         await beat({ worker: 'slow', capacity: 4, weight: 1 });
         await beat({ worker: 'fast', capacity: 4, weight: 2 });
@@ -77,9 +90,9 @@ export function describeLedger(place: string, open: Open): void {
         const bounds = { waitingMax: 3, waitingPerKeyMax: 2 };
         await take({ ...bounds, model: 'a' });
         await take({ ...bounds, model: 'b' });
-        expect(await take({ ...bounds, model: 'c' })).toEqual({ kind: 'full', bound: 'key' });
+        expect(await take({ ...bounds, model: 'c' })).toEqual({ kind: 'full', age: expect.any(Number), bound: 'key' });
         await take({ ...bounds, key: 'bob' });
-        expect(await take({ ...bounds, key: 'eve' })).toEqual({ kind: 'full', bound: 'all' });
+        expect(await take({ ...bounds, key: 'eve' })).toEqual({ kind: 'full', age: expect.any(Number), bound: 'all' });
         await beat();
         expect(await take({ ...bounds, key: 'eve' })).toMatchObject({ kind: 'held' });
       });

@@ -70,6 +70,7 @@ function read([kind = '', name = '', ...rest]: string[], dump: Dump): void {
       capacity: number('capacity'),
       weight: number('weight'),
       serves: names(text('serves')),
+      warm: number('warm'),
       parked: fields.has('parked'),
       announcement: text('announcement'),
       suspects: Object.fromEntries(Object.entries(suspects ?? {}).map(([id, since]) => [id, Number(since)])),

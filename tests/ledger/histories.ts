@@ -97,6 +97,7 @@ const beat = record({
     capacity: pick(0, 1, 2, 2, 3, 3),
     weight: pick(0.5, 1, 1, 3),
     serves: pick(models, models, models.toReversed(), models.slice(1), []),
+    cold: pick([], [], models.slice(0, 1), models.slice(1), models),
     announcement: pick('{}', '{"state":"ready"}'),
   }),
 });

@@ -1,5 +1,6 @@
 // What must hold of a pool after every operation, recomputed from its dump (L1 to L7 of the ledger's design).
 import { halfLifeMs } from '@berth/shared/ledger/ledger.ts';
+import { coldLoad } from '@berth/shared/ledger/limits.ts';
 import type { Dump } from './dump.ts';
 
 /** So many waiters that exclude a worker are passed over before its slot is left idle. */
@@ -72,7 +73,8 @@ function freeFor(model: string, { workers, sorted }: Dump): [string, number][] {
   return Object.entries(workers).flatMap(([name, worker]): [string, number][] => {
     const used = sorted[`l:${name}`]?.length ?? 0;
     const free = !worker.parked && used < worker.capacity && worker.serves.includes(model);
-    return free ? [[name, used / (worker.capacity * worker.weight)]] : [];
+    const cold = worker.serves.indexOf(model) >= worker.warm ? coldLoad : 0;
+    return free ? [[name, used / (worker.capacity * worker.weight) + cold]] : [];
   });
 }
 

@@ -16,7 +16,7 @@ const announcement = {
   slots: 4,
   state: 'ready',
   device: 'cpu',
-  models: [{ name: 'llama' }],
+  models: [{ name: 'llama', capabilities: [] as string[] }],
 } as Announcement;
 
 /** Two gateways know of one worker with four slots, the first has taken so many of them; then the ledger goes away. */

@@ -5,6 +5,7 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from '../../gateway/admit.ts';
 import type { Door } from '../../gateway/admit.ts';
+import { createComebacks } from '../../gateway/comeback.ts';
 import { createEstimate } from '../../gateway/estimate.ts';
 import { createForward } from '../../gateway/forward.ts';
 import type { Job } from '../../gateway/job.ts';
@@ -71,7 +72,9 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
   const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway: id });
   const refresh = () => session.refresh();
-  const place = createPlace({ ledger, room, roster, estimate, clock, random, log, gateway: id, settings, refresh });
+  const comebacks = createComebacks({ clock, secret });
+  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway: id, refresh };
+  const place = createPlace({ ...ledgerSide, clock, random, log, settings });
   const forward = createForward(wire.agent(life), { secret, gateway: id, clock, log });
   const metrics: Metrics = {
     contentType: '',
@@ -155,6 +158,7 @@ function jobOf(work: Work, arrivedMs: number): Job {
     owner: { team, key },
     priority,
     arrivedMs,
+    retry: false,
     patienceMs,
   };
 }

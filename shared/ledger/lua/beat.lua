@@ -1,7 +1,7 @@
 -- beat: a worker lives, and says what it runs. Its word on leases wins over the ledger's.
 -- KEYS  prefix
 -- ARGV  now, worker, epoch, '1' on the first beat of a life, '1' on the last, capacity, weight, announcement,
---       count of served models, served models..., then for each running lease: id, model, team, key, gateway
+--       count of served models, count of those that are loaded, served models (the loaded first)..., then for each running lease: id, model, team, key, gateway
 -- reply {'ok', added, dropped} | {'stale', epoch of the life that is known}
 local w, epoch = ARGV[2], ARGV[3]
 local hash, leases = P .. 'w:' .. w, P .. 'l:' .. w
@@ -19,9 +19,10 @@ end
 
 -- 1 Who it is now.
 local known, served = old[1], {}
-for i = 10, 9 + tonumber(ARGV[9]) do served[#served + 1] = ARGV[i] end
+for i = 11, 10 + tonumber(ARGV[9]) do served[#served + 1] = ARGV[i] end
 for _, model in ipairs(serves(w)) do call('ZREM', P .. 'i:' .. model, w) end
-call('HSET', hash, 'epoch', epoch, 'capacity', ARGV[6], 'weight', ARGV[7], 'serves', cmsgpack.pack(served))
+call('HSET', hash, 'epoch', epoch, 'capacity', ARGV[6], 'weight', ARGV[7], 'serves', cmsgpack.pack(served),
+  'warm', ARGV[10])
 call('HDEL', hash, 'parked')
 call('ZADD', P .. 's', now + WORKER_MS, w)
 if old[3] ~= ARGV[8] then
@@ -34,7 +35,7 @@ end
 --   thought that they still wait, for else they would be given a slot below; else when it says so twice, for this
 --   beat may have crossed the lease's end on its way.
 local before, suspects, suspected, running, added, shrunk = old[2] and cmsgpack.unpack(old[2]) or {}, {}, false, {}, 0, {}
-for i = 10 + #served, #ARGV, 5 do
+for i = 11 + #served, #ARGV, 5 do
   local id = ARGV[i]
   local unknown = not running[id] and not call('ZSCORE', leases, id)
   running[id] = true

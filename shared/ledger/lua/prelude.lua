@@ -7,9 +7,10 @@
 --   m            HASH  schema, era, birth, version, kept
 --   r            HASH  id -> record in msgpack: state, model, class, team, key, gateway, cost, age, since, exclude,
 --                      and when held: worker, epoch
---   w:<worker>   HASH  epoch, capacity, weight, serves, suspects, announcement; parked while it may get nothing
+--   w:<worker>   HASH  epoch, capacity, weight, serves (the loaded first), warm (how many these are), suspects,
+--                      announcement; parked while it may get nothing
 --   l:<worker>   ZSET  lease -> when it was taken
---   i:<model>    ZSET  worker -> load; only workers that serve it, have a free slot and are not parked
+--   i:<model>    ZSET  worker -> load, and COLD_LOAD when it had to load the model; only workers that serve it, have a free slot and are not parked
 --   s, g         ZSET  worker, gateway -> when it is dead unless heard of
 --   gt:<gateway> SET   its tickets
 --   t            ZSET  every ticket -> age
@@ -35,6 +36,7 @@ local USAGE_ENTRIES_MAX = 10000
 local GONE_MAX = 256
 local LOOKS_MAX, PASSED_OVER_MAX, REAPED_MAX, FORGOTTEN_MAX = 64, 8, 2, 4
 local SUSPECT_MS = 500
+local COLD_LOAD = 1000000
 
 local now, micros = tonumber(ARGV[1]), nil
 if now then
@@ -167,12 +169,13 @@ rebase()
 
 -- Sets the worker's place among the free ones of each model that it serves. Returns its free slots, 0 when parked.
 local function reindex(w)
-  local h = call('HMGET', P .. 'w:' .. w, 'capacity', 'weight', 'parked')
+  local h = call('HMGET', P .. 'w:' .. w, 'capacity', 'weight', 'parked', 'warm')
   local capacity, used = tonumber(h[1]) or 0, call('ZCARD', P .. 'l:' .. w)
   local free = h[3] and 0 or math.max(0, capacity - used)
-  for _, model in ipairs(serves(w)) do
+  for place, model in ipairs(serves(w)) do
     if free > 0 then
-      call('ZADD', P .. 'i:' .. model, used / (capacity * tonumber(h[2])), w)
+      local cold = place > tonumber(h[4]) and COLD_LOAD or 0
+      call('ZADD', P .. 'i:' .. model, used / (capacity * tonumber(h[2])) + cold, w)
     else
       call('ZREM', P .. 'i:' .. model, w)
     end

@@ -2,7 +2,7 @@
 -- KEYS  prefix
 -- ARGV  now, id, gateway, model, class 0-2, team, key, cost in slot-seconds, age in ms or '', most tickets in the
 --       pool, most under one key, slack, count of preferred, preferred workers..., excluded workers...
--- reply {'held', age, worker, epoch} | {'wait', age, place} | {'full', 'all' | 'key'}
+-- reply {'held', age, worker, epoch} | {'wait', age, place} | {'full', age, 'all' | 'key'}
 local id, model = ARGV[2], ARGV[4]
 local r = record(id)
 if r and r.state == 'held' then return { 'held', exact(r.age), r.worker, r.epoch } end
@@ -37,7 +37,9 @@ if w then
 end
 
 -- 3 Nothing is free: wait, within the bounds.
-if call('ZCARD', P .. 't') >= tonumber(ARGV[10]) then return { 'full', 'all' } end
-if (tonumber(call('HGET', P .. 'n', pair(r.team, r.key))) or 0) >= tonumber(ARGV[11]) then return { 'full', 'key' } end
+if call('ZCARD', P .. 't') >= tonumber(ARGV[10]) then return { 'full', exact(r.age), 'all' } end
+if (tonumber(call('HGET', P .. 'n', pair(r.team, r.key))) or 0) >= tonumber(ARGV[11]) then
+  return { 'full', exact(r.age), 'key' }
+end
 enqueue(id, r)
 return { 'wait', exact(r.age), place(id, r) }
