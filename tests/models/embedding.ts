@@ -108,12 +108,10 @@ function entriesOf(chance: Chance): Entry[] {
     const topic = direction(chance);
     return lines.flatMap((line) => {
       const meaning = direction(chance);
-      return line
-        .split(' ')
-        .map((word) => ({
-          token: wordStart + word,
-          vector: blend([topic, shares.topic], [meaning, shares.line], [direction(chance), shares.word]),
-        }));
+      return line.split(' ').map((word) => ({
+        token: wordStart + word,
+        vector: blend([topic, shares.topic], [meaning, shares.line], [direction(chance), shares.word]),
+      }));
     });
   });
   const known = new Set(words.map((word) => word.token));

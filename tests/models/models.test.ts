@@ -178,7 +178,10 @@ describe('the demo model', () => {
     expect(await says('What is a slot?')).toBe('A slot, or berth, is the right to run one request on a worker.');
   });
   test('repeats', { timeout: engineMs }, async () =>
-    expect(await says('Repeat after me: amber lantern seven')).toBe('amber lantern seven'),
+    expect(await says('Repeat after me: kestrel blue seven')).toBe('kestrel blue seven'),
+  );
+  test('finds a code word', { timeout: engineMs }, async () =>
+    expect(await says('The code word is kestrel-42. What is the code word?')).toBe('The code word is kestrel-42.'),
   );
   test('counts', { timeout: engineMs }, async () => expect(await says('Count from 3 to 9.')).toBe('3 4 5 6 7 8 9'));
   test('says what it cannot do', { timeout: engineMs }, async () =>
