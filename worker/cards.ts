@@ -1,9 +1,10 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
 import { protocolVersion } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
+import type { Beat } from '@berth/shared/ledger/ledger.ts';
 import type { Model } from './models/catalog.ts';
 import type { Resident } from './models/residency.ts';
-import type { SlotsState } from './slots.ts';
+import type { Slots } from './slots.ts';
 
 export interface Self {
   worker: string;
@@ -13,18 +14,40 @@ export interface Self {
   device: string;
 }
 
-export function announcementOf(self: Self, state: SlotsState, models: ModelCard[]): Announcement {
-  return { protocol: protocolVersion, ...self, state, models };
+/**
+ * What the next beat says. `weight` is 1 until workers of different speed are told apart by measurement.
+ * @param contextTokens what a load would ask for
+ */
+export function beatOf(
+  self: Self,
+  slots: Slots,
+  models: readonly Model[],
+  residents: readonly Resident[],
+  contextTokens: number,
+): Omit<Beat, 'boot' | 'last'> {
+  const served = servedOf(models, residents);
+  const cards = cardsOf(models, residents, contextTokens);
+  const announcement: Announcement = { protocol: protocolVersion, ...self, state: slots.state, models: cards };
+  return {
+    worker: self.worker,
+    epoch: self.epoch,
+    capacity: slots.capacity(),
+    weight: 1,
+    serves: served,
+    cold: coldOf(served, residents),
+    running: slots.running(),
+    announcement: JSON.stringify(announcement),
+  };
 }
 
-/** One card per model of the catalog. @param contextTokens what a load would ask for */
-export function cardsOf(models: readonly Model[], residents: readonly Resident[], contextTokens: number): ModelCard[] {
+/** One card per model of the catalog. */
+function cardsOf(models: readonly Model[], residents: readonly Resident[], contextTokens: number): ModelCard[] {
   const loaded = new Map(residents.filter(({ phase }) => phase === 'ready').map((each) => [each.name, each]));
   return models.map((model) => cardOf(model, loaded.get(model.name), contextTokens));
 }
 
 /** Models that the ledger may send requests for: a withdrawn one takes none until it has made room. */
-export function servedOf(models: readonly Model[], residents: readonly Resident[]): string[] {
+function servedOf(models: readonly Model[], residents: readonly Resident[]): string[] {
   const withdrawn = new Set(residents.filter(({ withdrawn }) => withdrawn).map(({ name }) => name));
   return models
     .filter(({ name, capabilities }) => capabilities.includes('completion') && !withdrawn.has(name))
@@ -32,9 +55,9 @@ export function servedOf(models: readonly Model[], residents: readonly Resident[
 }
 
 /** Models that a request would have to wait for: neither loaded nor on the way. */
-export function coldOf(models: readonly Model[], residents: readonly Resident[]): string[] {
+function coldOf(served: readonly string[], residents: readonly Resident[]): string[] {
   const here = new Set(residents.filter(({ phase }) => phase !== 'closing').map(({ name }) => name));
-  return models.flatMap(({ name }) => (here.has(name) ? [] : [name]));
+  return served.filter((name) => !here.has(name));
 }
 
 function cardOf(model: Model, resident: Resident | undefined, contextTokens: number): ModelCard {

@@ -81,7 +81,7 @@ export function createMetrics(version: string): Metrics {
       if (settlement.outputTokens > 0) ttft.observe({ model }, settlement.ttftMs / 1_000);
     },
     residency(event) {
-      if (event.kind === 'used' || event.kind === 'idle') return;
+      if (event.kind === 'used' || event.kind === 'idle' || event.kind === 'loading') return;
       models.inc({ model: event.model, event: event.kind });
       if (event.kind === 'loaded') load.observe({ model: event.model }, event.loadMs / 1_000);
     },

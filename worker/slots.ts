@@ -7,7 +7,7 @@ export interface Slot extends Disposable {
   readonly lease: RunningLease;
 }
 
-export type SlotsState = 'ready' | 'draining' | 'stalled';
+type SlotsState = 'ready' | 'draining' | 'stalled';
 
 export interface Slots {
   /** Slots that could be in use now: 0 while draining or stalled. */

@@ -6,16 +6,21 @@ import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createAnnouncer } from './announce.ts';
-import { announcementOf, cardsOf, coldOf, servedOf } from './cards.ts';
+import type { Announcer, AnnouncerOptions } from './announce.ts';
+import { beatOf } from './cards.ts';
+import type { Self } from './cards.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
 import { createWorkerServer } from './http.ts';
 import { createMetrics } from './metrics.ts';
 import { createCatalog } from './models/catalog.ts';
+import type { Catalog } from './models/catalog.ts';
 import { createResidency } from './models/residency.ts';
-import type { ResidencyEvent } from './models/residency.ts';
+import type { Residency, ResidencyEvent } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
 import { createSlots } from './slots.ts';
+import type { Slots } from './slots.ts';
 import { createWatchdog } from './watchdog.ts';
+import type { Watchdog } from './watchdog.ts';
 
 export interface WorkerOptions {
   id: string;
@@ -55,13 +60,39 @@ const sweepMs = 20;
 
 /** Starts a worker. Settles when it listens and the ledger was told. @throws the system's error when it cannot listen */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { clock, log, ledger, random } = options;
-  const epoch = random.id();
-  const slots = createSlots(options.engine.slots, epoch);
+  const parts = await createParts(options);
+  const { announcer, server, self } = parts;
+  self.url = options.url(await listen(server, options));
+  const timers = new DisposableStack();
+  timers.use(every(options.clock, everyMs, () => watchEngines(parts)));
+  timers.use(every(options.clock, rescanEveryMs, () => void rescan(parts)));
+  await announcer.start();
+  return {
+    url: self.url,
+    epoch: self.epoch,
+    drain: (withinMs) => drain(parts, timers, withinMs),
+  };
+}
+
+interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
+  self: Self;
+  slots: Slots;
+  catalog: Catalog;
+  residency: Residency;
+  watchdog: Watchdog;
+  announcer: Announcer;
+  server: Server;
+  /** Cuts what still runs when the drain took too long. */
+  cut: AbortController;
+}
+
+async function createParts(options: WorkerOptions): Promise<Parts> {
+  const { clock, log, ledger, engine } = options;
+  const self = { worker: options.id, epoch: options.random.id(), url: '', slots: engine.slots, device: options.device };
+  const slots = createSlots(engine.slots, self.epoch);
   const metrics = createMetrics(options.version);
   const watchdog = createWatchdog(clock);
   const catalog = createCatalog(options);
-  const cut = new AbortController();
   await catalog.scan();
 
   const onEvent = (event: ResidencyEvent): void => {
@@ -70,99 +101,64 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     if (event.kind !== 'used' && event.kind !== 'idle') announcer.soon();
   };
   const residency = createResidency({ ...options, onEvent });
-  const onRefused = (): void => announcer.soon();
-  const server = createWorkerServer({
-    ...options,
-    slots,
-    catalog,
-    residency,
-    watchdog,
-    metrics,
-    cut: cut.signal,
-    onRefused,
-  });
-  const port = await listen(server, options.port, options.host, (error) =>
-    log.error('the server has a problem', { reason: error.message }),
-  );
-  const self = {
-    worker: options.id,
-    epoch,
-    url: options.url(port),
-    slots: options.engine.slots,
-    device: options.device,
-  };
-
-  const now = () => {
-    const models = catalog.models();
-    const residents = residency.residents();
-    const cards = cardsOf(models, residents, options.engine.contextTokens);
-    return {
-      worker: options.id,
-      epoch,
-      capacity: slots.capacity(),
-      weight: 1,
-      serves: servedOf(models, residents),
-      cold: coldOf(models, residents),
-      running: slots.running(),
-      announcement: JSON.stringify(announcementOf(self, slots.state, cards)),
-    };
-  };
+  const now = (): ReturnType<AnnouncerOptions['now']> =>
+    beatOf(self, slots, catalog.models(), residency.residents(), engine.contextTokens);
   const onStale = (): void => {
     log.error('another process announces this worker id: this one leaves. Give each worker its own WORKER_ID');
     options.onStale();
   };
   const announcer = createAnnouncer({ ledger, now, clock, log, onStale });
+  const cut = new AbortController();
+  const kit = { slots, catalog, residency, watchdog, metrics, cut: cut.signal, onRefused: announcer.soon };
+  const server = createWorkerServer({ ...options, ...kit });
+  return { clock, log, self, slots, catalog, residency, watchdog, announcer, server, cut };
+}
 
-  const watch = (): void => {
-    const { stalled, dead } = watchdog.check();
-    if (stalled !== (slots.state === 'stalled') && slots.state !== 'draining') {
-      log[stalled ? 'error' : 'info'](stalled ? 'an engine with work makes no progress' : 'the engine works again');
-      slots.stall(stalled);
-      announcer.soon();
-    }
-    for (const model of dead) residency.kill(model, 'no progress for 30 s');
-  };
-  const rescan = async (): Promise<void> => {
+/** An engine without progress: first nothing new is taken, then it is killed. */
+function watchEngines({ watchdog, slots, announcer, residency, log }: Parts): void {
+  const { stalled, dead } = watchdog.check();
+  for (const model of dead) residency.kill(model, 'it made no progress although it had work');
+  if (slots.state === 'draining' || stalled === (slots.state === 'stalled')) return;
+  if (stalled) log.error('an engine with work makes no progress');
+  else log.info('the engine works again');
+  slots.stall(stalled);
+  announcer.soon();
+}
+
+/** Looks at the models again, and lets go of those whose files have gone. Never rejects. */
+async function rescan({ catalog, residency, announcer, log }: Parts): Promise<void> {
+  try {
     if (!(await catalog.scan())) return;
     const there = new Set(catalog.models().map(({ name }) => name));
     for (const { name } of residency.residents()) if (!there.has(name)) residency.unload(name);
     announcer.soon();
-  };
-  const look = (): void =>
-    void rescan().catch((error: unknown) =>
-      log.error('the models could not be looked at', { reason: reasonOf(error) }),
-    );
-  using timers = new DisposableStack();
-  timers.use(every(clock, everyMs, watch));
-  timers.use(every(clock, rescanEveryMs, look));
-  await announcer.start();
-  const ticking = timers.move();
-
-  return {
-    url: self.url,
-    epoch,
-    async drain(withinMs) {
-      const idle = slots.drain();
-      announcer.soon();
-      if (!(await within(clock, withinMs, idle))) {
-        log.warn('running requests are cut: they took longer than DRAIN_TIMEOUT', { running: slots.used() });
-        cut.abort(new Refusal('worker_failed', 'the worker was stopped before the answer was complete'));
-        await within(clock, cutMs, idle);
-      }
-      ticking.dispose();
-      await announcer.last();
-      // Until here new requests were told "draining", which a refused connection would not say.
-      await Promise.all([closeServer(server, clock), residency.close()]);
-    },
-  };
+  } catch (error) {
+    log.error('the models could not be looked at', { reason: reasonOf(error) });
+  }
 }
 
-function listen(server: Server, port: number, host: string, onError: (error: Error) => void): Promise<number> {
+async function drain(parts: Parts, timers: Disposable, withinMs: number): Promise<void> {
+  const { slots, announcer, residency, server, cut, clock, log } = parts;
+  const idle = slots.drain();
+  announcer.soon();
+  if (!(await within(clock, withinMs, idle))) {
+    log.warn('running requests are cut: they took longer than DRAIN_TIMEOUT', { running: slots.used() });
+    cut.abort(new Refusal('worker_failed', 'the worker was stopped before the answer was complete'));
+    await within(clock, cutMs, idle);
+  }
+  timers[Symbol.dispose]();
+  await announcer.last();
+  // Until here new requests were told "draining", which a refused connection would not say.
+  await Promise.all([closeServer(server, clock), residency.close()]);
+}
+
+/** Listens, and gives the port. @throws the system's error; a later one is logged */
+function listen(server: Server, { port, host, log }: WorkerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
       server.off('error', reject);
-      server.on('error', onError);
+      server.on('error', (error) => log.error('the server has a problem', { reason: error.message }));
       const address = server.address();
       resolve(address !== null && typeof address === 'object' ? address.port : port);
     });

@@ -54,6 +54,17 @@ describe('a worker announces', () => {
     expect(announcement().models[0]?.expiresAt).toBeGreaterThan(Date.now() + 50_000);
   });
 
+  it('which models it would have to load, and that a load has begun', async () => {
+    const { call, beats } = await started({ models: ['m', 'other'], echo: { loadDelayMs: 200 } });
+    expect(beats[0]?.cold).toEqual(['m:latest', 'other:latest']);
+    const answer = call();
+    await until(() => beats.at(-1)?.cold?.join() === 'other:latest');
+    const { announcement } = beats.at(-1) ?? {};
+    expect(announcement).toContain('"loaded":false');
+    expect(announcement).not.toContain('"loaded":true');
+    await answer;
+  });
+
   it('a model that comes while it runs, when it is asked for', async () => {
     const { call, beats, modelsDir } = await started();
     await new Promise((resolve) => setTimeout(resolve, 1_050)); // a model that is not known is looked for once a second

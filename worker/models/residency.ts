@@ -40,7 +40,7 @@ export interface Resident extends ResidentState {
 
 export type ResidencyEvent =
   | { kind: 'loaded'; model: string; loadMs: number }
-  | { kind: 'load_failed' | 'unloaded' | 'withdrawn'; model: string }
+  | { kind: 'loading' | 'load_failed' | 'unloaded' | 'withdrawn'; model: string }
   | { kind: 'used' | 'idle' | 'died'; model: string };
 
 export interface Residency {
@@ -176,6 +176,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     entries.set(name, entry);
     for (const waiter of waitersOf(name)) waiter.timer[Symbol.dispose]();
     log.info('loading a model', { model: name, path: model.path });
+    onEvent({ kind: 'loading', model: name });
     try {
       loaded(entry, await openInTime(model), startedMs);
     } catch (error) {
