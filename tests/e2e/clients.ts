@@ -23,20 +23,20 @@ export async function installClients(): Promise<void> {
 
 const load = createRequire(join(folder, 'package.json'));
 
-export interface Usage {
+interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
 }
 
-export interface Completion {
+interface Completion {
   id: string;
   model: string;
   choices: { message: { role: string; content: string | null }; finish_reason: string }[];
   usage?: Usage;
 }
 
-export interface CompletionChunk {
+interface CompletionChunk {
   choices: { delta: { content?: string | null }; finish_reason: string | null }[];
   usage?: Usage | null;
 }
@@ -87,7 +87,7 @@ export interface OllamaPart {
   prompt_eval_count: number;
 }
 
-export interface OllamaModel {
+interface OllamaModel {
   name: string;
   size: number;
   digest: string;

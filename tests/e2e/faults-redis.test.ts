@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { startRedis } from '../tools/redis.ts';
 import type { RedisServer } from '../tools/redis.ts';
 import { startGateway, startWorker, workersReady } from './berth.ts';
+import { burst, isPutOff, isWhole, mostAtOnce } from './burst.ts';
 import { eventually } from './eventually.ts';
 import { aPool, heldSlots, metric, queued, usedInAll } from './pool.ts';
 import type { Pool } from './pool.ts';
@@ -131,6 +132,18 @@ describe('Redis', () => {
     for (const [index, answer] of (await Promise.all(waiting)).entries()) {
       expect([answer.status, openaiText(answer.text)]).toEqual([200, `waited ${index}`]);
     }
+  });
+
+  test('lost and back amid 200 requests: each ends once, and no worker ever runs more than its slots', async () => {
+    const going = burst([pool.url(0), pool.url(1)], 200);
+    await eventually('some are answered', () => going.ended >= 40);
+    await redis.stop();
+    await eventually('half are answered', () => going.ended >= 100);
+    await restartRedis();
+    const answers = await going.answers;
+    expect(answers.filter((answer, index) => !isWhole(answer, index) && !isPutOff(answer))).toEqual([]);
+    expect(answers.filter(isWhole).length).toBeGreaterThanOrEqual(100);
+    for (const most of mostAtOnce(answers).values()) expect(most).toBeLessThanOrEqual(slots);
   });
 
   test('frozen: a process that starts says so in time, and those that run go on', async () => {

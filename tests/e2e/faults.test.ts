@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 'vitest';
 import { enginesOf, longModel, startGateway, startWorker, workersReady } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
+import { burst, isPutOff, isWhole, mostAtOnce } from './burst.ts';
 import { eventually } from './eventually.ts';
 import { aPool, heldSlots, metric, queued, usedInAll, usedSlots } from './pool.ts';
 import type { Pool } from './pool.ts';
@@ -104,6 +105,17 @@ describe('a pool', () => {
 
       await pool.addWorker(victim);
       await serves(victim);
+    });
+
+    test('amid 200 requests: at most those that it ran are cut, and every other is answered, or put off', async () => {
+      const going = burst([pool.url(0), pool.url(1)], 200);
+      await eventually('some are answered', () => going.ended >= 40);
+      pool.workers.get('w1')?.kill('SIGKILL');
+      const answers = await going.answers;
+      const cut = answers.filter((answer, index) => !isWhole(answer, index) && !isPutOff(answer));
+      expect(cut.length).toBeLessThanOrEqual(slots);
+      expect(answers.filter(isWhole).length).toBeGreaterThanOrEqual(100);
+      for (const most of mostAtOnce(answers).values()) expect(most).toBeLessThanOrEqual(slots);
     });
 
     test("on the wire: OpenAI's reply has no last chunk, Ollama's ends with an error line and no last chunk", async () => {

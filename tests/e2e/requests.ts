@@ -115,7 +115,7 @@ function deltaOf(frame: string): string {
 }
 
 export interface OllamaLine {
-  created_at: string;
+  created_at?: string;
   done: boolean;
   error?: string;
   response?: string;

@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { echoModels, startGateway, startLocal, startWorker, workersReady } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
-import { ask, chat, ollamaLines } from './requests.ts';
-import type { Answer } from './requests.ts';
+import { burst, isWhole, mostAtOnce } from './burst.ts';
+import { ask, chat } from './requests.ts';
 
 const slots = 4;
 
@@ -26,44 +26,21 @@ afterAll(async () => {
   await models[Symbol.asyncDispose]();
 });
 
-/** A word of its own for each request, so that an answer can be told from all others. */
-const wordOf = (index: number) => `word${index}end`;
-const tokens = 8;
-
-function echo(index: number): Promise<Answer> {
-  const text = `[[tokenDelayMs=4]] ${`${wordOf(index)} `.repeat(tokens)}`;
-  const { url = '' } = gateways[index % gateways.length] ?? {};
-  return ask({ url, path: '/api/chat', body: chat(text) });
-}
-
-/**
- * The most answers that one worker wrote at the same time, by its own clock: a line of Ollama's tells when it was
- * made, and between its first and its last line a request certainly holds its slot.
- */
-function mostAtOnce(answers: readonly Answer[]): number {
-  const spans = answers.map(({ text }) => {
-    const times = ollamaLines(text).map(({ created_at }) => Date.parse(created_at));
-    return { from: Math.min(...times), to: Math.max(...times) };
-  });
-  return Math.max(...spans.map(({ from: at }) => spans.filter(({ from, to }) => from <= at && at < to).length));
-}
-
 describe('two gateways and two workers', () => {
   test('200 requests at once: each is answered once, and no worker ever runs more than NUM_PARALLEL', async () => {
-    const answers = await Promise.all(Array.from({ length: 200 }, (_, index) => echo(index)));
+    const answers = await burst(
+      gateways.map(({ url }) => url),
+      200,
+    ).answers;
 
-    for (const [index, { status, text, clean }] of answers.entries()) {
-      const lines = ollamaLines(text);
-      const said = lines.map(({ message }) => message?.content ?? '').join('');
-      expect({ status, clean, said }).toEqual({ status: 200, clean: true, said: `${wordOf(index)} `.repeat(tokens) });
-      expect(lines.filter(({ done }) => done)).toHaveLength(1);
-    }
-    const byWorker = Map.groupBy(answers, ({ headers }) => headers['berth-worker']);
-    expect(new Set(byWorker.keys())).toEqual(new Set(['w1', 'w2']));
-    for (const [, own] of byWorker) {
-      expect(own.length).toBeGreaterThanOrEqual(20);
-      expect(mostAtOnce(own)).toBe(slots);
-    }
+    expect(answers.map(isWhole)).toEqual(answers.map(() => true));
+    const most = mostAtOnce(answers);
+    expect([...most].toSorted(([a], [b]) => (a < b ? -1 : 1))).toEqual([
+      ['w1', slots],
+      ['w2', slots],
+    ]);
+    const byWorker = Map.groupBy(answers, (answer) => answer?.headers['berth-worker']);
+    expect(Math.min(...[...byWorker.values()].map(({ length }) => length))).toBeGreaterThanOrEqual(20);
   });
 });
 
