@@ -17,8 +17,11 @@ export interface Mutant {
   title: string;
 }
 
-/** `unmatched`: there is no such test. `broken`: the mutant is no program, so its failure says nothing. */
-export type Fate = 'killed' | 'survived' | 'unmatched' | 'broken';
+/**
+ * `unmatched`: there is no such test. `broken`: the mutant is no program, so its failure says nothing. `unfit`: the
+ * program has changed since the patch was made.
+ */
+export type Fate = 'killed' | 'survived' | 'unmatched' | 'broken' | 'unfit';
 
 export interface Copy extends AsyncDisposable {
   /** What becomes of the mutant. */
@@ -69,7 +72,11 @@ export async function openCopy(): Promise<Copy> {
   return {
     async judge(mutant) {
       const beganMs = performance.now();
-      git(mutant.patch);
+      try {
+        git(mutant.patch);
+      } catch {
+        return { fate: 'unfit', tookMs: 0, output: '' };
+      }
       const { report, timedOut, output } = await runTest(dir, mutant);
       git('-R', mutant.patch);
       return { fate: timedOut ? 'killed' : fateOf(report), tookMs: performance.now() - beganMs, output };

@@ -64,10 +64,10 @@ const burialMs = workerMs + 2_000 + slackMs;
 const lostTicketMs = 1_000 + 500 + 500 + slackMs;
 const failuresMax = 50;
 /** How many operations of the ledger pass between two looks at the whole of it. */
-const dumpEvery = 61;
+const dumpEvery = 97;
 
 export function createOracle(events: Events, trace: (line: string) => void = () => {}): Oracle {
-  const hash = createHash('sha256');
+  const lines: string[] = [];
   const failures: string[] = [];
   const stories = new Map<string, Story>();
   const counts = new Map<string, number>();
@@ -77,7 +77,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
 
   const note = (what: string): void => {
     const line = `${events.nowMs.toFixed(3)} ${what}`;
-    hash.update(line);
+    lines.push(line);
     trace(line);
   };
   const count = (what: string): void => void counts.set(what, (counts.get(what) ?? 0) + 1);
@@ -106,7 +106,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
     counts,
     fail,
     note,
-    hash: () => hash.digest('hex').slice(0, 16),
+    hash: () => createHash('sha256').update(lines.join('\n')).digest('hex').slice(0, 16),
     asked(work, gateway, reading) {
       note(`${work.id} asks ${gateway}`);
       const story = {
