@@ -6,6 +6,8 @@ export interface TcpProxy extends AsyncDisposable {
   port: number;
   /** Bytes of the server's no longer reach the client, as if lost; what the client sends still arrives. */
   loseReplies(losing: boolean): void;
+  /** Bytes of the server's wait, and come later, in order. */
+  holdReplies(holding: boolean): void;
   /** Nothing passes in either direction and nothing is closed: a half-open connection. New ones are accepted. */
   freeze(frozen: boolean): void;
   /** Closes every connection at once, with a reset. */
@@ -20,6 +22,7 @@ export interface TcpProxy extends AsyncDisposable {
 export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   const pairs = new Map<Socket, Socket>();
   let losing = false;
+  let holding = false;
   let frozen = false;
   let accepted = 0;
 
@@ -27,6 +30,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     accepted++;
     const target = connect({ port: targetPort, host: '127.0.0.1' });
     pairs.set(client, target);
+    if (holding) target.pause();
     client.on('data', (bytes) => void (frozen || target.write(bytes)));
     target.on('data', (bytes) => void (frozen || losing || client.write(bytes)));
     for (const [one, other] of [
@@ -68,6 +72,10 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   return {
     port,
     loseReplies: (wanted) => void (losing = wanted),
+    holdReplies(wanted) {
+      holding = wanted;
+      for (const target of pairs.values()) void (wanted ? target.pause() : target.resume());
+    },
     freeze: (wanted) => void (frozen = wanted),
     cut,
     refuse: async (refusing) => (refusing ? close() : void (await listen(port))),
