@@ -19,7 +19,7 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 export type Act = (exchange: { request: IncomingMessage; response: ServerResponse }) => void | Promise<void>;
 
 /** One request that reached the worker. */
-export interface Seen {
+interface Seen {
   method: string;
   path: string;
   headers: IncomingMessage['headers'];

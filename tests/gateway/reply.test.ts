@@ -78,14 +78,24 @@ describe('a client that leaves', () => {
     expect(rig.held()).toEqual([]);
   });
 
-  it('when its worker takes no connection is not tried again', async () => {
-    await using rig = await startRig();
-    rig.worker.act(hang());
+  it('before the first byte is not asked for on another worker', async () => {
+    await using rig = await startRig({ workers: [{}, {}] });
+    for (const worker of rig.workers) worker.act(hang());
     const asking = ask(rig);
-    await until('the request there', () => rig.worker.seen.length === 1);
+    await until('the request there', () => rig.workers.some(({ seen }) => seen.length === 1));
     asking.leave();
     await until('the outcome', () => outcomes(rig).length === 1);
     expect(rig.takes).toHaveLength(1);
+  });
+
+  it('by closing its sending side only has left, too: that is how Node sees it', async () => {
+    await using rig = await startRig();
+    rig.worker.act(stall('data: 1\n\n'));
+    const socket = connect(rig.port, '127.0.0.1').resume();
+    socket.end(wire(chat({ stream: true })));
+    await until('the worker stopped', () => rig.worker.seen[0]?.aborted === true || outcomes(rig).length === 1);
+    await until('the outcome', () => outcomes(rig).length === 1);
+    expect(outcomes(rig)).toEqual(['client_gone']);
   });
 
   it('in the middle of its request body reaches neither ledger nor worker', async () => {

@@ -20,7 +20,7 @@ import type { FakeWorker, FakeWorkerOptions } from '../doubles/fake-worker.ts';
 
 export const secret = 'the secret of a test pool';
 
-export type WorkerWish = Omit<FakeWorkerOptions, 'ledger' | 'clock' | 'secret'>;
+type WorkerWish = Omit<FakeWorkerOptions, 'ledger' | 'clock' | 'secret'>;
 
 export interface Rig extends AsyncDisposable {
   clock: VirtualClock;
@@ -191,7 +191,7 @@ export async function until(what: string, isSo: () => boolean): Promise<void> {
   }
 }
 
-export interface Answer {
+interface Answer {
   status: number;
   headers: IncomingHttpHeaders;
   text: string;
