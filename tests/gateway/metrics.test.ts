@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { createAuthenticate } from '../../gateway/keys.ts';
 import { aCard, die, held, refuse, stall, whole } from '../doubles/fake-worker.ts';
-import { ask, chat, secret, startRig, until } from './rig.ts';
+import { ask, chat, raw, secret, startRig, until, wire } from './rig.ts';
 import type { Rig } from './rig.ts';
 
 async function scrape(rig: Rig, headers: Record<string, string> = {}): Promise<string[]> {
@@ -118,20 +118,19 @@ describe('metrics', () => {
 
   it('have the same number of series after 10,000 names that no worker has', async () => {
     await using rig = await startRig();
-    const random = (at: number) => `model-${at}-${Math.imul(at, 2_654_435_761) >>> 0}`;
-    const turn = async (from: number, count: number) => {
-      for (let at = from; at < from + count; at += 1)
-        await ask(rig, { body: chat({ model: random(at) }), agent }).answer;
+    // A thousand requests in one go on one connection: what is measured is the gateway, not the client.
+    const thousand = async (batch: number) => {
+      const bodies = Array.from({ length: 1_000 }, (_, at) => chat({ model: `model-${batch}-${at}` }));
+      const texts = bodies.map((body, at) => wire(body, at === 999 ? { connection: 'close' } : {}));
+      const { text } = await raw(rig, texts.join(''));
+      expect(text.split('HTTP/1.1 404').length).toBe(1_001);
     };
-    const { Agent } = await import('node:http');
-    const agent = new Agent({ keepAlive: true, maxSockets: 8 });
-    await turn(0, 8);
+    await thousand(0);
     // The process's own (garbage collection by kind) come when they happen.
     const series = async () => (await scrape(rig)).filter((line) => !line.includes('berth_gateway_'));
     const before = await series();
-    await Promise.all(Array.from({ length: 8 }, (_, lane) => turn(10_000 + lane * 1_249, 1_249)));
+    for (let batch = 1; batch < 10; batch += 1) await thousand(batch);
     const after = await series();
-    agent.destroy();
     expect(after.length).toBe(before.length);
     expect(after.join('\n')).not.toContain('model-');
     expect(after).toContain('berth_requests_total{dialect="openai",model="none",outcome="model_not_found"} 10000');
