@@ -28,7 +28,6 @@ export const refusals = {
     code: 'method_not_allowed',
     retryable: false,
   },
-  body_timeout: { openai: 408, ollama: 408, type: 'invalid_request_error', code: 'request_timeout', retryable: false },
   body_too_large: {
     openai: 413,
     ollama: 413,
