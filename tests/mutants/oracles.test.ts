@@ -1,10 +1,18 @@
 // Directed tests for faults that neither random histories nor the simulation can be relied on to notice.
+import { EventEmitter } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import type { Announcement } from '@berth/shared/announcement.ts';
+import { nobody } from '@berth/shared/auth.ts';
+import { openai } from '@berth/shared/dialects/openai.ts';
 import { LedgerUnavailable, type Ledger, type Taken } from '@berth/shared/ledger/ledger.ts';
 import { silentLog } from '@berth/shared/log.ts';
+import type { Generation } from '@berth/shared/request.ts';
 import { expect, test } from 'vitest';
 import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
+import { serveGeneration, type Endpoint, type Kit } from '../../worker/generate.ts';
+import { createSlots } from '../../worker/slots.ts';
 import { virtualClock } from '../doubles/clock.ts';
 import { aBeat, aSession, aTake } from '../ledger/inputs.ts';
 
@@ -51,4 +59,39 @@ test('a gateway alone uses its share of the slots', async () => {
 
 test('a gateway alone counts what it runs already', async () => {
   expect(await kinds(await alone(1), 2)).toEqual(['held', 'wait']);
+});
+
+test('a worker frees the slot before the last byte of an answer leaves', async () => {
+  const slots = createSlots(1, 'e1');
+  const usedAtEnd: number[] = [];
+  const response = Object.assign(new EventEmitter(), {
+    headersSent: false,
+    writableFinished: true,
+    writeHead: () => response,
+    addTrailers: () => undefined,
+    write: () => true,
+    end: () => {
+      usedAtEnd.push(slots.used());
+      response.emit('close');
+    },
+  });
+  const generation = { prompt: null, keepAliveMs: 0, stream: false } as Generation;
+  const endpoint = {
+    dialect: openai,
+    parse: () => generation,
+    reply: () => ({ headers: {}, whole: () => '{}' }),
+  } as unknown as Endpoint;
+  const kit = {
+    slots,
+    catalog: { find: async () => ({ name: 'llama', capabilities: ['completion'] }) },
+    residency: { unload: () => undefined },
+    metrics: { settled: () => undefined, ended: () => undefined },
+    clock: virtualClock(),
+    log: silentLog,
+    cut: new AbortController().signal,
+  } as unknown as Kit;
+  const call = { ...nobody, lease: 'a', epoch: 'e1', model: 'llama' };
+  const request = Readable.from([Buffer.from('{}')]) as IncomingMessage;
+  await serveGeneration(kit, endpoint, call, request, response as unknown as ServerResponse);
+  expect(usedAtEnd).toEqual([0]);
 });

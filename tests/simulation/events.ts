@@ -36,6 +36,7 @@ export function createEvents(): Events {
       return { [Symbol.dispose]: () => void (planned.action = null) };
     },
     async run(untilMs, enough = () => false) {
+      await settled(); // what the caller has set going
       while ((heap[0]?.atMs ?? Infinity) <= untilMs && !enough()) {
         const { atMs, action } = pop(heap);
         if (action === null) continue;

@@ -242,8 +242,19 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
         if (waiting > input.waitingMax) fail(`I6 ${waiting} wait where ${input.waitingMax} may`);
         return taken;
       },
-      leave: (input) => look('leave', [], () => ledger.leave(input)),
-      session: (input) => look('session', [], () => ledger.session(input)),
+      async leave(input) {
+        const left = await look('leave', [], () => ledger.leave(input));
+        note(`leave ${input.id} ${left}`);
+        return left;
+      },
+      async session(input) {
+        const reply = await look('session', [], () => ledger.session(input));
+        const gone = [...reply.tickets].filter(([, { kind }]) => kind === 'gone').map(([id]) => id);
+        note(
+          `session ${input.gateway} ${input.tickets.length} tickets${gone.length > 0 ? `, gone ${gone.join()}` : ''}`,
+        );
+        return reply;
+      },
       async beat(input: Beat) {
         const reply = await look(
           'beat',

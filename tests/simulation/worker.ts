@@ -46,8 +46,8 @@ export interface WorkerParts {
   random: Random;
   /** What a request is to take. */
   work: (jobId: string) => Work;
-  /** A poisonous request has killed this worker. */
-  onPoison: (worker: SimWorker) => void;
+  /** A poisonous request kills this worker, or it leaves because another life has taken its id over. */
+  onDeath: (worker: SimWorker) => void;
 }
 
 /** A cancellation takes effect within one step of the engine. */
@@ -91,7 +91,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
     }),
     clock: life.clock,
     log: silentLog,
-    onStale: () => worker.kill(true),
+    onStale: () => parts.onDeath(worker),
   });
 
   function handle(call: Call, answer: Answering): void {
@@ -163,7 +163,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
         void leave();
       }),
     );
-    later(work.silenceMs, () => (work.poison ? parts.onPoison(worker) : piece()));
+    later(work.silenceMs, () => (work.poison ? parts.onDeath(worker) : piece()));
   }
 
   const site: Site = { life, vanished: false, handle };

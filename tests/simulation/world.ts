@@ -92,11 +92,12 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
   const workers: SimWorker[] = [];
   const past: { gateways: SimGateway[]; workers: SimWorker[] } = { gateways: [], workers: [] };
   const ends = new Set<() => void>();
+  let healed = false;
 
   function startWorker(at: number): void {
     const settings = plan.workers[at];
     if (settings === undefined) return;
-    const worker = createSimWorker({ events, wire, server, oracle, random, work, onPoison }, settings);
+    const worker = createSimWorker({ events, wire, server, oracle, random, work, onDeath }, settings);
     oracle.note(`${settings.id} starts as ${worker.epoch}`);
     workers[at] = worker;
     past.workers.push(worker);
@@ -115,7 +116,7 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
     revive(() => startWorker(at), backAfterMs);
   }
 
-  function onPoison(worker: SimWorker): void {
+  function onDeath(worker: SimWorker): void {
     killWorker(workers.indexOf(worker), true, 1_000);
   }
 
@@ -126,7 +127,7 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
       planned[Symbol.dispose]();
       action();
     };
-    const planned = events.after(afterMs, now);
+    const planned = events.after(healed ? 0 : afterMs, now);
     ends.add(now);
   }
 
@@ -232,6 +233,7 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
   }
 
   function heal(): void {
+    healed = true;
     network.healAll();
     for (const end of ends) end();
     oracle.disturbed('all is healed');
