@@ -21,7 +21,7 @@ export interface Mutant {
  * `unmatched`: there is no such test. `broken`: the mutant is no program, so its failure says nothing. `unfit`: the
  * program has changed since the patch was made.
  */
-export type Fate = 'killed' | 'survived' | 'unmatched' | 'broken' | 'unfit';
+type Fate = 'killed' | 'survived' | 'unmatched' | 'broken' | 'unfit';
 
 export interface Copy extends AsyncDisposable {
   /** What becomes of the mutant. */

@@ -1,7 +1,7 @@
 // What goes wrong in a seed, and when: drawn before it begins, carried out by the world.
 import type { Chance } from '../models/chance.ts';
 
-export type Fault =
+type Fault =
   | { kind: 'gateway killed'; gateway: number; heard: boolean; backAfterMs: number }
   | { kind: 'gateway frozen'; gateway: number; forMs: number }
   | { kind: 'gateway cut from ledger'; gateway: number; forMs: number }

@@ -12,7 +12,7 @@ import type { Network } from './network.ts';
 /** Time limit of one command: the production's default. */
 const commandMs = 500;
 
-export interface Weather {
+interface Weather {
   /** Probability that a command is carried out and its answer lost. */
   replyLost: number;
   /** Probability that a command arrives after its sender has given up. */

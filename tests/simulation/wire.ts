@@ -1,5 +1,5 @@
 // The connections between gateways and workers: what undici does for the gateway, and node:http for the worker.
-import type { Agent, Dispatcher } from 'undici';
+import type { createForward } from '../../gateway/forward.ts';
 import type { Events } from './events.ts';
 import type { Life } from './life.ts';
 import type { Network } from './network.ts';
@@ -40,7 +40,10 @@ export interface Wire {
 /** As in the production's agent. */
 const connectMs = 1_000;
 
-type Handler = Dispatcher.DispatchHandler;
+type Agent = Parameters<typeof createForward>[0];
+type Options = Parameters<Agent['dispatch']>[0];
+type Handler = Parameters<Agent['dispatch']>[1];
+type Controller = Parameters<NonNullable<Handler['onRequestStart']>>[0];
 
 interface WireOptions {
   events: Events;
@@ -61,13 +64,7 @@ export function createWire({ events, network, onSent }: WireOptions): Wire {
     closedByWorker(code: string): void;
   }
 
-  function failLater(
-    gateway: Life,
-    handler: Handler,
-    controller: Dispatcher.DispatchController,
-    code: string,
-    delayMs: number,
-  ) {
+  function failLater(gateway: Life, handler: Handler, controller: Controller, code: string, delayMs: number) {
     const error = Object.assign(new Error(code), { code });
     events.after(delayMs, () => gateway.deliver(() => handler.onResponseError?.(controller, error)));
   }
@@ -120,7 +117,7 @@ export function createWire({ events, network, onSent }: WireOptions): Wire {
     };
     open.add(connection);
 
-    const controller: Dispatcher.DispatchController = {
+    const controller: Controller = {
       get aborted() {
         return state === 'closed';
       },
@@ -165,7 +162,7 @@ export function createWire({ events, network, onSent }: WireOptions): Wire {
     }
   }
 
-  function dispatch(gateway: Life, options: Dispatcher.DispatchOptions, handler: Handler): boolean {
+  function dispatch(gateway: Life, options: Options, handler: Handler): boolean {
     const call = { path: options.path, headers: options.headers as Record<string, string> };
     const site = sites.get(String(options.origin));
     const controller = deadController();
@@ -184,7 +181,7 @@ export function createWire({ events, network, onSent }: WireOptions): Wire {
     // The gateway uses nothing of the agent but `dispatch`.
     agent: (life) =>
       ({
-        dispatch: (options: Dispatcher.DispatchOptions, handler: Handler) => dispatch(life, options, handler),
+        dispatch: (options: Options, handler: Handler) => dispatch(life, options, handler),
       }) as Agent,
     died(life, heard) {
       for (const connection of open) {
@@ -199,7 +196,7 @@ export function createWire({ events, network, onSent }: WireOptions): Wire {
 }
 
 /** Of a connection that was never made. */
-function deadController(): Dispatcher.DispatchController {
+function deadController(): Controller {
   return {
     aborted: false,
     paused: false,

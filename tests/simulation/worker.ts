@@ -197,7 +197,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   return worker;
 }
 
-export function originOf(id: string): string {
+function originOf(id: string): string {
   return `http://${id}:9401`;
 }
 

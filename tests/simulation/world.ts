@@ -43,7 +43,7 @@ const lookEveryMs = 200;
 const probes = 12;
 
 /** A pool, a load and at least three faults, all from the seed. */
-export function drawPlan(seed: number): Plan {
+function drawPlan(seed: number): Plan {
   const chance = chanceFrom(seed);
   const overMs = chance.between(8_000, 16_000);
   const models = ['small', 'large', 'rare'].slice(0, chance.between(1, 3));
