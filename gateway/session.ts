@@ -92,7 +92,8 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     if (!up) log.info('ledger answers', { gateway });
     ({ waiting, gateways } = reply);
     up = true;
-    roster.apply(reply.roster);
+    if (reply.alone) roster.pause();
+    else roster.apply(reply.roster);
     estimate.tick(waiting, gateways);
   };
 
@@ -102,6 +103,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
       .catch((error: unknown) => {
         if (up) log.error('ledger does not answer: running streams go on', { error: String(error) });
         up = false;
+        roster.pause();
       })
       .finally(() => (speaking = null));
     return speaking;

@@ -14,6 +14,7 @@ import type {
 } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { readAnnouncement } from '../workers/announcement.ts';
+import { rebuildMs } from '../workers/roster.ts';
 import { createMemoryLedger } from './memory.ts';
 
 export interface FallbackLedger extends Ledger {
@@ -44,6 +45,8 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
   const asked = new Map<string, Take>();
   const held = new Map<string, RunningLease & { worker: string }>();
   const workers = new Map<string, Announcement>();
+  /** Workers that a whole roster did not list, and since when: a ledger that was emptied lists nobody at first. */
+  const missing = new Map<string, number>();
   let own: Ledger | null = null;
   let ear: { gateway: string; hear: OnGrant } | null = null;
   let gateways = 1;
@@ -53,6 +56,7 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
   async function goAlone(error: unknown): Promise<Ledger> {
     if (own) return own;
     log.error('the ledger does not answer: going on with a share of the slots', { error: String(error), gateways });
+    missing.clear();
     own = createMemoryLedger({ clock: { ...clock, monotonic: () => clock.now() + aheadMs } });
     if (ear) await own.listen(ear.gateway, ear.hear);
     await beatForAll(own, true);
@@ -94,11 +98,17 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
   }
 
   function keepRoster({ roster }: SessionReply): void {
-    if (roster.whole) workers.clear();
-    for (const worker of roster.gone) workers.delete(worker);
+    const nowMs = clock.monotonic();
+    if (roster.whole) for (const worker of workers.keys()) missing.set(worker, missing.get(worker) ?? nowMs);
     for (const { worker, announcement } of roster.present) {
+      missing.delete(worker);
       const read = readAnnouncement(worker, announcement);
       if (typeof read !== 'string') workers.set(worker, read);
+    }
+    const lost = [...missing].filter(([, sinceMs]) => nowMs - sinceMs >= rebuildMs).map(([worker]) => worker);
+    for (const worker of [...roster.gone, ...lost]) {
+      missing.delete(worker);
+      workers.delete(worker);
     }
   }
 
@@ -138,7 +148,8 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
         const alone = await goAlone(error);
         await beatForAll(alone, false);
         const reply = await alone.session(input);
-        return { ...reply, gateways, roster: { version: input.rosterVersion, whole: false, present: [], gone: [] } };
+        const roster = { version: input.rosterVersion, whole: false, present: [], gone: [] };
+        return { ...reply, gateways, roster, alone: true };
       }
     },
     async listen(gateway, onGrant) {

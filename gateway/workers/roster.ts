@@ -12,7 +12,7 @@ import { readAnnouncement } from './announcement.ts';
 const lostMs = 5_000;
 
 /** An emptied ledger lists a living worker again after its next beat (1 s) and our next session (1 s), with a margin. */
-const rebuildMs = 2_500;
+export const rebuildMs = 2_500;
 
 export interface Roster {
   /** Version to ask the ledger for changes since; 0 = none yet. */
@@ -26,6 +26,8 @@ export interface Roster {
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
   apply(change: RosterChange): void;
+  /** The ledger does not answer: who is missing may be there all the same, and is waited for anew when it does. */
+  pause(): void;
   /** A signal that aborts when this life of the worker is over: it has already when the roster does not know it. */
   life(worker: string, epoch: string): AbortSignal;
 }
@@ -109,6 +111,9 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       version = change.version;
       if (present.length + gone.length > 0) index();
       buryTheLost();
+    },
+    pause() {
+      for (const life of lives.values()) if (life.missingSinceMs !== null) life.missingSinceMs = clock.monotonic();
     },
     life(worker, epoch) {
       const life = lives.get(worker);

@@ -79,6 +79,8 @@ export interface SessionReply {
   waiting: number;
   /** Gateways with a live session, this one included. */
   gateways: number;
+  /** True when it is not the shared ledger that answers: of the workers nothing is known. */
+  alone?: true;
 }
 
 export interface RunningLease {

@@ -29,11 +29,15 @@ export interface Running {
   abort(): void;
 }
 
+/** No answer of a test takes longer; a test that hangs fails by this, and ends the processes that it started. */
+const answerMs = 25_000;
+
 /** Sends a request on a connection of its own. */
 export function begin({ url, path = '/v1/chat/completions', body, headers = {} }: Ask): Running {
   const outgoing = request(`${url}${path}`, {
     method: 'POST',
     agent: false,
+    signal: AbortSignal.timeout(answerMs),
     headers: { 'content-type': 'application/json', ...headers },
   });
   const begun = Promise.withResolvers<IncomingHttpHeaders>();

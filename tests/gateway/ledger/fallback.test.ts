@@ -21,12 +21,12 @@ beforeEach(async () => {
   memory = createMemoryLedger({ clock });
   grants = [];
   down = false;
-  ledger = createFallbackLedger({ shared: faulty(memory), clock, log: silentLog });
+  ledger = createFallbackLedger({ shared: faulty(() => memory), clock, log: silentLog });
   await ledger.listen('g', (grant) => void grants.push(grant));
 });
 
 /** The same ledger, whose operations find nobody while `down`. */
-function faulty(inner: Ledger): Ledger {
+function faulty(inner: () => Ledger): Ledger {
   const reach =
     <Input, Output>(act: (input: Input) => Promise<Output>) =>
     async (input: Input) => {
@@ -34,11 +34,11 @@ function faulty(inner: Ledger): Ledger {
       return act(input);
     };
   return {
-    ...inner,
-    take: reach(inner.take),
-    leave: reach(inner.leave),
-    session: reach(inner.session),
-    survey: async () => inner.survey(),
+    ...inner(),
+    take: reach((input) => inner().take(input)),
+    leave: reach((input) => inner().leave(input)),
+    session: reach((input) => inner().session(input)),
+    survey: async () => inner().survey(),
   };
 }
 
@@ -205,6 +205,25 @@ describe('alone', () => {
       ['c', 'gone'],
     ]);
     expect(reply.roster).toEqual({ version: roster.version, whole: false, present: [], gone: [] });
+    expect(reply.alone).toBe(true);
+  });
+
+  it('uses the workers of a ledger that came back empty and went away before they could tell it', async () => {
+    await join('w', 2);
+    await session();
+    memory = createMemoryLedger({ clock });
+    await session();
+    await loseLedger();
+    expect([await take('a'), await take('b'), await take('c')]).toEqual(['held', 'held', 'wait']);
+  });
+
+  it('uses no worker that has gone', async () => {
+    await join('w', 2);
+    const { roster } = await session();
+    await join('w', 2, { boot: false, last: true });
+    await ledger.session({ gateway: 'g', tickets: [], rosterVersion: roster.version });
+    await loseLedger();
+    expect(await take('a')).toBe('wait');
   });
 
   it('takes a worker that was busy again with the next session', async () => {

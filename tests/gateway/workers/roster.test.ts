@@ -131,6 +131,40 @@ describe('the life of a worker', () => {
   });
 });
 
+describe('a ledger that was emptied', () => {
+  const emptied = async () => {
+    apply({ whole: true, present: told(anAnnouncement()) });
+    apply({ whole: true });
+  };
+
+  it('leaves the workers where they are, until they could have told it', async () => {
+    await emptied();
+    await clock.advance(2_400);
+    apply({});
+    expect([ids(), roster.model('tiny:latest').length]).toEqual([['w1'], 1]);
+    await clock.advance(200);
+    apply({});
+    expect([ids(), roster.model('tiny:latest')]).toEqual([[], []]);
+  });
+
+  it('and went away again before they could, ends nobody: the time begins anew when it answers', async () => {
+    await emptied();
+    const life = roster.life('w1', 'e1');
+    for (let second = 0; second < 60; second += 1) {
+      await clock.advance(1_000);
+      roster.pause();
+    }
+    expect([ids(), life.aborted]).toEqual([['w1'], false]);
+    apply({ whole: true });
+    await clock.advance(2_400);
+    apply({});
+    expect([ids(), life.aborted]).toEqual([['w1'], false]);
+    await clock.advance(2_700);
+    apply({});
+    expect([ids(), life.aborted]).toEqual([[], true]);
+  });
+});
+
 describe('an announcement that cannot be used', () => {
   const unusable: [string, string][] = [
     ['no JSON', '{'],
