@@ -80,8 +80,9 @@ function listen(response: IncomingMessage, nonce: string, readEveryMs: number, h
     heard.text += chunk;
     if (heard.text.includes(nonce)) heard.firstWordMs ??= Date.now();
     if (readEveryMs === 0) return;
-    response.pause();
-    setTimeout(() => response.resume(), readEveryMs);
+    // The socket, not the response: Node drops what a paused response holds when its connection breaks.
+    response.socket.pause();
+    setTimeout(() => response.socket.resume(), readEveryMs);
   });
   response.on('error', (error) => (heard.error = error.message)); // 'close' follows
   response.on('close', () => {

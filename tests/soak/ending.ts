@@ -45,6 +45,7 @@ function cutOf({ finished, failed }: Said, { stream }: Shape, gatewayDied: boole
 
 function refusalOf(status: number, { dialect }: Shape, text: string): Ending {
   const { error }: { error?: unknown } = JSON.parse(text);
+  if (status === 500) return wrong(`an internal error: ${text}`);
   const told = dialect === 'openai' ? isError(error) : typeof error === 'string' && error !== '';
   return told ? right(`refused ${status}`) : wrong(`status ${status} that says ${text}`);
 }
