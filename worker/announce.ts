@@ -9,6 +9,12 @@ const beatEveryMs = 1_000;
 /** Least time between two beats, however much changes: refusals come in storms. */
 const beatGapMs = 50;
 
+/**
+ * So many beats without an answer are worth a line; of a ledger that never answered, the first. A single one is also
+ * what remains of a lone gateway that was stopped just before its workers.
+ */
+const unansweredTold = 2;
+
 export interface Announcer {
   /** Beats from now on. Settles when the ledger was asked for the first time. */
   start(): Promise<void>;
@@ -30,7 +36,9 @@ export interface AnnouncerOptions {
 
 export function createAnnouncer({ ledger, now, clock, log, onStale }: AnnouncerOptions): Announcer {
   let boot = true;
-  let reachable = true;
+  /** Beats in a row without an answer, and whether the log says so. */
+  let unanswered = 0;
+  let told = false;
   let stopped = false;
   let again = false;
   let startedMs = Number.NEGATIVE_INFINITY;
@@ -40,8 +48,9 @@ export function createAnnouncer({ ledger, now, clock, log, onStale }: AnnouncerO
   const send = async (last: boolean): Promise<boolean> => {
     try {
       const reply = await ledger.beat({ ...now(), boot, last });
-      if (!reachable) log.info('the ledger answers again');
-      reachable = true;
+      if (told) log.info('the ledger answers again');
+      told = false;
+      unanswered = 0;
       if (reply.kind === 'stale') onStale(reply.epoch);
       else {
         boot = false;
@@ -49,10 +58,11 @@ export function createAnnouncer({ ledger, now, clock, log, onStale }: AnnouncerO
       }
       return true;
     } catch (error) {
+      unanswered += 1;
       // At the end the lone gateway may have left before us: it needs no good-bye.
-      if (reachable && !last)
-        log.error('the ledger does not answer; running requests go on', { reason: reasonOf(error) });
-      reachable = false;
+      if (told || last || (!boot && unanswered < unansweredTold)) return false;
+      told = true;
+      log.error('the ledger does not answer; running requests go on', { reason: reasonOf(error) });
       return false;
     }
   };
