@@ -1,6 +1,8 @@
 // Estimates from what was seen lately: a job's cost before it runs, and when a refused client should come back.
 import type { Random } from '@berth/shared/random.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { createEta } from './eta.ts';
+import type { PromisedWait } from './eta.ts';
 import type { Job } from './job.ts';
 
 export interface Estimate {
@@ -12,8 +14,12 @@ export interface Estimate {
   released(): void;
   /** Each second: how many wait in the whole pool, and how many gateways there are. */
   tick(waiting: number, gateways: number): void;
-  /** A wait in milliseconds that even good luck will not shorten, at a place of the queue; 0 while nothing is known. */
-  leastWaitMs(place: number): number;
+  /** A wait in milliseconds that even good luck will not shorten, as number so many in line; 0 while nothing is known. */
+  leastWaitMs(number: number): number;
+  /** What may be promised at a place of the queue; `null` while no slot has come free. */
+  wait(place: number): PromisedWait | null;
+  /** Who was promised this has been served after so long. */
+  served(promised: PromisedWait, waitedMs: number): void;
   /** Whole seconds from 1 to 30, jittered, from the rate at which slots came free in the last minute. */
   retryAfterS(): number;
 }
@@ -34,8 +40,13 @@ const recent = 0.05;
 export function createEstimate({ random }: { random: Random }): Estimate {
   const rates = new Map<string, typeof start>();
   let releasedNow = 0;
-  let releasedPerS = 0;
+  let freed = false;
+  /** Mean of the last seconds, and how much of a full memory it is made of: the first seconds count in full. */
+  let releases = 0;
+  let measured = 0;
   let seen = { waiting: 0, gateways: 1 };
+  const eta = createEta();
+  const releasedPerS = () => (measured > 0 ? (releases / measured) * seen.gateways : 0);
 
   return {
     cost({ model, body, generation }) {
@@ -55,20 +66,31 @@ export function createEstimate({ random }: { random: Random }): Estimate {
       rates.set(model, rate);
     },
     released() {
+      freed = true;
       releasedNow += 1;
     },
     tick(waiting, gateways) {
+      // Without a queue slots come free as often as somebody asks, which says nothing of how fast a queue moves.
+      if (waiting > 0 || seen.waiting > 0) {
+        releases += recent * (releasedNow - releases);
+        measured += recent * (1 - measured);
+      }
       seen = { waiting, gateways: Math.max(1, gateways) };
-      releasedPerS += recent * (releasedNow - releasedPerS);
       releasedNow = 0;
     },
-    leastWaitMs(place) {
-      const poolPerS = releasedPerS * seen.gateways * luck;
-      return poolPerS > 0 ? ((place - 1) / poolPerS) * 1_000 : 0;
+    leastWaitMs(number) {
+      const poolPerS = releasedPerS() * luck;
+      return poolPerS > 0 ? ((number - 1) / poolPerS) * 1_000 : 0;
     },
+    wait(place) {
+      const poolPerS = releasedPerS();
+      return poolPerS > 0 ? eta.promise((place / poolPerS) * 1_000) : null;
+    },
+    served: eta.served,
     retryAfterS() {
-      const poolPerS = releasedPerS * seen.gateways;
-      const waitS = poolPerS > 0 ? seen.waiting / poolPerS : unknownWaitS;
+      const poolPerS = releasedPerS();
+      const nobodyWaits = freed && seen.waiting === 0;
+      const waitS = poolPerS > 0 ? seen.waiting / poolPerS : nobodyWaits ? 0 : unknownWaitS;
       const jitter = 0.75 + random.integer(1_000) / 2_000;
       return Math.min(30, Math.max(1, Math.round(waitS * jitter)));
     },

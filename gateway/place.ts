@@ -63,6 +63,8 @@ export type Place = (job: Job, journey: Journey, signal: AbortSignal) => Promise
 
 export function createPlace(options: PlaceOptions): Place {
   const { ledger, room, roster, estimate, comebacks, clock, random, gateway, settings } = options;
+  /** Whose the tickets are that wait here, and their age on the ledger's clock. */
+  const queued = new WeakMap<Ticket, { line: string; age: number }>();
 
   return async (job, journey, signal) => {
     journey.age ??= comebacks.ageOf(job);
@@ -127,11 +129,27 @@ export function createPlace(options: PlaceOptions): Place {
     }
     if (taken.kind === 'wait') {
       ticket.queued(taken.place);
-      if (waitedMs(job) + estimate.leastWaitMs(taken.place) > boundMs(job)) ticket.refuse(tooLate(job));
+      if (waitedMs(job) + estimate.leastWaitMs(before(job, ticket, taken.age) + 1) > boundMs(job)) {
+        ticket.refuse(tooLate(job));
+      }
     }
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);
     return taken;
+  }
+
+  /**
+   * How many are served before it at best: those of its own key that wait here. Its place counts the other teams too,
+   * but if they have used more, none of them comes first.
+   */
+  function before({ model, owner: { team, key } }: Job, ticket: Ticket, age: number): number {
+    const line = JSON.stringify([model, team, key]);
+    queued.set(ticket, { line, age });
+    const older = room.all().filter((other) => {
+      const it = queued.get(other);
+      return other !== ticket && it?.line === line && it.age <= age;
+    });
+    return older.length;
   }
 
   /**
@@ -154,13 +172,17 @@ export function createPlace(options: PlaceOptions): Place {
   }
 
   /** The grant, or whichever comes first of the client's departure and the end of its patience or ours. */
-  async function wait({ granted, refuse }: Ticket, job: Job, signal: AbortSignal): Promise<Grant> {
+  async function wait({ place, granted, refuse }: Ticket, job: Job, signal: AbortSignal): Promise<Grant> {
     signal.throwIfAborted();
     const leaveQueue = () => refuse(signal.reason as Error);
     signal.addEventListener('abort', leaveQueue, { once: true });
     using _timer = clock.after(Math.max(0, boundMs(job) - waitedMs(job)), () => refuse(tooLate(job)));
+    const promised = place === null ? null : estimate.wait(place);
+    const sinceMs = clock.monotonic();
     try {
-      return await granted;
+      const grant = await granted;
+      if (promised) estimate.served(promised, clock.monotonic() - sinceMs);
+      return grant;
     } finally {
       signal.removeEventListener('abort', leaveQueue);
     }

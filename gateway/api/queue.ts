@@ -34,10 +34,20 @@ export function queueRoutes({ ledger, room, estimate, roster }: Options): Route[
           here: here
             .sort((a, b) => a.place - b.place)
             .slice(0, listedMax)
-            .map((ticket) => ({ ...ticket, waitAtLeastS: Math.round(estimate.leastWaitMs(ticket.place) / 1_000) })),
+            .map((ticket) => ({ ...ticket, ...waitsOf(estimate, ticket.place) })),
         };
         reply.json(200, JSON.stringify(body));
       },
     },
   ];
+}
+
+/** Half of all wait no longer than the one, nine of ten no longer than the other; `null` = unknown. */
+function waitsOf(estimate: Estimate, place: number) {
+  const wait = estimate.wait(place);
+  const seconds = (ms: number) => Math.round(ms / 1_000);
+  return {
+    waitP50S: wait && seconds(wait.p50Ms),
+    waitP90S: wait && seconds(wait.p90Ms),
+  };
 }

@@ -107,12 +107,14 @@ describe('patience', () => {
   it('of a client that cannot be served in time ends at once', async () => {
     await using rig = await startRig({ workers: [{ slots: 1 }] });
     const first = await occupy(rig);
-    first.go();
-    await first.answer;
     rig.worker.act(stall('x'));
     using _running = ask(rig);
+    await until('the ticket', () => rig.waiting().length === 1);
+    await rig.clock.advance(1_000);
+    first.go();
+    await first.answer;
     await until('the slot taken', () => rig.worker.seen.length === 2);
-    // One slot came free in twenty seconds, as the estimate sees it; twenty tickets take longer than one.
+    // One slot came free in the two seconds in which somebody waited; twenty tickets take longer than one.
     await rig.clock.advance(1_000);
     const many = Array.from({ length: 20 }, () => ask(rig));
     await until('the tickets', () => rig.waiting().length === 20);
