@@ -6,7 +6,8 @@ import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from '../../gateway/admit.ts';
 import type { Door } from '../../gateway/admit.ts';
 import { createComebacks } from '../../gateway/comeback.ts';
-import { createEstimate } from '../../gateway/estimate.ts';
+import { createEstimate, type Estimate } from '../../gateway/estimate.ts';
+import type { PromisedWait } from '../../gateway/eta.ts';
 import { createForward } from '../../gateway/forward.ts';
 import type { Job } from '../../gateway/job.ts';
 import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
@@ -67,7 +68,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
 
   const roster = createRoster({ clock, log });
   const room = createWaitingRoom();
-  const estimate = createEstimate({ random });
+  const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
   const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway: id });
@@ -118,6 +119,26 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
       link.closed(heard);
       wire.died(life, heard);
       for (const client of clients) client.reset();
+    },
+  };
+}
+
+/** The same estimate; the oracle hears what was promised and how it came. */
+function watched(estimate: Estimate, oracle: Oracle): Estimate {
+  let leastMs = 0;
+  const least = new WeakMap<PromisedWait, number>();
+  return {
+    ...estimate,
+    leastWaitMs: (number) => (leastMs = estimate.leastWaitMs(number)),
+    wait(place) {
+      const promised = estimate.wait(place);
+      // Asked for the same ticket just before, with nothing in between.
+      if (promised !== null) least.set(promised, leastMs);
+      return promised;
+    },
+    served(promised, waitedMs) {
+      estimate.served(promised, waitedMs);
+      oracle.waited({ ...promised, leastMs: least.get(promised) ?? 0, waitedMs });
     },
   };
 }

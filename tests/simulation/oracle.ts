@@ -26,7 +26,16 @@ export interface Story {
   servedMs: number;
 }
 
+/** What was promised to a request that waited, and how long it did, ms. */
+export interface Waited {
+  leastMs: number;
+  p50Ms: number;
+  p90Ms: number;
+  waitedMs: number;
+}
+
 export interface Oracle {
+  readonly waits: readonly Waited[];
   readonly failures: readonly string[];
   readonly stories: ReadonlyMap<string, Story>;
   /** How often each thing happened. */
@@ -45,6 +54,7 @@ export interface Oracle {
   served(jobId: string, ms: number): void;
   refused(worker: string, why: string): void;
   died(worker: SimWorker): void;
+  waited(wait: Waited): void;
   /** A fault begins or ends: whatever takes time may take it anew from here, or from a while later. */
   disturbed(what: string, forMs?: number): void;
   watch(ledger: Ledger, pool: Pool): Ledger;
@@ -69,6 +79,7 @@ const dumpEvery = 97;
 export function createOracle(events: Events, trace: (line: string) => void = () => {}): Oracle {
   const lines: string[] = [];
   const failures: string[] = [];
+  const waits: Waited[] = [];
   const stories = new Map<string, Story>();
   const counts = new Map<string, number>();
   const since = new Map<string, number>();
@@ -101,6 +112,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
   };
 
   return {
+    waits,
     failures,
     stories,
     counts,
@@ -175,6 +187,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
       note(`${worker.settings.id} dies`);
       disturbedMs = Math.max(disturbedMs, events.nowMs);
     },
+    waited: (wait) => void waits.push(wait),
     disturbed(what, forMs = 0) {
       note(what);
       disturbedMs = Math.max(disturbedMs, events.nowMs + forMs);

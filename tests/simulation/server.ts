@@ -12,6 +12,9 @@ import type { Network } from './network.ts';
 /** Time limit of one command: the production's default. */
 const commandMs = 500;
 
+/** A late command is carried out within this time. */
+export const latestMs = 3_000;
+
 interface Weather {
   /** Probability that a command is carried out and its answer lost. */
   replyLost: number;
@@ -80,7 +83,7 @@ export function createLedgerServer({ events, network, chance, watch }: ServerOpt
 
     /** Commands on one connection arrive in their order, except those that the weather holds up. */
     function arrivalMs(late: boolean): number {
-      if (late) return events.nowMs + commandMs + 50 + 2_500 * chance.unit();
+      if (late) return events.nowMs + commandMs + (latestMs - commandMs) * chance.unit();
       arrivedMs = Math.max(arrivedMs, events.nowMs + network.latencyMs());
       return arrivedMs;
     }

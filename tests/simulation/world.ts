@@ -7,8 +7,8 @@ import { drawFaults, type TimedFault } from './faults.ts';
 import { createSimGateway, type GatewayLimits, type SimGateway } from './gateway.ts';
 import { drawLoad, type Work } from './load.ts';
 import { createNetwork } from './network.ts';
-import { createOracle, type Story } from './oracle.ts';
-import { createLedgerServer } from './server.ts';
+import { createOracle, type Story, type Waited } from './oracle.ts';
+import { createLedgerServer, latestMs } from './server.ts';
 import { createSimWorker, type SimWorker, type WorkerSettings } from './worker.ts';
 import { createWire } from './wire.ts';
 
@@ -32,6 +32,7 @@ export interface Report {
   failures: readonly string[];
   counts: ReadonlyMap<string, number>;
   stories: readonly Story[];
+  waits: readonly Waited[];
 }
 
 /** Nothing may take longer than this to end, once all is calm. */
@@ -164,11 +165,12 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
     if (work.stallMs !== null) events.after(work.stallMs, client.stall);
   }
 
-  function during(forMs: number, begin: () => void, end: () => void): void {
+  /** @param wakeMs so long after it has ended something of it may still come to light */
+  function during(forMs: number, begin: () => void, end: () => void, wakeMs = 0): void {
     begin();
     revive(() => {
       end();
-      oracle.disturbed('healed');
+      oracle.disturbed('healed', wakeMs);
     }, forMs);
   }
 
@@ -205,6 +207,7 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
         forMs,
         () => (server.weather.late = probability),
         () => (server.weather.late = 0),
+        latestMs,
       ),
     'ledger emptied': () => server.flush(),
     'ledger away': ({ forMs, loses, refuses }) =>
@@ -314,6 +317,7 @@ export async function runPlan(seed: number, plan: Plan, trace?: (line: string) =
     failures: oracle.failures,
     counts: oracle.counts,
     stories: [...oracle.stories.values()],
+    waits: oracle.waits,
   };
 }
 
