@@ -1,6 +1,6 @@
 // The gateway process: the only place that knows the environment, the clock and the signals.
 import { randomBytes } from 'node:crypto';
-import { sharedSecret } from '@berth/shared/auth.ts';
+import { poolSecret } from '@berth/shared/auth.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import { readSettings } from '@berth/shared/config.ts';
 import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
@@ -49,9 +49,11 @@ async function main(): Promise<void> {
 
   const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${gateway.address.port}`;
   log.info('listening', { url });
+  // Heard from here on: a signal that comes right after `ready` must drain too.
+  const leaving = toldToLeave();
   process.send?.({ ready: true, url, ...key });
 
-  const why = await toldToLeave();
+  const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs);
   process.exit(0);
@@ -84,7 +86,7 @@ async function openLedger(
     return { ledger, degraded: () => false, secret: clusterSecret ?? fresh() };
   }
   const redis = await connectRedis({ url: redisUrl, log });
-  const secret = clusterSecret ?? (await sharedSecret(redis, pool, fresh));
+  const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
   const shared = await createRedisLedger({ redis, pool });
   const ledger = createFallbackLedger({ shared, clock: systemClock, log });
   return { ledger, degraded: () => ledger.degraded, secret };

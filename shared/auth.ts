@@ -1,5 +1,6 @@
 // Proof that a call between gateway and worker comes from the same pool: an HMAC over what the call asks for.
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { Clock } from './clock.ts';
 import {
   epochHeader,
   leaseHeader,
@@ -9,6 +10,7 @@ import {
   timeHeader,
   type NotStarted,
 } from './headers.ts';
+import type { Log } from './log.ts';
 
 /** On whose behalf a request runs: the worker repeats it in its beats, so that a lost ledger can be rebuilt. */
 export interface Owner {
@@ -92,15 +94,56 @@ export interface SecretStore {
   setIfAbsent(name: string, value: string): Promise<void>;
 }
 
-/** The pool's secret, made by whoever asks first; all who ask get the same one. */
-export async function sharedSecret(store: SecretStore, pool: string, fresh: () => string): Promise<string> {
+/** How often a running process puts the secret back into a Redis that was emptied. */
+const keepEveryMs = 1_000;
+
+export interface PoolSecretOptions {
+  store: SecretStore;
+  pool: string;
+  fresh: () => string;
+  clock: Clock;
+  log: Log;
+}
+
+/**
+ * The pool's secret, made by whoever asks first, and put back when Redis was emptied.
+ * 1. Without one in Redis, a process that starts waits for longer than those that run take to put theirs back: only a
+ *    pool in which nobody runs gets a new one.
+ * 2. Should two be in use all the same, the one that Redis does not have says so.
+ */
+export async function poolSecret({ store, pool, fresh, clock, log }: PoolSecretOptions): Promise<string> {
   const name = `b:{${pool}}:secret`;
-  const known = await store.get(name);
-  if (known !== null) return known;
-  await store.setIfAbsent(name, fresh());
-  const kept = await store.get(name);
-  if (kept === null) throw new Error(`Redis did not keep the pool's secret ${name}: set CLUSTER_SECRET everywhere`);
-  return kept;
+  let known = await store.get(name);
+  if (known === null) {
+    await new Promise<void>((resolve) => clock.after(2 * keepEveryMs, resolve)); // 1
+    await store.setIfAbsent(name, fresh());
+    known = await store.get(name);
+  }
+  if (known === null) throw new Error(`Redis did not keep the pool's secret ${name}: set CLUSTER_SECRET everywhere`);
+  keepSecret(name, known, { store, clock, log });
+  return known;
+}
+
+/** For the life of the process. A Redis that does not answer is asked again. */
+function keepSecret(
+  name: string,
+  secret: string,
+  { store, clock, log }: Omit<PoolSecretOptions, 'pool' | 'fresh'>,
+): void {
+  let told = false;
+  const keep = async () => {
+    await store.setIfAbsent(name, secret);
+    if (told || (await store.get(name)) === secret) return;
+    told = true;
+    log.error('the pool has another secret now: restart this process, or set CLUSTER_SECRET everywhere'); // 2
+  };
+  const again = () =>
+    void clock.after(keepEveryMs, () => {
+      keep()
+        .catch(() => {})
+        .finally(again);
+    });
+  again();
 }
 
 /** The value of the not-started header, or `null` when a reply does not carry one. */

@@ -5,7 +5,7 @@ import { availableParallelism, hostname, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
-import { sharedSecret } from '@berth/shared/auth.ts';
+import { poolSecret } from '@berth/shared/auth.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import { readSettings } from '@berth/shared/config.ts';
 import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
@@ -69,12 +69,13 @@ async function main(): Promise<void> {
 /** Redis when there is one, with the pool's secret in it unless it was given; else the lone gateway's ledger. */
 async function openLedger(settings: WorkerSettings, log: Log): Promise<{ ledger: WorkerLedger; secret: string }> {
   const { redisUrl, pool, clusterSecret, gatewayUrl } = settings;
+  const fresh = () => randomBytes(32).toString('hex');
   if (redisUrl !== null) {
     // Loaded only where Redis is used.
     const { connectRedis } = await import('@berth/shared/redis.ts');
     const { createRedisLedger } = await import('@berth/shared/ledger/redis.ts');
     const redis = await connectRedis({ url: redisUrl, log });
-    const secret = clusterSecret ?? (await sharedSecret(redis, pool, () => randomBytes(32).toString('hex')));
+    const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
     return { ledger: await createRedisLedger({ redis, pool }), secret };
   }
   if (clusterSecret === null) {

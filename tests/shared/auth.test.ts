@@ -1,6 +1,10 @@
 // Who may call whom: signatures, owners in headers, and the pool's own secret.
 import { describe, expect, it } from 'vitest';
-import { checkCall, decodeOwner, encodeOwner, nobody, sharedSecret, signCall } from '@berth/shared/auth.ts';
+import { checkCall, decodeOwner, encodeOwner, nobody, poolSecret, signCall } from '@berth/shared/auth.ts';
+import type { SecretStore } from '@berth/shared/auth.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { virtualClock } from '../doubles/clock.ts';
+import type { VirtualClock } from '../doubles/clock.ts';
 import type { Call } from '@berth/shared/auth.ts';
 
 const secret = 'a secret of the pool';
@@ -63,13 +67,47 @@ it('carries an owner through a header', () => {
   expect(decodeOwner(encodeOwner(owner))).toEqual(owner);
 });
 
-it('gives everybody the secret of who came first', async () => {
-  const kept = new Map<string, string>();
-  const store = {
-    get: async (name: string) => kept.get(name) ?? null,
-    setIfAbsent: async (name: string, value: string) => void (kept.has(name) || kept.set(name, value)),
+describe("the pool's secret in Redis", () => {
+  const aStore = () => {
+    const kept = new Map<string, string>();
+    const store: SecretStore = {
+      get: async (name) => kept.get(name) ?? null,
+      setIfAbsent: async (name, value) => void (kept.has(name) || kept.set(name, value)),
+    };
+    return { kept, store };
   };
-  const secrets = await Promise.all(['one', 'two', 'three'].map((own) => sharedSecret(store, 'p', () => own)));
-  expect(new Set(secrets).size).toBe(1);
-  expect([...kept.keys()]).toEqual(['b:{p}:secret']);
+  const ask = async (store: SecretStore, clock: VirtualClock, own: string, log = silentLog) => {
+    const secret = poolSecret({ store, pool: 'p', fresh: () => own, clock, log });
+    await clock.advance(2_000);
+    return secret;
+  };
+
+  it('is that of who came first', async () => {
+    const { kept, store } = aStore();
+    const clock = virtualClock();
+    const asked = ['one', 'two', 'three'].map((own) =>
+      poolSecret({ store, pool: 'p', fresh: () => own, clock, log: silentLog }),
+    );
+    await clock.advance(2_000);
+    expect(new Set(await Promise.all(asked)).size).toBe(1);
+    expect([...kept.keys()]).toEqual(['b:{p}:secret']);
+  });
+
+  it('is put back by those who run when Redis was emptied, and found by who starts meanwhile', async () => {
+    const { kept, store } = aStore();
+    const clock = virtualClock();
+    expect(await ask(store, clock, 'old')).toBe('old');
+    kept.clear();
+    expect(await ask(store, clock, 'new')).toBe('old');
+  });
+
+  it('is said to have changed, once, where another one was put in its place', async () => {
+    const { kept, store } = aStore();
+    const clock = virtualClock();
+    const said: string[] = [];
+    await ask(store, clock, 'old', { ...silentLog, error: (message) => void said.push(message) });
+    kept.set('b:{p}:secret', 'other');
+    await clock.advance(5_000);
+    expect(said).toEqual([expect.stringContaining('restart this process')]);
+  });
 });
