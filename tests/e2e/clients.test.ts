@@ -169,7 +169,9 @@ describe('the package ollama', () => {
     expect((await client.version()).version).toMatch(/^\d+\.\d+\.\d+$/);
 
     await client.generate({ model, prompt: 'hello', options: { num_predict: 1 } });
-    const loaded = (await client.ps()).models;
+    let loaded = (await client.ps()).models;
+    // The gateways hear of a load within a second.
+    await eventually('it is loaded', async () => ({ models: loaded } = await client.ps()).models.length > 0);
     expect(loaded.map(({ name }) => name)).toEqual([`${model}:latest`]);
     expect(new Date(loaded[0]?.expires_at ?? 0).getTime()).toBeGreaterThan(Date.now());
   });
