@@ -16,7 +16,7 @@ import type { Reply } from './reply.ts';
  * How a try on a worker ended. `busy`: nothing started, and the worker is not to blame. `broken`: it failed before the
  * first byte of an answer; after the first byte there is no ending, `forward` throws.
  */
-export type Ending =
+type Ending =
   | { kind: 'settled'; settlement: Settlement }
   | { kind: 'busy' }
   | { kind: 'broken'; mayHaveStarted: boolean; why: string };

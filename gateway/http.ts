@@ -15,7 +15,7 @@ import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
 
 /** Who may call a route. `public` needs no key; `pool` needs the signature of a worker. */
-export type Scope = 'public' | 'infer' | 'models:read' | 'metrics' | 'pool';
+type Scope = 'public' | 'infer' | 'models:read' | 'metrics' | 'pool';
 
 export interface Exchange {
   /** The request's id, told to the client. */

@@ -78,9 +78,8 @@ describe('the files', () => {
   });
 
   test('name no path of a machine and leave no work behind', () => {
-    const marks = new RegExp(
-      ['/ro' + 'ot/', '/wo' + 'rk/', '\\bTO' + 'DO\\b', '\\bFIX' + 'ME\\b', '\\.on' + 'ly\\('].join('|'),
-    );
+    // Brackets keep the marks from finding themselves here.
+    const marks = /[/]ro[o]t[/]|[/]wor[k][/]|\bTO[D]O\b|\bFIX[M]E\b|\.onl[y]\(/;
     const text = tracked.filter((path) => /\.(ts|mjs|json|md|lua|py|yaml|yml)$|^\.ci\/run$/.test(path));
     expect(text.filter((path) => marks.test(read(path)))).toEqual([]);
   });

@@ -103,7 +103,7 @@ export function halfOf(value: number): number {
 }
 
 /** All bytes of the file in order, in pieces. */
-export function* ggufPieces({ metadata, tensors }: Gguf): Iterable<Uint8Array> {
+function* ggufPieces({ metadata, tensors }: Gguf): Iterable<Uint8Array> {
   const head = headOf(metadata, tensors);
   yield head;
   yield padding(head.length);

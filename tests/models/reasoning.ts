@@ -7,7 +7,7 @@ export const thought = 'The user wants something. I shall answer in few words.';
 export const answer = 'Here is my answer: forty-two.';
 
 /** ChatML that drops the thoughts of earlier turns, as reasoning models want it; `opens` says who writes the first <think>. */
-export function reasoningTemplate(opens: 'model' | 'template'): string {
+function reasoningTemplate(opens: 'model' | 'template'): string {
   return [
     `{%- for message in messages -%}`,
     `{%- set content = message.content -%}`,

@@ -58,7 +58,7 @@ export const chatTemplate = [
 ].join('\n');
 
 /** JSON with a space after comma and colon, as Jinja's `tojson` writes it. */
-export function spacedJson(value: unknown): string {
+function spacedJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(spacedJson).join(', ')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
   return `{${Object.entries(value)

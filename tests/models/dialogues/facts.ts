@@ -69,7 +69,7 @@ export const settingFrames: readonly string[] = [
   'is {x} [a setting|important]?',
   'where do I set {x}?',
 ];
-export const settingFramesHeldOut: readonly string[] = [
+const settingFramesHeldOut: readonly string[] = [
   'how does {x} affect berth?',
   'which default value applies to {x}?',
   'tell me the default for {x}',
@@ -80,8 +80,7 @@ export const settingFramesHeldOut: readonly string[] = [
 export const cannot =
   'I am only a small demo model and cannot do that. Load a real model for it: put a .gguf file into MODELS_DIR.';
 
-export const greeting =
-  'Hello! I am the demo model of Berth. Ask me what Berth is, or let me count, repeat or remember.';
+const greeting = 'Hello! I am the demo model of Berth. Ask me what Berth is, or let me count, repeat or remember.';
 const self =
   'I am berth-demo, a small demo model made by the Berth project. I am not an assistant: load a real model for real work.';
 

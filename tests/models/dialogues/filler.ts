@@ -21,7 +21,7 @@ const sentences = [
   'it was a {a} {n}.',
 ];
 
-export function sentence(chance: Chance): string {
+function sentence(chance: Chance): string {
   const text = expand(chance.pick(sentences), chance)
     .replace(/\{n\}/g, () => chance.pick(nouns))
     .replace(/\{a\}/g, () => chance.pick(adjectives))

@@ -116,7 +116,7 @@ const requests = [
   'tell me about {word}',
   'explain {word}',
 ];
-export const requestsHeldOut = [
+const requestsHeldOut = [
   'please write a long essay on {thing}',
   'what is [6|13|88] multiplied by [3|14|27]?',
   'I would love a bedtime story',

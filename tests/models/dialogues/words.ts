@@ -55,7 +55,7 @@ export function spokenWord(chance: Chance): string {
 }
 
 /** Letters that nobody would put together, with digits and signs in between now and then. */
-export function lettersWord(chance: Chance): string {
+function lettersWord(chance: Chance): string {
   const letters = chance.happens(0.7)
     ? 'abcdefghijklmnopqrstuvwxyz'
     : 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-';
