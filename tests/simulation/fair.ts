@@ -2,7 +2,7 @@
 import { chanceFrom, type Chance } from '../models/chance.ts';
 import type { Work } from './load.ts';
 import type { Story } from './oracle.ts';
-import type { Plan } from './world.ts';
+import type { Plan } from './plan.ts';
 import type { WorkerSettings } from './worker.ts';
 
 /** One key's requests: so many a second, for so long, each taking about so long. */
