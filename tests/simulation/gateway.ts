@@ -42,6 +42,8 @@ export interface SimGateway {
   readonly room: WaitingRoom;
   readonly ledger: FallbackLedger;
   readonly door: Door;
+  /** Most tickets that may wait here while the ledger is away. */
+  ownWaitingMax(): number;
   /** A client sends its request here. */
   ask(work: Work, onEnding: (ending: Ending) => void): Client;
   kill(heard: boolean): void;
@@ -105,6 +107,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
     room,
     ledger,
     door,
+    ownWaitingMax: () => Math.ceil(settings.waitingMax / session.gateways),
     ask(work, onEnding) {
       const client = createClient(events, life, (ending) => {
         clients.delete(client);

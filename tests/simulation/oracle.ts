@@ -298,6 +298,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
       for (const worker of workers) if (!server.isCut(worker.life)) lookAtWorker(seen, server, worker);
       for (const gateway of gateways) if (!server.isCut(gateway.life)) lookAtTickets(seen, server, gateway);
     }
+    for (const gateway of gateways) if (gateway.life.alive && gateway.ledger.degraded) void lookAtShare(gateway);
     for (const name of since.keys()) if (!seen.has(name)) since.delete(name);
   }
 
@@ -320,6 +321,15 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
     const known = new Set(leases);
     for (const lease of running)
       if (!known.has(lease)) lasts(seen, `I2 ${id} runs ${lease}, of which the ledger does not know`, driftMs);
+  }
+
+  /** I6: alone, a gateway lets its share of the queue wait. Its ledger is its own memory, which answers at once. */
+  async function lookAtShare({ life, ledger, ownWaitingMax }: SimGateway): Promise<void> {
+    const most = ownWaitingMax();
+    const { waiting } = await ledger.survey();
+    const tickets = waiting.reduce((sum, { tickets }) => sum + tickets, 0);
+    count('looks at a gateway alone');
+    if (tickets > most) fail(`I6 ${tickets} wait at ${life.name} alone, where ${most} may`);
   }
 
   function isWaitedFor(pool: Pool, worker: string, serves: readonly string[]): boolean {
