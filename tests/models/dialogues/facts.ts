@@ -111,6 +111,9 @@ export const talk: readonly Fact[] = [
     about: [],
     asks: [
       '[hi|hello|hey|hallo|hiya|howdy|yo] [there|berth|demo|friend|model|again|everyone|]',
+      // What most people write first, alone: seldom drawn above, and once learnt as a farewell.
+      '[hello|hi|hey]',
+      'hello',
       '[hi|hello|hey] [hi|hello|hey]',
       'good [morning|afternoon|evening|day]',
       '[greetings|welcome|moin|ahoy|hola|salut|servus|ciao]',
