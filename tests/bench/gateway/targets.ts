@@ -3,6 +3,7 @@ import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import manifest from '../../../package.json' with { type: 'json' };
 import { fetchDebianPackage } from '../../tools/debian.ts';
 import { startRedis } from '../../tools/redis.ts';
 import { freePort, gatewayCpu, harnessCpu, launch } from './launch.ts';
@@ -105,7 +106,10 @@ function targetOf(name: TargetName, launched: Launched, port: number): Target {
 async function berth(stage: Stage, { profileFolder }: TargetOptions): Promise<Target> {
   const log = await open(join(stage.folder, 'gateway.log'), 'a');
   try {
-    const flags = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
+    const flags = [
+      ...flagsOfGateway(),
+      ...(profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`]),
+    ];
     const settings = {
       GATEWAY_PORT: '0',
       AUTH: 'on',
@@ -114,12 +118,18 @@ async function berth(stage: Stage, { profileFolder }: TargetOptions): Promise<Ta
       POOL: poolName,
       LOG_LEVEL: 'info',
     };
-    const main = import.meta.resolve('../../../gateway/main.ts');
+    const main = import.meta.resolve('../../../gateway/start.mjs');
     const gateway = await node(main, gatewayCpu, settings, { flags, output: log.fd });
     return targetOf('berth', gateway, Number(new URL(String(gateway.said['url'])).port));
   } finally {
     await log.close();
   }
+}
+
+/** Flags of Node's with which `npm run gateway` starts it. */
+function flagsOfGateway(): string[] {
+  const [, flags = ''] = /^node (.*)gateway\/start\.mjs$/.exec(manifest.scripts.gateway) ?? [];
+  return flags.split(' ').filter((flag) => flag !== '');
 }
 
 async function nginx(stage: Stage): Promise<Target> {
@@ -197,6 +207,7 @@ function haproxyConfiguration(port: number, upstreamPorts: readonly number[]): s
 defaults
   mode http
   option http-keep-alive
+  option http-no-delay
   http-reuse always
   timeout connect 5s
   timeout client 300s
