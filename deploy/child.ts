@@ -23,13 +23,15 @@ interface Options {
   /** Absolute path of its launcher. */
   script: string;
   env: Record<string, string | undefined>;
+  /** Options of Node itself. */
+  execArgv?: string[];
   say: (line: string) => void;
 }
 
 /** Pause before a restart: doubles with each crash up to the bound, and starts anew after a quiet minute. */
 const pauseMs = { first: 500, most: 30_000, quiet: 60_000 };
 
-export function keepRunning({ name, script, env, say }: Options): Child {
+export function keepRunning({ name, script, env, execArgv = [], say }: Options): Child {
   const { promise: ready, resolve, reject } = Promise.withResolvers<Ready>();
   let child: ChildProcess;
   let stopping = false;
@@ -41,7 +43,7 @@ export function keepRunning({ name, script, env, say }: Options): Child {
 
   const start = () => {
     const startedMs = performance.now();
-    child = fork(script, { env: { ...env, ...kept }, execArgv: [] });
+    child = fork(script, { env: { ...env, ...kept }, execArgv });
     child.on('message', (message: Ready) => {
       if (!message.ready) return;
       wasReady = true;

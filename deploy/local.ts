@@ -14,6 +14,8 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 const script = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** The terminal shows what an operator must see; `LOG_LEVEL=info` shows each request. */
 const common = { LOG_LEVEL: 'warn', ...process.env };
+/** A small young generation: measured, 45 instead of 63 KB per open stream, and no slower. As `npm run gateway` has. */
+const gatewayOptions = ['--max-semi-space-size=8'];
 const readyMs = 120_000;
 const lookMs = 100;
 
@@ -113,7 +115,13 @@ async function main(): Promise<void> {
   const alone = !process.env['REDIS_URL'];
   const secret = process.env['CLUSTER_SECRET'] || randomBytes(32).toString('hex');
   const gatewayEnv = { GATEWAY_PORT: '8080', ...common, ...(alone && { CLUSTER_SECRET: secret }) };
-  const gateway = keepRunning({ name: 'gateway', script: script('../gateway/start.mjs'), env: gatewayEnv, say });
+  const gateway = keepRunning({
+    name: 'gateway',
+    script: script('../gateway/start.mjs'),
+    env: gatewayEnv,
+    execArgv: gatewayOptions,
+    say,
+  });
   const workers: Child[] = [];
   const leaving = leaveWell(gateway, workers);
 

@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '@berth/shared/clock.ts';
+import { createCrowd } from '@berth/shared/crowd.ts';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
@@ -85,7 +86,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
   const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock, log }), retries };
   const settling = { clock, log, metrics, learn: estimate.learn };
-  const open = new Set<Reply>();
+  const open = createCrowd<Reply>();
 
   const routes = [
     ...generatingRoutes(async (route, exchange) => {
@@ -106,9 +107,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     random,
     draining: () => door.draining,
     async settle(reply, arrivedMs, work) {
-      open.add(reply);
+      using _place = open.add(reply);
       await settle(settling, reply, arrivedMs, work);
-      open.delete(reply);
     },
   });
   try {

@@ -26,8 +26,6 @@ export interface Reply {
   readonly requestId: string;
   /** Aborts with `ClientGone` when the connection closes or takes no bytes for 20 s. */
   readonly signal: AbortSignal;
-  /** True once a byte of the answer itself was written: wait frames do not count. */
-  readonly answered: boolean;
   /** Writes the head of a success. Does nothing when wait frames have committed it already. */
   head(headers: Record<string, string>): void;
   /** @returns false when the connection is full: stop until `drained` is called */
@@ -102,9 +100,6 @@ export function createReply({ response, dialect, requestId, clock, keepAlive }: 
     dialect,
     requestId,
     signal: gone.signal,
-    get answered() {
-      return answered;
-    },
     head: commit,
     write(chunk) {
       answered = true;

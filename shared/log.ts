@@ -23,8 +23,9 @@ export function createLog({ source, level, clock, write }: LogOptions): Log {
     (at: Level) =>
     (message: string, fields: Fields = {}) => {
       if (levels.indexOf(at) < levels.indexOf(level)) return;
-      const line = { time: new Date(clock.now()).toISOString(), level: at, source, message: cut(message), ...fields };
-      write(`${JSON.stringify(line, (_, value: unknown) => (typeof value === 'string' ? cut(value) : value))}\n`);
+      const line: Fields = { time: new Date(clock.now()).toISOString(), level: at, source, message: cut(message) };
+      for (const [name, value] of Object.entries(fields)) line[name] = typeof value === 'string' ? cut(value) : value;
+      write(`${JSON.stringify(line)}\n`);
     };
   return { debug: emit('debug'), info: emit('info'), warn: emit('warn'), error: emit('error') };
 }

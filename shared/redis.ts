@@ -1,6 +1,7 @@
 // The one place that knows ioredis: a connection on which no command runs twice and every promise settles.
 import { Redis as Client, type RedisOptions } from 'ioredis';
 import { systemClock, type Clock } from './clock.ts';
+import { createCrowd } from './crowd.ts';
 import { silentLog, type Log } from './log.ts';
 import { systemRandom, type Random } from './random.ts';
 import { whatIsUnfit, whyUnreachable } from './redis-checks.ts';
@@ -183,7 +184,7 @@ function createRedis({ commands, subscriber, clock, log, commandMs, url }: Parts
 
 /** Commands in flight, each with a deadline of our own: ioredis forgets those that a lost connection leaves behind. */
 function createLine(client: Client, clock: Clock, commandMs: number) {
-  const inFlight = new Set<(error: RedisUnavailable) => void>();
+  const inFlight = createCrowd<(error: RedisUnavailable) => void>();
   let silent = 0;
   let onSilence = (): void => {};
 
@@ -205,12 +206,12 @@ function createLine(client: Client, clock: Clock, commandMs: number) {
         if (++silent === silentMax) onSilence();
       });
       const settle = (how: () => void): void => {
-        inFlight.delete(lost);
+        place[Symbol.dispose]();
         deadline[Symbol.dispose]();
         how();
       };
       const lost = (error: RedisUnavailable): void => settle(() => reject(error));
-      inFlight.add(lost);
+      const place = inFlight.add(lost);
       const answered = (how: () => void): void => {
         silent = 0;
         settle(how);

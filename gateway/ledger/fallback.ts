@@ -1,6 +1,7 @@
 // What a gateway does while its ledger is away: a ledger of its own over its share of the slots, until it is back.
 import type { Announcement } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
+import { createRegister } from '@berth/shared/crowd.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type {
   Beat,
@@ -42,8 +43,8 @@ type OnGrant = (grant: Grant) => void;
  *    is told to it by the workers' beats.
  */
 export function createFallbackLedger({ shared, clock, log }: FallbackOptions): FallbackLedger {
-  const asked = new Map<string, Take>();
-  const held = new Map<string, RunningLease & { worker: string }>();
+  const asked = createRegister<Take>();
+  const held = createRegister<RunningLease & { worker: string }>();
   const workers = new Map<string, Announcement>();
   /** Workers that a whole roster did not list, and since when: a ledger that was emptied lists nobody at first. */
   const missing = new Map<string, number>();
@@ -70,7 +71,7 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
   /** A worker's beat as it would be if it knew this gateway only. */
   function beatOf({ worker, epoch, slots, state, models }: Announcement, boot: boolean): Beat {
     const capacity = state === 'ready' ? Math.max(1, Math.floor(slots / gateways)) : 0; // 2
-    const running = [...held.values()].filter((lease) => lease.worker === worker); // 3
+    const running = held.values().filter((lease) => lease.worker === worker); // 3
     const serves = models.map(({ name }) => name);
     const cold = models.flatMap(({ name, loaded }) => (loaded ? [] : [name]));
     return { worker, epoch, boot, last: false, capacity, weight: 1, serves, cold, running, announcement: '' };
@@ -141,7 +142,7 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
         keepRoster(reply);
         if (!own) return reply;
         own = null;
-        log.info('the ledger answers again', { running: held.size, waiting: input.tickets.length });
+        log.info('the ledger answers again', { running: held.values().length, waiting: input.tickets.length });
         return { ...reply, tickets: new Map(input.tickets.map((id) => [id, { kind: 'gone' }])) }; // 4
       } catch (error) {
         if (!(error instanceof LedgerUnavailable)) throw error;

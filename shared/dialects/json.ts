@@ -31,9 +31,11 @@ export function lineJson(value: unknown): string {
   );
 }
 
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
 function decode(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     throw new Refusal('bad_request', 'the body is not valid UTF-8');
   }

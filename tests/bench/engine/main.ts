@@ -1,4 +1,5 @@
-// `npm run bench:engine`: our engine beside llama-server on the same models. `--quick` takes one sample of each.
+// Our engine beside llama-server on the same models; `--quick` takes one sample of each. Not finished, so no script runs
+// it: throughput works, the sample of a cancellation has been seen to break off or to hang.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';

@@ -42,13 +42,14 @@ export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, 
         for (const line of lines) if (line.includes('"stop":false') && !line.includes('"content":""')) piece();
       });
       reply.once('end', () => over(null));
-      reply.once('error', over);
+      reply.on('error', over);
     });
     const piece = (): void => {
       stream.piecesMs.push(performance.now() - startedAt);
       onPiece?.(stream.piecesMs.length);
     };
-    call.once('error', over);
+    // An aborted call may fail twice: as aborted, and by its connection's end.
+    call.on('error', over);
     call.end(body);
   });
 }
