@@ -76,7 +76,7 @@ async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
   say(`Models: ${names.join(', ') || 'none: put a .gguf file into MODELS_DIR'}`);
   if (names.includes('berth-demo')) {
     say(
-      'berth-demo is a toy of 1 MB that comes with Berth. For a real model: MODELS_DIR=/folder/with/gguf/files npm start',
+      'berth-demo is a toy of 1 MB that comes with Berth. For a real model: MODELS_DIR=/folder/or/file.gguf npm start',
     );
   }
   // A key is shown to a person only: what is not a terminal may be a log that others read.
