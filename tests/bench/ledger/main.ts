@@ -190,7 +190,7 @@ async function about(): Promise<string> {
   const { date, commit, processor, processors, versions, loadAtStart } = await lookAround();
   const when = date.slice(0, 16).replace('T', ' ');
   const load = `load average ${loadAtStart.toFixed(1)} at the start`;
-  return `${when} UTC at commit \`${commit}\` on ${processors} × ${processor}, Redis ${versions['Redis'] ?? ''}, ${load}`;
+  return `${when} UTC at commit \`${commit}\` on ${processors} × ${processor}, ioredis ${versions['ioredis'] ?? ''}, ${load}`;
 }
 
 await main();
