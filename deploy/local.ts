@@ -14,7 +14,7 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 const script = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** The terminal shows what an operator must see; `LOG_LEVEL=info` shows each request. */
 const common = { LOG_LEVEL: 'warn', ...process.env };
-/** A small young generation: measured, 45 instead of 63 KB per open stream, and no slower. As `npm run gateway` has. */
+/** A small young generation: less memory for each open stream (DECISIONS.md). As `npm run gateway` has. */
 const gatewayOptions = ['--max-semi-space-size=8'];
 const readyMs = 120_000;
 const lookMs = 100;

@@ -7,7 +7,7 @@ import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
 import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import { connectRedis } from '@berth/shared/redis.ts';
 import type { Redis } from '@berth/shared/redis.ts';
-import { aBeat, aLeave, anId, aTake, running } from '../../ledger/inputs.ts';
+import { aBeat, aLeave, anId, aSession, aTake, running } from '../../ledger/inputs.ts';
 import { startRedis } from '../../tools/redis.ts';
 import { insert } from '../gateway/report.ts';
 import { lookAround } from '../gateway/machine.ts';
@@ -93,9 +93,11 @@ async function timeHandoff(releasing: Ledger, waiting: Ledger, redisPid: number)
   const tookMs: number[] = [];
   let next: { atMs: number; lease: string } | null = null;
   const held: string[] = [];
+  const tickets = new Set<string>();
   await waiting.listen('g2', (grant: Grant) => {
     if (next) tookMs.push(performance.now() - next.atMs);
     held.push(grant.id);
+    tickets.delete(grant.id);
   });
   await releasing.beat(aBeat({ capacity: slotsOfEach }));
   for (let taken = 0; taken < slotsOfEach; taken += 1) {
@@ -103,7 +105,11 @@ async function timeHandoff(releasing: Ledger, waiting: Ledger, redisPid: number)
     await releasing.take(aTake({ id }));
     held.push(id);
   }
-  const enqueue = () => waiting.take(aTake({ gateway: 'g2' }));
+  const enqueue = () => {
+    const ticket = aTake({ gateway: 'g2' });
+    tickets.add(ticket.id);
+    return waiting.take(ticket);
+  };
   for (let tickets = 0; tickets < handoff.waiting; tickets += 1) await enqueue();
 
   const startedTicks = await cpuTicks(redisPid);
@@ -115,8 +121,11 @@ async function timeHandoff(releasing: Ledger, waiting: Ledger, redisPid: number)
     next = { atMs: performance.now(), lease };
     await releasing.leave(aLeave(lease, { actual: 1 }));
     await enqueue();
-    if (turn % handoff.perS === 0)
-      await releasing.beat(aBeat({ capacity: slotsOfEach, running: held.map((id) => running(id)) }));
+    if (turn % handoff.perS !== 0) continue;
+    // A gateway that is silent for 3 s loses its tickets.
+    await waiting.session(aSession({ gateway: 'g2', tickets: [...tickets] }));
+
+    await releasing.beat(aBeat({ capacity: slotsOfEach, running: held.map((id) => running(id)) }));
   }
   const cpuS = ((await cpuTicks(redisPid)) - startedTicks) / ticksPerS;
   const sorted = tookMs.toSorted((a, b) => a - b);

@@ -11,7 +11,7 @@ export interface LoopTuning {
   waitingMax: number;
 }
 
-/** On a CPU 128 keeps a stream's worst gap at 1/7 to 1/11 of llama-server's default and costs no prefill speed. */
+/** On a CPU, chunks from 64 to 512 read a prompt equally fast in an early probe; 128 keeps a stream's pauses short. */
 export const cpuTuning: LoopTuning = { prefillTokensBusy: 128, gapMs: 400, idleStepMs: 300, waitingMax: 256 };
 
 /** A GPU needs larger chunks to be busy; the measured speed makes them smaller where that would be felt. */
