@@ -9,10 +9,12 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from './admit.ts';
 import { healthRoutes } from './api/health.ts';
+import { libraryRoutes } from './api/library.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
 import { queueRoutes } from './api/queue.ts';
 import { createComebacks } from './comeback.ts';
+import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
 import { createAgent, createForward } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
@@ -41,7 +43,14 @@ export interface GatewayOptions {
   authenticate: Authenticate;
   settings: Pick<
     GatewaySettings,
-    'host' | 'port' | 'waitingMax' | 'waitingPerKeyMax' | 'waitingBytesMax' | 'queueTimeoutMs' | 'bodyBytesMax'
+    | 'host'
+    | 'port'
+    | 'corsOrigins'
+    | 'waitingMax'
+    | 'waitingPerKeyMax'
+    | 'waitingBytesMax'
+    | 'queueTimeoutMs'
+    | 'bodyBytesMax'
   >;
   clock: Clock;
   random: Random;
@@ -96,6 +105,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ roster, clock }),
+    ...libraryRoutes({ roster }),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
@@ -103,6 +113,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const server = createHttpServer({
     routes,
     authenticate: options.authenticate,
+    cors: createCors(settings.corsOrigins ?? []),
     clock,
     random,
     draining: () => door.draining,

@@ -1,13 +1,13 @@
 // The gateway's HTTP server: finds the route, makes the reply, hands both to the route's handler.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
-import { ollama } from '@berth/shared/dialects/ollama.ts';
-import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Random } from '@berth/shared/random.ts';
 import type { Held } from './admit.ts';
+import { dialectOf, notFound } from './api/absent.ts';
+import type { Cors } from './cors.ts';
 import type { Owner } from './job.ts';
 import type { Authenticate } from './keys.ts';
 import { createReply } from './reply.ts';
@@ -31,7 +31,7 @@ export interface Exchange {
 }
 
 export interface Route {
-  method: 'GET' | 'HEAD' | 'POST';
+  method: 'GET' | 'HEAD' | 'POST' | 'DELETE';
   /** Exact, or with a final `*` for the rest of the path. */
   path: string;
   scope: Scope;
@@ -43,6 +43,7 @@ export interface Route {
 interface Options {
   routes: readonly Route[];
   authenticate: Authenticate;
+  cors: Cors;
   clock: Clock;
   random: Random;
   draining: () => boolean;
@@ -60,24 +61,26 @@ const limits = {
   requireHostHeader: true,
 };
 
-export function createHttpServer({ routes, authenticate, clock, random, draining, settle }: Options): Server {
+export function createHttpServer({ routes, authenticate, cors, clock, random, draining, settle }: Options): Server {
   const find = routeFinder(routes);
 
   return createServer({ ...limits, noDelay: true }, (request, response) => {
     const arrivedMs = clock.monotonic();
     const path = pathOf(request);
-    const dialect = path.startsWith('/api/') ? ollama : openai;
     const found = find(request.method ?? '', path);
     const id = random.id();
     const reply = createReply({
       response,
-      dialect: found.kind === 'route' ? found.route.dialect : dialect,
+      dialect: found.kind === 'route' ? found.route.dialect : dialectOf(path),
       requestId: id,
+      headers: cors.headers(request.headers),
       clock,
       keepAlive: () => !draining(),
     });
     void settle(reply, arrivedMs, async (record) => {
-      if (found.kind === 'none') throw new Refusal('route_not_found', `there is nothing at ${request.method} ${path}`);
+      const preflight = request.method === 'OPTIONS' && found.kind !== 'none' ? cors.preflight(request.headers) : null;
+      if (preflight) return reply.nothing(preflight);
+      if (found.kind === 'none') throw notFound(request.method ?? '', path);
       if (found.kind === 'method') {
         throw new Refusal('method_not_allowed', `${path} takes ${found.methods.join(', ')}, not ${request.method}`);
       }

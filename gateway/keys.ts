@@ -32,20 +32,31 @@ export function createAuthenticate(keys: readonly string[]): Authenticate {
     throw new RangeError('a key must have 16 to 256 letters, digits, dots, dashes or underscores');
   const known = keys.map((key) => ({ digest: digestOf(key), id: digestOf(key).toString('hex').slice(0, 8) }));
   return (headers) => {
-    const given = digestOf(credentialOf(headers));
-    // Every key is compared, so that the time taken says nothing about which one came close.
-    const [found] = known.filter(({ digest }) => timingSafeEqual(digest, given));
-    if (!found) {
+    // Whoever sends two credentials needs both right: a wrong one never passes because of the other.
+    const [found, ...others] = credentialsOf(headers).map((credential) => keyOf(known, credential));
+    if (!found || others.includes(undefined)) {
       throw new Refusal('unauthorized', 'a valid API key is needed: send it as "Authorization: Bearer KEY"');
     }
     return { team: 'default', key: found.id };
   };
 }
 
-function credentialOf(headers: Parameters<Authenticate>[0]): string {
-  const [, bearer] = /^bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];
+interface Known {
+  digest: Buffer;
+  id: string;
+}
+
+function keyOf(known: readonly Known[], credential: string): Known | undefined {
+  const given = digestOf(credential.slice(0, credentialMax));
+  // Every key is compared, so that the time taken says nothing about which one came close.
+  return known.filter(({ digest }) => timingSafeEqual(digest, given))[0];
+}
+
+/** The bearer first, which says whose request it is. Other schemes belong to proxies in front, and are not looked at. */
+function credentialsOf(headers: Parameters<Authenticate>[0]): string[] {
+  const [, bearer = ''] = /^bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];
   const apiKey = headers['x-api-key'];
-  return (bearer ?? (typeof apiKey === 'string' ? apiKey : '')).slice(0, credentialMax);
+  return [bearer, typeof apiKey === 'string' ? apiKey : ''].filter((credential) => credential !== '');
 }
 
 function digestOf(text: string): Buffer {

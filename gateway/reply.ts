@@ -37,6 +37,8 @@ export interface Reply {
   refuse(refusal: Refusal): void;
   /** Ends with a JSON body. */
   json(status: number, body: string, headers?: Record<string, string>): void;
+  /** Ends with 204, without a body. */
+  nothing(headers: Record<string, string>): void;
   /**
    * From now on a silent wait of 5 s commits a streamed reply and fills it with wait frames, until the scope ends.
    * @param frame makes one frame, and says where the request stands
@@ -49,17 +51,20 @@ interface Options {
   dialect: Dialect;
   requestId: string;
   clock: Clock;
+  /** Headers of every reply to this request, such as those for browsers. */
+  headers: Record<string, string>;
   /** False while draining: the client shall open its next connection elsewhere. */
   keepAlive: () => boolean;
 }
 
-export function createReply({ response, dialect, requestId, clock, keepAlive }: Options): Reply {
+export function createReply({ response, dialect, requestId, headers: always, clock, keepAlive }: Options): Reply {
   const gone = new AbortController();
   let answered = false;
   let stall: Disposable | undefined;
   let drained = () => {};
 
   const common = () => ({
+    ...always,
     'x-request-id': requestId,
     'request-id': requestId,
     ...(keepAlive() ? {} : { connection: 'close' }),
@@ -108,6 +113,9 @@ export function createReply({ response, dialect, requestId, clock, keepAlive }: 
     onDrain: (action) => void (drained = action),
     end: () => void response.end(),
     json,
+    nothing(headers) {
+      if (!response.headersSent) response.writeHead(204, { ...headers, ...common() }).end();
+    },
     refuse(refusal) {
       if (!response.headersSent) {
         json(statusOf(refusal, dialect.name), dialect.errorBody(refusal, requestId), headersOf(refusal));

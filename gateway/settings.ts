@@ -1,6 +1,7 @@
 // The gateway's settings.
 import { bytes, choice, duration, integer, optional, poolSettings, setting, text } from '@berth/shared/config.ts';
 import type { Settings } from '@berth/shared/config.ts';
+import { parseOrigins } from './cors.ts';
 import { isKey } from './keys.ts';
 
 const dayMs = 24 * 3_600_000;
@@ -36,6 +37,12 @@ export const gatewaySettings = {
       }
       return keys;
     },
+  }),
+  corsOrigins: optional({
+    name: 'CORS_ORIGINS',
+    about: 'Origins of the web pages that may call from a browser, separated by commas; `*` is every page.',
+    fallbackAbout: 'none may',
+    parse: parseOrigins,
   }),
   stateDir: setting({
     name: 'STATE_DIR',

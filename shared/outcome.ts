@@ -1,49 +1,69 @@
 // How a request may end: one closed table. Status, error body, metric label and log field all come from it.
 
-export type DialectName = 'openai' | 'ollama';
+export type DialectName = 'openai' | 'ollama' | 'anthropic';
+
+function everywhere<S extends number>(status: S): Record<DialectName, S> {
+  return { openai: status, ollama: status, anthropic: status };
+}
 
 /** One row per way to refuse or to fail. `retryable` rows carry Retry-After. */
 export const refusals = {
-  bad_request: { openai: 400, ollama: 400, type: 'invalid_request_error', code: null, retryable: false },
+  bad_request: { ...everywhere(400), type: 'invalid_request_error', code: null, retryable: false },
   context_exceeded: {
-    openai: 400,
-    ollama: 400,
+    ...everywhere(400),
     type: 'invalid_request_error',
     code: 'context_length_exceeded',
     retryable: false,
   },
-  unauthorized: { openai: 401, ollama: 401, type: 'authentication_error', code: 'invalid_api_key', retryable: false },
-  route_not_found: { openai: 404, ollama: 404, type: 'invalid_request_error', code: 'unknown_url', retryable: false },
-  model_not_found: {
-    openai: 404,
-    ollama: 404,
-    type: 'invalid_request_error',
-    code: 'model_not_found',
-    retryable: false,
-  },
+  unauthorized: { ...everywhere(401), type: 'authentication_error', code: 'invalid_api_key', retryable: false },
+  forbidden: { ...everywhere(403), type: 'permission_error', code: 'forbidden', retryable: false },
+  route_not_found: { ...everywhere(404), type: 'invalid_request_error', code: 'unknown_url', retryable: false },
+  model_not_found: { ...everywhere(404), type: 'invalid_request_error', code: 'model_not_found', retryable: false },
   method_not_allowed: {
-    openai: 405,
-    ollama: 405,
+    ...everywhere(405),
     type: 'invalid_request_error',
     code: 'method_not_allowed',
     retryable: false,
   },
-  body_too_large: {
-    openai: 413,
-    ollama: 413,
-    type: 'invalid_request_error',
-    code: 'request_too_large',
+  body_too_large: { ...everywhere(413), type: 'invalid_request_error', code: 'request_too_large', retryable: false },
+  // What each family's clients retry: openai and LangChain need 429 with Retry-After; Ollama's own answer is 503,
+  // Anthropic's for "overloaded" 529.
+  queue_full: {
+    openai: 429,
+    ollama: 503,
+    anthropic: 529,
+    type: 'rate_limit_error',
+    code: 'rate_limit_exceeded',
+    retryable: true,
+  },
+  queue_timeout: {
+    openai: 503,
+    ollama: 503,
+    anthropic: 529,
+    type: 'server_error',
+    code: 'queue_timeout',
+    retryable: true,
+  },
+  no_worker: { openai: 503, ollama: 503, anthropic: 529, type: 'server_error', code: 'overloaded', retryable: true },
+  ledger_unavailable: {
+    openai: 503,
+    ollama: 503,
+    anthropic: 529,
+    type: 'server_error',
+    code: 'overloaded',
+    retryable: true,
+  },
+  draining: { openai: 503, ollama: 503, anthropic: 529, type: 'server_error', code: 'overloaded', retryable: true },
+  load_failed: {
+    openai: 503,
+    ollama: 500,
+    anthropic: 500,
+    type: 'server_error',
+    code: 'model_load_failed',
     retryable: false,
   },
-  // What each family's clients retry: openai and LangChain need 429 with Retry-After; Ollama's own answer is 503.
-  queue_full: { openai: 429, ollama: 503, type: 'rate_limit_error', code: 'rate_limit_exceeded', retryable: true },
-  queue_timeout: { openai: 503, ollama: 503, type: 'server_error', code: 'queue_timeout', retryable: true },
-  no_worker: { openai: 503, ollama: 503, type: 'server_error', code: 'overloaded', retryable: true },
-  ledger_unavailable: { openai: 503, ollama: 503, type: 'server_error', code: 'overloaded', retryable: true },
-  draining: { openai: 503, ollama: 503, type: 'server_error', code: 'overloaded', retryable: true },
-  load_failed: { openai: 503, ollama: 500, type: 'server_error', code: 'model_load_failed', retryable: false },
-  worker_failed: { openai: 502, ollama: 502, type: 'server_error', code: 'worker_failed', retryable: false },
-  internal: { openai: 500, ollama: 500, type: 'server_error', code: 'internal_error', retryable: false },
+  worker_failed: { ...everywhere(502), type: 'server_error', code: 'worker_failed', retryable: false },
+  internal: { ...everywhere(500), type: 'server_error', code: 'internal_error', retryable: false },
 } as const satisfies Record<
   string,
   Record<DialectName, number> & { type: string; code: string | null; retryable: boolean }

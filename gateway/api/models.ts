@@ -56,6 +56,7 @@ export function modelRoutes({ roster, clock }: Options): Route[] {
     { ...readOpenai, path: '/v1/models', handle: list },
     { ...readOpenai, path: '/models', handle: list },
     { ...readOpenai, path: '/v1/models/*', handle: one },
+    { ...readOpenai, path: '/models/*', handle: one },
     { ...readOllama, path: '/api/tags', handle: tags },
     { ...readOllama, path: '/api/tags', method: 'HEAD', handle: tags },
     { ...readOllama, path: '/api/ps', handle: answer(() => ollamaPs(roster.cards(), clock.now())) },

@@ -2,7 +2,7 @@
 import type { ModelCard } from '../announcement.ts';
 import { Refusal } from '../outcome.ts';
 import type { Generation } from '../request.ts';
-import { fieldsOf } from './check.ts';
+import { type Fields, fieldsOf, flag } from './check.ts';
 import { modelName } from './parts.ts';
 import { rfc3339, unixSeconds } from './rfc3339.ts';
 
@@ -93,8 +93,31 @@ export function ollamaShow(card: ModelCard) {
  * @throws Refusal `bad_request`
  */
 export function parseOllamaShow(body: unknown): string {
-  const request = fieldsOf(body, '');
+  return modelOf(fieldsOf(body, ''));
+}
+
+function modelOf(request: Fields): string {
   return request.optional('model', modelName) ?? request.required('name', modelName);
+}
+
+/**
+ * The body of `POST /api/pull`.
+ * @throws Refusal `bad_request`
+ */
+export function parseOllamaPull(body: unknown): { model: string; stream: boolean } {
+  const request = fieldsOf(body, '');
+  request.optional('insecure', flag);
+  return { model: modelOf(request), stream: request.optional('stream', flag) ?? true };
+}
+
+/** What `POST /api/pull` tells of a model that is there already. */
+export function ollamaPulled({ digest, sizeBytes }: ModelCard) {
+  const layer = { digest: `sha256:${digest}`, total: sizeBytes, completed: sizeBytes };
+  return [
+    { status: 'pulling manifest' },
+    { status: `pulling ${digest.slice(0, 12)}`, ...layer },
+    { status: 'success' },
+  ];
 }
 
 /**

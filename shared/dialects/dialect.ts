@@ -38,6 +38,7 @@ const hopeless: ReadonlySet<Refusal['outcome']> = new Set([
   'bad_request',
   'context_exceeded',
   'unauthorized',
+  'forbidden',
   'route_not_found',
   'model_not_found',
   'method_not_allowed',

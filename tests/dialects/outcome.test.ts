@@ -1,4 +1,5 @@
 // The table of endings is complete in every dialect, and says when to come back.
+import { anthropic } from '@berth/shared/dialects/anthropic.ts';
 import { type Dialect, headersOf, modelNotFound, statusOf } from '@berth/shared/dialects/dialect.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
@@ -7,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 
 const isOutcome = (name: string): name is RefusalName => Object.hasOwn(refusals, name);
 const outcomes = Object.keys(refusals).filter(isOutcome);
-const dialects: Dialect[] = [openai, ollama];
+const dialects: Dialect[] = [openai, ollama, anthropic];
 const cells = outcomes.flatMap((outcome) => dialects.map((dialect) => [outcome, dialect.name, dialect] as const));
 
 describe('every outcome in every dialect', () => {

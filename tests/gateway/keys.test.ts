@@ -16,6 +16,8 @@ describe('a key', () => {
     { authorization: `bearer   ${keys[0]}` },
     { 'x-api-key': keys[0] },
     { authorization: 'Basic dXNlcjpwYXNz', 'x-api-key': keys[0] },
+    { authorization: `Bearer ${keys[0]}`, 'x-api-key': keys[1] },
+    { authorization: 'Bearer ', 'x-api-key': keys[0] },
   ])('is taken from %j', (headers) => {
     expect(authenticate(headers)).toMatchObject({ team: 'default' });
   });
@@ -33,6 +35,7 @@ describe('a key', () => {
     { 'x-api-key': [...keys] },
     { 'x-api-key': keys[0].toUpperCase() },
     { authorization: `Bearer wrong`, 'x-api-key': keys[0] },
+    { authorization: `Bearer ${keys[0]}`, 'x-api-key': 'wrong' },
     { 'x-api-key': 'x'.repeat(100_000) },
   ])('is not in %j', (headers) => {
     expect(() => authenticate(headers)).toThrow(

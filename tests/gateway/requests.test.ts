@@ -118,6 +118,7 @@ describe('routes', () => {
     ['/v1/models/team/big:8b', 'team/big:8b'],
     ['/v1/models/team%2Fbig%3A8b', 'team/big:8b'],
     ['/v1/models/tiny?api-version=1', 'tiny'],
+    ['/models/team%2Fbig%3A8b', 'team/big:8b'],
   ])('GET %s is the model %s', async (path, id) => {
     const { status, text } = await ask(rig, { method: 'GET', path }).answer;
     expect([status, (JSON.parse(text) as { id: string }).id]).toEqual([200, id]);
@@ -151,6 +152,69 @@ describe('routes', () => {
     expect(JSON.parse((await show('{"model":"tiny"}')).text)).toMatchObject({ capabilities: ['completion', 'tools'] });
     expect((await show('{"name":"nobody"}')).status).toBe(404);
     expect((await show('{}')).status).toBe(400);
+  });
+
+  it.each([
+    ['POST', '/v1/responses', 'Responses API'],
+    ['POST', '/responses', 'Responses API'],
+    ['GET', '/v1/responses/resp_1', 'Responses API'],
+    ['POST', '/v1/rerank', 'rerank'],
+    ['POST', '/v1/audio/transcriptions', 'hear'],
+    ['POST', '/v1/images/generations', 'draw'],
+    ['GET', '/v1/files', 'stored'],
+  ])('%s %s is told in a sentence not to be there', async (method, path, words) => {
+    const { status, text } = await unheard(() => ask(rig, { method, path }).answer);
+    const { error } = JSON.parse(text) as { error: { message: string; code: string } };
+    expect([status, error.code]).toEqual([404, 'unknown_url']);
+    expect(error.message).toContain(words);
+  });
+
+  it.each(['/v1/messages', '/v1/messages?beta=true', '/v1/messages/count_tokens'])(
+    'POST %s is not there, in words of Anthropic',
+    async (path) => {
+      const { status, headers, text } = await unheard(() => ask(rig, { path }).answer);
+      expect(status).toBe(404);
+      expect(JSON.parse(text)).toMatchObject({
+        type: 'error',
+        error: { type: 'not_found_error', message: expect.stringContaining('Messages API') as string },
+        request_id: headers['request-id'],
+      });
+    },
+  );
+
+  it.each([
+    ['POST', '/api/copy'],
+    ['DELETE', '/api/delete'],
+    ['POST', '/api/create'],
+    ['POST', '/api/push'],
+    ['POST', '/api/blobs/sha256:00'],
+  ])("%s %s is refused: models are the operator's", async (method, path) => {
+    const body = '{"model":"tiny"}';
+    const headers = { 'content-length': String(body.length) };
+    const { status, text } = await unheard(() => ask(rig, { method, path, headers, body }).answer);
+    expect([status, (JSON.parse(text) as { error: string }).error]).toEqual([
+      403,
+      expect.stringContaining('MODELS_DIR'),
+    ]);
+  });
+
+  it('a model that is there is pulled at once, told up to success', async () => {
+    const pull = (body: object) => ask(rig, { path: '/api/pull', body: JSON.stringify(body) }).answer;
+    const streamed = await pull({ model: 'tiny' });
+    expect(streamed.headers['content-type']).toBe('application/x-ndjson');
+    const lines = streamed.text.trimEnd().split('\n');
+    expect(lines.map((line) => (JSON.parse(line) as { status: string }).status)).toEqual([
+      'pulling manifest',
+      'pulling aaaaaaaaaaaa',
+      'success',
+    ]);
+    expect(JSON.parse((await pull({ name: 'tiny', stream: false })).text)).toEqual({ status: 'success' });
+    const unknown = await pull({ model: 'llama9' });
+    expect([unknown.status, JSON.parse(unknown.text)]).toEqual([
+      404,
+      { error: expect.stringContaining("model 'llama9' not found") as string },
+    ]);
+    expect((await pull({ model: 'tiny', stream: 'no' })).status).toBe(400);
   });
 
   it.each(['/', '/api/version', '/api/tags'])('HEAD %s has a head and no body', async (path) => {

@@ -60,6 +60,7 @@ export interface RigWish {
 const settings: GatewayOptions['settings'] = {
   host: '127.0.0.1',
   port: 0,
+  corsOrigins: null,
   waitingMax: 512,
   waitingPerKeyMax: 256,
   waitingBytesMax: 2 ** 28,

@@ -90,7 +90,14 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   async function run(work: Work, client: Client): Promise<void> {
     const { response } = client;
     const arrivedMs = clock.monotonic();
-    const reply = createReply({ response, dialect: openai, requestId: work.id, clock, keepAlive: () => true });
+    const reply = createReply({
+      response,
+      headers: {},
+      dialect: openai,
+      requestId: work.id,
+      clock,
+      keepAlive: () => true,
+    });
     await settle(settling, reply, arrivedMs, async (record) => {
       // What `parse` says of a model that no worker has.
       if (roster.model(work.model).length === 0) throw new Refusal('no_worker', 'no worker has this model');

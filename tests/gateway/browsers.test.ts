@@ -1,0 +1,79 @@
+// Web pages: nothing for browsers unless origins are named, and then what clients in a browser need.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createAuthenticate } from '../../gateway/keys.ts';
+import { parseOrigins } from '../../gateway/cors.ts';
+import { ask, startRig } from './rig.ts';
+import type { Rig } from './rig.ts';
+
+const page = 'https://chat.example.org';
+const asking = {
+  origin: page,
+  'access-control-request-method': 'POST',
+  'access-control-request-headers': 'authorization,content-type,x-stainless-os,anthropic-version,x-evil',
+};
+
+let closed: Rig;
+let open: Rig;
+beforeAll(async () => {
+  closed = await startRig();
+  const authenticate = createAuthenticate(['a-key-of-sixteen-and-more']);
+  open = await startRig({ settings: { corsOrigins: [page] }, options: { authenticate } });
+});
+afterAll(async () => {
+  await closed[Symbol.asyncDispose]();
+  await open[Symbol.asyncDispose]();
+});
+
+const corsOf = (headers: object) => Object.keys(headers).filter((name) => name.startsWith('access-control'));
+
+describe('without CORS_ORIGINS', () => {
+  it('a preflight is a method that is not allowed, and no reply says anything to browsers', async () => {
+    const preflight = await ask(closed, { method: 'OPTIONS', headers: asking }).answer;
+    expect([preflight.status, corsOf(preflight.headers)]).toEqual([405, []]);
+    const reply = await ask(closed, { headers: { origin: page } }).answer;
+    expect([reply.status, corsOf(reply.headers)]).toEqual([200, []]);
+  });
+});
+
+describe('with an origin named', () => {
+  it.each(['/v1/chat/completions', '/v1/models', '/v1/models/a/b:c', '/api/chat'])(
+    'a preflight of %s is answered with 204 before any key is asked for',
+    async (path) => {
+      const { status, headers, text } = await ask(open, { method: 'OPTIONS', path, headers: asking }).answer;
+      expect([status, text]).toEqual([204, '']);
+      expect(headers).toMatchObject({
+        'access-control-allow-origin': page,
+        'access-control-allow-methods': 'GET, HEAD, POST, DELETE',
+        'access-control-allow-headers': 'authorization, content-type, x-stainless-os, anthropic-version',
+        vary: 'origin',
+      });
+      expect(headers['x-request-id']).toBeDefined();
+    },
+  );
+
+  it('a page may read errors too, and which request they belong to', async () => {
+    const { status, headers } = await ask(open, { headers: { origin: page } }).answer;
+    expect([status, headers['access-control-allow-origin']]).toEqual([401, page]);
+    expect(headers['access-control-expose-headers']).toContain('x-request-id');
+  });
+
+  it('another page gets nothing', async () => {
+    const preflight = await ask(open, { method: 'OPTIONS', headers: { ...asking, origin: 'https://evil.org' } }).answer;
+    expect([preflight.status, corsOf(preflight.headers)]).toEqual([405, []]);
+  });
+});
+
+describe('the setting', () => {
+  it('takes origins and *', () => {
+    expect(parseOrigins('https://a.org, http://localhost:3000,*')).toEqual([
+      'https://a.org',
+      'http://localhost:3000',
+      '*',
+    ]);
+    expect(parseOrigins('')).toEqual([]);
+  });
+
+  it.each(['a.org', 'https://a.org/', 'https://a.org/path', 'null', 'https://*.org'])('refuses %s', (value) => {
+    expect(() => parseOrigins(value)).toThrow('must be an origin');
+  });
+});
