@@ -1,7 +1,7 @@
 // The worker process: the only place that knows the environment, the clock and the signals.
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { readFile, readdir } from 'node:fs/promises';
-import { availableParallelism, hostname, networkInterfaces } from 'node:os';
+import { availableParallelism, hostname, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
@@ -14,8 +14,9 @@ import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { deviceName } from './device.ts';
-import type { EngineOptions, OpenEngine } from './engine/engine.ts';
+import type { EngineOptions, OpenEngine, PromptCacheOptions } from './engine/engine.ts';
 import { createHttpLedger } from './ledger-http.ts';
+import { openPromptFolder } from './prompt-folder.ts';
 import manifest from './package.json' with { type: 'json' };
 import { workerSettings } from './settings.ts';
 import type { Gpu, WorkerSettings } from './settings.ts';
@@ -30,6 +31,7 @@ async function main(): Promise<void> {
   const { ledger, secret } = await openLedger(settings, log);
   if (settings.gpu.devices !== null) process.env['CUDA_VISIBLE_DEVICES'] = settings.gpu.devices;
   const gpu = chooseGpu(settings.gpu.kind);
+  const promptCache = settings.engine === 'llama' ? await openPrompts(settings.promptCacheBytes, log) : null;
 
   const worker = await startWorker({
     ...settings,
@@ -42,6 +44,7 @@ async function main(): Promise<void> {
       slots: settings.numParallel,
       threads: settings.threads || Math.max(1, Math.floor(availableParallelism() / 2)),
       gpu,
+      promptCache,
     },
     demoPath: fileURLToPath(new URL('./models/demo/berth-demo.gguf', import.meta.url)),
     version: manifest.version,
@@ -93,6 +96,14 @@ async function engineOf(engine: WorkerSettings['engine'], log: Log): Promise<Ope
   if (engine === 'echo') return (await import('./engine/echo.ts')).echoEngines(systemClock).open;
   const { llamaEngines } = await import('./engine/llama/open.ts');
   return llamaEngines({ env: process.env, note: (said) => log.info('an engine says', { said }) });
+}
+
+/** The folder goes with the process, however that ends short of a kill; the next life clears what a kill leaves. */
+async function openPrompts(bytesMax: number, log: Log): Promise<PromptCacheOptions | null> {
+  const places = process.platform === 'linux' ? ['/dev/shm', tmpdir()] : [tmpdir()];
+  const opened = await openPromptFolder({ places, bytesMax, memoryFreeBytes: process.availableMemory(), log });
+  if (opened !== null) process.once('exit', () => rmSync(opened.folder, { recursive: true, force: true }));
+  return opened;
 }
 
 /** What `auto` means here: NVIDIA's driver, Apple's chips, else the processor. */

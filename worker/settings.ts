@@ -1,5 +1,15 @@
 // The worker's settings.
-import { choice, goDurationMs, integer, optional, poolSettings, setting, text, url } from '@berth/shared/config.ts';
+import {
+  bytes,
+  choice,
+  goDurationMs,
+  integer,
+  optional,
+  poolSettings,
+  setting,
+  text,
+  url,
+} from '@berth/shared/config.ts';
 import type { Settings } from '@berth/shared/config.ts';
 
 export const workerSettings = {
@@ -75,6 +85,12 @@ export const workerSettings = {
     about: 'Threads of an engine on the processor; 0 = half of the cores, which is best where cores are shared.',
     fallback: '0',
     parse: integer(0, 1_024),
+  }),
+  promptCacheBytes: setting({
+    name: 'PROMPT_CACHE_BYTES',
+    about: 'Memory for prompts that have lost their slot, as files in `/dev/shm` or the temporary folder; 0 = none.',
+    fallback: '1GiB',
+    parse: bytes(0, 2 ** 40),
   }),
   gatewayUrl: setting({
     name: 'GATEWAY_URL',

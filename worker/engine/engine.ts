@@ -60,6 +60,15 @@ export interface EngineOptions {
   slots: number;
   threads: number;
   gpu: 'cuda' | 'metal' | 'vulkan' | false;
+  /** Where prompts are kept that lose their sequence; `null` = nowhere. */
+  promptCache?: PromptCacheOptions | null;
+}
+
+export interface PromptCacheOptions {
+  /** A folder that the engines of one worker share, and nobody else. */
+  folder: string;
+  /** Most bytes of all files in it. */
+  bytesMax: number;
 }
 
 /** @throws Refusal `load_failed`, whose message says what is wrong with the file or how much memory is missing */

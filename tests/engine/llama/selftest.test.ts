@@ -37,6 +37,10 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
       cells[sequence] = 0;
       return length;
     },
+    cellBytes: 0,
+    version: '',
+    save: async () => 0,
+    load: async () => new Uint32Array(),
   };
 }
 

@@ -25,6 +25,8 @@ interface NativeContext {
   removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
   getSequenceKvCacheMinPosition(sequence: number): number;
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
+  saveSequenceStateToFile(path: string, sequence: number, tokens: Uint32Array): Promise<number>;
+  loadSequenceStateFromFile(path: string, sequence: number, tokensMax: number): Promise<Uint32Array>;
 }
 
 interface NativeModel {
@@ -68,6 +70,14 @@ export interface Binding {
   copy(target: number, source: number): Promise<void>;
   /** Keeps the first `length` cells of a sequence. @returns how many could be kept: `length` or 0 */
   keep(sequence: number, length: number): Promise<number>;
+  /** The most bytes that one token's cells take. */
+  readonly cellBytes: number;
+  /** Says in which format files are written. */
+  readonly version: string;
+  /** Writes a sequence's cells, whose tokens these are, over a file. @returns the bytes of the file */
+  save(sequence: number, path: string, tokens: Uint32Array): Promise<number>;
+  /** Fills a sequence from a file of the same model and version. Anything else may end the process. @returns the tokens */
+  load(sequence: number, path: string): Promise<Uint32Array>;
 }
 
 /** Why the internals must not be used: another version, or something is missing. `null` = all as declared. */
@@ -78,7 +88,7 @@ export async function internalsFault({ llama, model }: LoadedModel, context: Lla
   const wanted: [object, string][] = [
     [
       native,
-      'initBatch addToBatch decodeBatch sampleToken removeTokenCellsFromSequence getSequenceKvCacheMinPosition copySequenceStateFromOtherSequence',
+      'initBatch addToBatch decodeBatch sampleToken removeTokenCellsFromSequence getSequenceKvCacheMinPosition copySequenceStateFromOtherSequence saveSequenceStateToFile loadSequenceStateFromFile',
     ],
     [nativeModel, 'tokenize detokenize isEogToken'],
     [module, 'AddonSampler AddonJinjaRenderer'],
@@ -126,7 +136,16 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
       await native.copySequenceStateFromOtherSequence(target, source);
     },
     keep: (sequence, length) => keep(native, sequence, length, model.fileInsights.swaSize ?? Infinity),
+    cellBytes: cellBytesOf(context),
+    version: `${knownVersion} slot loop`,
+    save: (sequence, path, tokens) => native.saveSequenceStateToFile(path, sequence, tokens),
+    load: (sequence, path) => native.loadSequenceStateFromFile(path, sequence, context.contextSize),
   };
+}
+
+/** With its share of what the context takes besides. */
+export function cellBytesOf({ memoryUsage, contextSize, totalSequences }: LlamaContext): number {
+  return (memoryUsage.ram + memoryUsage.vram) / (contextSize * totalSequences);
 }
 
 async function decode(native: NativeContext, parts: readonly Part[]): Promise<(number | null)[]> {

@@ -3,11 +3,11 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import type { EngineRequest } from '../engine.ts';
 import type { Binding, Part } from './binding.ts';
 import { chunkFor, planStep } from './plan.ts';
-import { chooseSequence } from './prefix.ts';
-import type { PrefixChoice } from './prefix.ts';
+import type { PromptCache } from './prompt-cache.ts';
 import { advanceRun, newRun, startRun, takeToken } from './run.ts';
 import type { Run, Sequence } from './run.ts';
 import { samplerSettings } from './sampling.ts';
+import { createSeating } from './seating.ts';
 import { promptReader } from './template.ts';
 import type { LoopTuning } from './tuning.ts';
 import type { RunEvent, StepSummary } from './wire.ts';
@@ -20,12 +20,20 @@ export interface SlotLoop {
   submit(id: number, request: EngineRequest): Promise<void>;
   /** Frees the request's sequence after the step in progress, and says `gone`. */
   abort(id: number): void;
-  /** Runs until `close`. @throws Error when a batch cannot be decoded: the engine is broken then */
+  /** Runs until `close`, then saves what it knows. @throws Error when a batch cannot be decoded: the engine is broken then */
   run(): Promise<void>;
   close(): void;
 }
 
-export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet, tuning: LoopTuning): SlotLoop {
+/** @param cache `null` = prompts that lose their sequence are lost */
+export function openLoop(
+  binding: Binding,
+  now: () => number,
+  outlet: LoopOutlet,
+  tuning: LoopTuning,
+  cache: PromptCache | null,
+): SlotLoop {
+  const seating = createSeating(binding, cache, now);
   const readPrompt = promptReader(binding.prompts);
   const idle = new Set<Sequence>(Array.from({ length: binding.slots }, (_, index) => emptySequence(index)));
   const speed = prefillSpeed();
@@ -87,27 +95,21 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
     if (run.sequence !== null) idle.add(run.sequence);
   }
 
-  /** 2. Gives idle sequences to those who wait, first come first served. */
+  /** 2. Gives idle sequences to those who wait, first come first served; answers wait for one file at most. */
   async function seat(): Promise<void> {
     for (const run of waiting.slice(0, idle.size)) {
       const busy = running.flatMap(({ sequence }) => (sequence === null ? [] : [sequence]));
-      const choice = chooseSequence([...idle], busy, run.scope, run.prompt, binding.contextTokens);
-      if (choice === null) break;
-      idle.delete(choice.sequence);
-      choice.sequence.usedAt = starts += 1;
-      events.push([run.id, startRun(run, choice.sequence, await prepared(choice), now())]);
+      const answering = running.some(({ next }) => next !== null);
+      const pauseMsMax = answering ? tuning.gapMs : tuning.savePauseMs;
+      const seat = await seating.seat(run, [...idle], busy, { pauseMsMax, tokensPerMs: speed.tokensPerMs() });
+      if (seat === null) break;
+      idle.delete(seat.sequence);
+      seat.sequence.usedAt = starts += 1;
+      events.push([run.id, startRun(run, seat.sequence, seat.kept, now())]);
       running.push(run);
+      if (answering && seat.paused) break;
     }
     waiting = waiting.filter(({ sequence }) => sequence === null);
-  }
-
-  /** Brings the reused tokens into the sequence and clears the rest. @returns how many there are */
-  async function prepared({ sequence, reuse, copyFrom }: PrefixChoice<Sequence>): Promise<number> {
-    if (copyFrom !== null) await binding.copy(sequence.index, copyFrom.index);
-    else if (sequence.tokens.length === 0) return 0;
-    const kept = await binding.keep(sequence.index, reuse);
-    if (copyFrom !== null) sequence.tokens = copyFrom.tokens.slice(0, kept);
-    return kept;
   }
 
   /** 3. Decodes one batch, samples, and says what became of it. */
@@ -158,6 +160,7 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
       if (running.length > 0) await step();
       else if (!woken) await new Promise<void>((resolve) => (rouse = resolve));
     }
+    await seating.saveAll([...idle], tuning.closeSaveMs);
   }
 
   function close(): void {
@@ -169,7 +172,7 @@ export function openLoop(binding: Binding, now: () => number, outlet: LoopOutlet
 }
 
 function emptySequence(index: number): Sequence {
-  return { index, scope: null, tokens: [], usedAt: 0 };
+  return { index, scope: null, tokens: [], usedAt: 0, settled: true };
 }
 
 /** @throws Refusal `context_exceeded` when no room is left for an answer */

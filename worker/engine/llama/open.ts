@@ -33,6 +33,9 @@ const envNames =
     ' ',
   );
 
+/** Longest wait for an engine that saves its prompts: a little more than it gives itself. */
+const closeMsMax = 2_500;
+
 /** Bytes of the process's last words that are kept for the message about its death. */
 const lastWordsMax = 2048;
 
@@ -139,7 +142,7 @@ async function handshake(
   void exited.then(mourn);
   send(pipe, { kind: 'open', options, publicOnly: outside.publicOnly ?? false, tuning: outside.tuning ?? {} });
   const info = await ready.promise;
-  return engineOver({ child, pipe, exited, runs, info, steps: () => steps });
+  return engineOver({ child, pipe, exited, runs, info, steps: () => steps, saves: Boolean(options.promptCache) });
 }
 
 function diedLoading(why: EngineDied, { path }: EngineOptions): Refusal {
@@ -157,9 +160,11 @@ interface OpenProcess {
   runs: Map<number, Mailbox<RunEvent>>;
   info: EngineInfo;
   steps: () => number;
+  /** Whether it has prompts to save before it ends. */
+  saves: boolean;
 }
 
-function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): LlamaEngine {
+function engineOver({ child, pipe, exited, runs, info, steps, saves }: OpenProcess): LlamaEngine {
   let ids = 0;
   const isDead = (): boolean => child.exitCode !== null || child.signalCode !== null;
 
@@ -196,10 +201,21 @@ function engineOver({ child, pipe, exited, runs, info, steps }: OpenProcess): Ll
     died: exited,
     [Symbol.asyncDispose]: async () => {
       if (isDead()) return;
+      if (saves && runs.size === 0) await saved(pipe, exited);
+      if (isDead()) return;
       child.kill('SIGKILL'); // the surest way to give all memory back; a request that still runs gets EngineDied
       await once(child, 'exit');
     },
   };
+}
+
+/** Lets an idle engine save its prompts and end; one that does not is killed. */
+async function saved(pipe: Socket, exited: Promise<EngineDied>): Promise<void> {
+  const late = Promise.withResolvers<void>();
+  const timer = setTimeout(late.resolve, closeMsMax);
+  send(pipe, { kind: 'close' });
+  await Promise.race([exited, late.promise]);
+  clearTimeout(timer);
 }
 
 function refusalOf({ outcome, message, param }: Extract<RunEvent, { kind: 'refused' }>): Refusal {

@@ -2,7 +2,7 @@
 import { createRequire } from 'node:module';
 import { LlamaGrammarEvaluationState } from 'node-llama-cpp';
 import type { LlamaContext, LlamaContextSequence, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
-import { compiledGrammar, specialTexts } from './binding.ts';
+import { cellBytesOf, compiledGrammar, knownVersion, specialTexts } from './binding.ts';
 import type { Binding, Part, Sampler } from './binding.ts';
 import type { LoadedModel } from './load.ts';
 import type { SamplerSettings } from './sampling.ts';
@@ -43,6 +43,13 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
     keep: async (_, length) => {
       await sequence.eraseContextTokenRanges([{ start: length, end: sequence.nextTokenIndex }]);
       return sequence.nextTokenIndex === length ? length : 0;
+    },
+    cellBytes: cellBytesOf(context),
+    version: `${knownVersion} public`,
+    save: async (_, path) => (await sequence.saveStateToFile(path)).fileSize,
+    load: async (_, path) => {
+      await sequence.loadStateFromFile(path, { acceptRisk: true });
+      return Uint32Array.from(sequence.contextTokens);
     },
   };
 }

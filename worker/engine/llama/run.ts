@@ -11,6 +11,8 @@ export interface Sequence extends CachedSequence {
   scope: string | null;
   tokens: number[];
   usedAt: number;
+  /** False between a copy and the next batch, which moves its cells. */
+  settled: boolean;
 }
 
 export interface Run {
@@ -82,6 +84,7 @@ export function startRun(run: Run, sequence: Sequence, kept: number, nowMs: numb
 /** Notes that `share` tokens of the run are in the KV cache now. */
 export function advanceRun(run: Run, share: number): void {
   const tokens = run.sequence?.tokens ?? [];
+  if (run.sequence !== null) run.sequence.settled = true;
   if (run.next !== null) tokens.push(run.next);
   if (run.next !== null) return;
   if (share === 0) run.passedOver += 1;

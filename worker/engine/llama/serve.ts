@@ -1,4 +1,5 @@
 // What the engine process does with its pipe: loads the model it is told, then runs requests until the pipe closes.
+import { stat } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import type { EngineOptions } from '../engine.ts';
 import { bindNative, internalsFault } from './binding.ts';
@@ -6,6 +7,7 @@ import type { Binding } from './binding.ts';
 import { loadModel, openContext } from './load.ts';
 import { openLoop } from './loop.ts';
 import type { LoopOutlet, SlotLoop } from './loop.ts';
+import { openPromptCache } from './prompt-cache.ts';
 import { bindPublic } from './public.ts';
 import { selfTest } from './selftest.ts';
 import { cpuTuning, gpuTuning } from './tuning.ts';
@@ -21,10 +23,13 @@ export async function serveEngine(pipe: Socket, now: () => number): Promise<void
   receiveLines(pipe, (message: ToEngine) => {
     if (message.kind === 'open') opening.resolve(message);
     else if (message.kind === 'run') void loop?.submit(message.id, message.request);
+    else if (message.kind === 'close') loop?.close();
     else loop?.abort(message.id);
   });
   loop = await load(await opening.promise, now, (message) => send(pipe, message));
-  await loop?.run();
+  if (loop === null) return;
+  await loop.run();
+  pipe.destroy();
 }
 
 async function load(
@@ -36,7 +41,7 @@ async function load(
     const binding = await openBinding(options, publicOnly, now, tell);
     const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
     const outlet: LoopOutlet = (events, step) => tell({ kind: 'events', events, ...(step && { step }) });
-    const loop = openLoop(binding, now, outlet, tuned);
+    const loop = openLoop(binding, now, outlet, tuned, await openCache(options, binding, now, tell));
     const { contextTokens, slots, vramBytes } = binding;
     tell({ kind: 'ready', info: { contextTokens, slots, vramBytes } });
     return loop;
@@ -44,6 +49,15 @@ async function load(
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     return null;
   }
+}
+
+async function openCache(options: EngineOptions, binding: Binding, now: () => number, tell: Tell) {
+  if (!options.promptCache) return null;
+  const { path, contextTokens, slots, gpu } = options;
+  const { mtimeMs, size } = await stat(path);
+  const identity = [path, mtimeMs, size, contextTokens, slots, gpu, binding.version];
+  const note = (message: string): void => tell({ kind: 'note', message });
+  return openPromptCache({ ...options.promptCache, identity, binding, now, note });
 }
 
 /** The internals where they are as expected and pass the test; else the public API with one sequence. */

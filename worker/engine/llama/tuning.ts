@@ -7,12 +7,24 @@ export interface LoopTuning {
   gapMs: number;
   /** What a step may take while nobody answers: bounds how long a cancellation waits, milliseconds. */
   idleStepMs: number;
+  /** What saving a prompt may cost a new request while nobody answers, milliseconds. */
+  savePauseMs: number;
+  /** What saving all prompts may cost an unload, milliseconds. */
+  closeSaveMs: number;
   /** Requests that wait for a sequence. The worker admits no more than it has, so this is a second line. */
   waitingMax: number;
 }
 
+const saving = { savePauseMs: 1_000, closeSaveMs: 1_500 };
+
 /** On a CPU, chunks from 64 to 512 read a prompt equally fast in an early probe; 128 keeps a stream's pauses short. */
-export const cpuTuning: LoopTuning = { prefillTokensBusy: 128, gapMs: 400, idleStepMs: 300, waitingMax: 256 };
+export const cpuTuning: LoopTuning = {
+  prefillTokensBusy: 128,
+  gapMs: 400,
+  idleStepMs: 300,
+  ...saving,
+  waitingMax: 256,
+};
 
 /** A GPU needs larger chunks to be busy; the measured speed makes them smaller where that would be felt. */
 export const gpuTuning: LoopTuning = { ...cpuTuning, prefillTokensBusy: 512, gapMs: 80 };

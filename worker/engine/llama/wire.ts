@@ -16,7 +16,9 @@ export interface OpenMessage {
 export type ToEngine =
   | OpenMessage
   | { kind: 'run'; id: number; request: EngineRequest }
-  | { kind: 'abort'; id: number };
+  | { kind: 'abort'; id: number }
+  /** Save the prompts and end: nothing runs any more. */
+  | { kind: 'close' };
 
 /** `gone` answers an abort: the sequence is free. */
 export type RunEvent =
