@@ -2,10 +2,10 @@
 import type { Binding } from './binding.ts';
 import { chooseSequence, worthSaving } from './prefix.ts';
 import type { SavingCost } from './prefix.ts';
-import type { PromptCache } from './prompt-cache.ts';
+import type { PromptCache, SavedPrefix } from './prompt-cache.ts';
 import type { Run, Sequence } from './run.ts';
 
-export interface Seat {
+interface Seat {
   sequence: Sequence;
   /** Leading prompt tokens that it has. */
   kept: number;
@@ -20,7 +20,7 @@ export interface Seating {
   saveAll(idle: readonly Sequence[], withinMs: number): Promise<void>;
 }
 
-export interface PauseCost {
+interface PauseCost {
   /** What everybody may be kept waiting by a save. */
   pauseMsMax: number;
   /** Prompt tokens per millisecond, `null` = not known yet. */
@@ -64,7 +64,7 @@ export function createSeating(binding: Binding, cache: PromptCache | null, now: 
     return { saveMs, rereadMs: tokensPerMs === null ? Infinity : tokens / tokensPerMs, pauseMsMax };
   }
 
-  async function restored(sequence: Sequence, saved: ReturnType<PromptCache['saved']>[number]): Promise<boolean> {
+  async function restored(sequence: Sequence, saved: SavedPrefix): Promise<boolean> {
     sequence.scope = saved.scope;
     sequence.tokens = [];
     const done = (await cache?.restore(sequence.index, saved)) ?? false;
