@@ -10,6 +10,7 @@ import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from './admit.ts';
 import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
+import { keyRoutes } from './api/keys.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
 import { queueRoutes } from './api/queue.ts';
@@ -19,10 +20,12 @@ import { createEstimate } from './estimate.ts';
 import { createAgent, createForward } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
 import { createHttpServer } from './http.ts';
+import type { Route } from './http.ts';
 import type { Authenticate } from './keys.ts';
 import { createMetrics } from './metrics.ts';
 import { parse } from './parse.ts';
 import { createPlace } from './place.ts';
+import type { KeyBook } from './policy/book.ts';
 import type { Reply } from './reply.ts';
 import { createRetryBudget } from './retry-budget.ts';
 import { serve } from './serve.ts';
@@ -41,6 +44,7 @@ export interface GatewayOptions {
   /** The pool's secret, with which calls are signed. */
   secret: string;
   authenticate: Authenticate;
+  book: KeyBook;
   settings: Pick<
     GatewaySettings,
     | 'host'
@@ -60,6 +64,7 @@ export interface GatewayOptions {
 
 export interface Gateway {
   readonly address: AddressInfo;
+  readonly routes: readonly Route[];
   /** Refuses what is new, lets what runs finish for at most `timeoutMs`, then closes. */
   drain(timeoutMs: number): Promise<void>;
 }
@@ -108,6 +113,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...libraryRoutes({ roster }),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
+    ...keyRoutes({ book: options.book, log }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
   const server = createHttpServer({
@@ -143,6 +149,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 
   return {
     address: server.address() as AddressInfo,
+    routes,
     async drain(timeoutMs) {
       door.drain();
       // New connections are refused at once only when the listener closes; until the last request has ended it

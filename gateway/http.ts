@@ -8,14 +8,15 @@ import type { Random } from '@berth/shared/random.ts';
 import type { Held } from './admit.ts';
 import { dialectOf, notFound } from './api/absent.ts';
 import type { Cors } from './cors.ts';
-import type { Owner } from './job.ts';
 import type { Authenticate } from './keys.ts';
+import { allRights } from './policy/key.ts';
+import type { Caller, Scope as KeyScope } from './policy/key.ts';
 import { createReply } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
 
 /** Who may call a route. `public` needs no key; `pool` needs the signature of a worker. */
-type Scope = 'public' | 'infer' | 'models:read' | 'metrics' | 'pool';
+type Scope = 'public' | 'pool' | KeyScope;
 
 export interface Exchange {
   /** The request's id, told to the client. */
@@ -23,7 +24,7 @@ export interface Exchange {
   request: IncomingMessage;
   reply: Reply;
   arrivedMs: number;
-  owner: Owner;
+  owner: Caller;
   /** Where the stages write down what becomes of the request. */
   record: Record;
   /** What a path's `*` stood for, as it was sent. */
@@ -85,13 +86,21 @@ export function createHttpServer({ routes, authenticate, cors, clock, random, dr
         throw new Refusal('method_not_allowed', `${path} takes ${found.methods.join(', ')}, not ${request.method}`);
       }
       const { scope, handle } = found.route;
-      const owner = scope === 'public' || scope === 'pool' ? nobody : authenticate(request.headers);
+      const owner = callerFor(scope, request, authenticate);
       await handle({ id, request, reply, arrivedMs, owner, record, rest: found.rest });
     });
   });
 }
 
-const nobody: Owner = { team: 'none', key: 'none' };
+const nobody: Caller = { team: 'none', key: 'none', id: 'none', rights: { ...allRights, scopes: [] } };
+
+/** @throws Refusal `unauthorized`, `forbidden` */
+function callerFor(scope: Scope, { headers, socket }: IncomingMessage, authenticate: Authenticate): Caller {
+  if (scope === 'public' || scope === 'pool') return nobody;
+  const caller = authenticate(headers, socket.remoteAddress);
+  if (caller.rights.scopes.includes(scope)) return caller;
+  throw new Refusal('forbidden', `this key lacks the scope ${scope}: ask an administrator for a key that has it`);
+}
 
 type Found =
   | { kind: 'route'; route: Route; rest: string }

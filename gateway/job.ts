@@ -7,6 +7,10 @@ import type { Generation } from '@berth/shared/request.ts';
 export interface Owner {
   team: string;
   key: string;
+  /** Share of the team beside those of others, 0.01 to 100; 1 unless it is said. */
+  weight?: number;
+  /** The most urgent class that the key may ask for; 0, `high`, unless it is said. */
+  priorityMax?: PriorityClass;
 }
 
 export interface Job {

@@ -1,5 +1,6 @@
 // The gateway process: the only place that knows the environment, the clock and the signals.
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { poolSecret } from '@berth/shared/auth.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import { readSettings } from '@berth/shared/config.ts';
@@ -10,12 +11,18 @@ import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { connectRedis } from '@berth/shared/redis.ts';
+import type { Redis } from '@berth/shared/redis.ts';
 import manifest from './package.json' with { type: 'json' };
 import { startGateway } from './gateway.ts';
-import { createAuthenticate, isLoopback, keptKey, openDoor } from './keys.ts';
+import { allowNetworks as networkDoor, createAuthenticate, isLoopback, keptKey, openDoor } from './keys.ts';
 import type { Authenticate } from './keys.ts';
 import { createFallbackLedger } from './ledger/fallback.ts';
 import { createMemoryLedger } from './ledger/memory.ts';
+import { createKeyBook } from './policy/book.ts';
+import type { KeyBook } from './policy/book.ts';
+import { readKey } from './policy/key.ts';
+import { openRegisters } from './policy/registers.ts';
+import type { Registers } from './policy/registers.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -27,14 +34,17 @@ async function main(): Promise<void> {
     clock: systemClock,
     write: batchedWriter(process.stdout),
   });
-  const { authenticate, key } = await chooseKeys(settings, log);
-  const { ledger, degraded, secret } = await openLedger(settings, log);
+  const { ledger, degraded, secret, redis } = await openLedger(settings, log);
+  const registers = await openPolicy(settings, redis, log);
+  const book = createKeyBook({ registers, clock: systemClock });
+  const { authenticate, key } = await chooseKeys(settings, book, log);
   const gateway = await startGateway({
     ledger,
     degraded,
     alone: settings.redisUrl === null,
     secret,
     authenticate,
+    book,
     settings,
     clock: systemClock,
     random: systemRandom,
@@ -56,40 +66,61 @@ async function main(): Promise<void> {
   const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs);
+  await registers[Symbol.asyncDispose]();
   process.exit(0);
 }
 
-/** Open on loopback, a key beyond it; open beyond it only when told so, with a warning at each start. */
+/** Open on loopback until there are keys, a key beyond it; open beyond it only when told so, with a warning each time. */
 async function chooseKeys(
-  { auth, apiKeys, host, stateDir }: GatewaySettings,
+  { auth, apiKeys, host, stateDir, allowNetworks }: GatewaySettings,
+  book: KeyBook,
   log: Log,
 ): Promise<{ authenticate: Authenticate; key?: { key?: string; keyPath?: string } }> {
-  const open = auth === 'off' || (auth === 'auto' && apiKeys === null && isLoopback(host));
-  if (open) {
+  if (auth === 'off') {
     if (!isLoopback(host)) log.warn('AUTH=off: everyone who reaches this address may use it', { host });
     return { authenticate: openDoor };
   }
-  if (apiKeys !== null) return { authenticate: createAuthenticate(apiKeys) };
+  const open = auth === 'auto' && apiKeys === null && isLoopback(host);
+  const network = allowNetworks === null ? undefined : networkDoor(allowNetworks);
+  const door = { book, now: () => systemClock.now(), open, ...(network && { network }) };
+  if (open) return { authenticate: createAuthenticate([], door) };
+  if (apiKeys !== null) return { authenticate: createAuthenticate(apiKeys, door) };
   const { key, path } = await keptKey(stateDir);
   log.info('a key is needed', { path });
-  return { authenticate: createAuthenticate([key]), key: { key, keyPath: path } };
+  return { authenticate: createAuthenticate([key], door), key: { key, keyPath: path } };
+}
+
+/** How often a gateway looks for keys that were changed at another one. */
+const policyEveryMs = 1_000;
+
+function openPolicy({ stateDir, pool }: GatewaySettings, carrier: Redis | null, log: Log): Promise<Registers> {
+  return openRegisters({
+    path: join(stateDir, 'keys.json'),
+    carrier,
+    prefix: `b:{${pool}}:policy:keys`,
+    everyMs: policyEveryMs,
+    check: readKey,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+  });
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */
 async function openLedger(
   { redisUrl, pool, clusterSecret }: GatewaySettings,
   log: Log,
-): Promise<{ ledger: Ledger; degraded: () => boolean; secret: string }> {
+): Promise<{ ledger: Ledger; degraded: () => boolean; secret: string; redis: Redis | null }> {
   const fresh = () => randomBytes(32).toString('hex');
   if (redisUrl === null) {
     const ledger = createMemoryLedger({ clock: systemClock });
-    return { ledger, degraded: () => false, secret: clusterSecret ?? fresh() };
+    return { ledger, degraded: () => false, secret: clusterSecret ?? fresh(), redis: null };
   }
   const redis = await connectRedis({ url: redisUrl, log });
   const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
   const shared = await createRedisLedger({ redis, pool });
   const ledger = createFallbackLedger({ shared, clock: systemClock, log });
-  return { ledger, degraded: () => ledger.degraded, secret };
+  return { ledger, degraded: () => ledger.degraded, secret, redis };
 }
 
 main().catch(refuseToStart);

@@ -3,6 +3,7 @@ import { bytes, choice, duration, integer, optional, poolSettings, setting, text
 import type { Settings } from '@berth/shared/config.ts';
 import { parseOrigins } from './cors.ts';
 import { isKey } from './keys.ts';
+import { parseNetworks } from './policy/networks.ts';
 
 const dayMs = 24 * 3_600_000;
 
@@ -21,13 +22,14 @@ export const gatewaySettings = {
   }),
   auth: setting({
     name: 'AUTH',
-    about: '`on` wants a key on every request, `off` on none, `auto` on all but loopback listeners.',
+    about:
+      '`on` wants a key on every request, `off` on none, `auto` on all but loopback listeners; once there are keys, there too.',
     fallback: 'auto',
     parse: choice('auto', 'on', 'off'),
   }),
   apiKeys: optional({
     name: 'API_KEY',
-    about: 'Keys that clients may use, separated by commas, each of at least 16 characters.',
+    about: 'Keys that may do everything, separated by commas, each of at least 16 characters.',
     fallbackAbout: 'one is made and kept in `STATE_DIR`',
     secret: true,
     parse: (value) => {
@@ -46,9 +48,16 @@ export const gatewaySettings = {
   }),
   stateDir: setting({
     name: 'STATE_DIR',
-    about: 'Folder for what must outlive a restart: the key that was made.',
+    about: 'Folder for what must outlive a restart: the key that was made, the keys of teams, and usage.',
     fallback: '.berth',
     parse: text,
+  }),
+  allowNetworks: optional({
+    name: 'ALLOW_NETWORKS',
+    about:
+      'Networks whose clients need no key to infer and list models, such as `10.1.0.0/16=research,192.168.7.4`; the word is their team.',
+    fallbackAbout: 'none',
+    parse: parseNetworks,
   }),
   waitingMax: setting({
     name: 'MAX_QUEUE',

@@ -17,6 +17,11 @@ export const refusals = {
   },
   unauthorized: { ...everywhere(401), type: 'authentication_error', code: 'invalid_api_key', retryable: false },
   forbidden: { ...everywhere(403), type: 'permission_error', code: 'forbidden', retryable: false },
+  key_not_found: { ...everywhere(404), type: 'invalid_request_error', code: 'key_not_found', retryable: false },
+  // A name that is not ours: a page that was led here by its own DNS (rebinding).
+  misdirected: { ...everywhere(421), type: 'invalid_request_error', code: 'unknown_host', retryable: false },
+  rate_limited: { ...everywhere(429), type: 'rate_limit_error', code: 'rate_limit_exceeded', retryable: true },
+  budget_spent: { ...everywhere(429), type: 'insufficient_quota', code: 'insufficient_quota', retryable: false },
   route_not_found: { ...everywhere(404), type: 'invalid_request_error', code: 'unknown_url', retryable: false },
   model_not_found: { ...everywhere(404), type: 'invalid_request_error', code: 'model_not_found', retryable: false },
   method_not_allowed: {

@@ -32,7 +32,7 @@ describe('a key', () => {
     { authorization: `Bearer ${keys[0].slice(1)}` },
     { authorization: `Bearer ${keys.join(',')}` },
     { 'x-api-key': '' },
-    { 'x-api-key': [...keys] },
+    { 'x-api-key': [...keys] as unknown as string },
     { 'x-api-key': keys[0].toUpperCase() },
     { authorization: `Bearer wrong`, 'x-api-key': keys[0] },
     { authorization: `Bearer ${keys[0]}`, 'x-api-key': 'wrong' },

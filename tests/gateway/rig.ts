@@ -9,7 +9,11 @@ import type { Leave, Take } from '@berth/shared/ledger/ledger.ts';
 import { createLog } from '@berth/shared/log.ts';
 import { startGateway } from '../../gateway/gateway.ts';
 import type { Gateway, GatewayOptions } from '../../gateway/gateway.ts';
-import { openDoor } from '../../gateway/keys.ts';
+import { createAuthenticate, openDoor } from '../../gateway/keys.ts';
+import { createKeyBook } from '../../gateway/policy/book.ts';
+import type { KeyBook } from '../../gateway/policy/book.ts';
+import { readKey } from '../../gateway/policy/key.ts';
+import { openRegisters } from '../../gateway/policy/registers.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import { emptyPool } from '../../gateway/ledger/pool.ts';
 import type { Pool } from '../../gateway/ledger/pool.ts';
@@ -28,6 +32,7 @@ export interface Rig extends AsyncDisposable {
   /** The state of the ledger, to look at and to lose. */
   pool: Pool;
   gateway: Gateway;
+  book: KeyBook;
   /** Origin of the gateway. */
   url: string;
   port: number;
@@ -53,6 +58,8 @@ export interface RigWish {
   workers?: WorkerWish[];
   settings?: Partial<GatewayOptions['settings']>;
   options?: Partial<GatewayOptions>;
+  /** Keys of the settings; then keys are needed, and those of the book count too. */
+  door?: string[];
   /** Stands between gateway and ledger. */
   between?: (ledger: Ledger) => Ledger;
 }
@@ -85,15 +92,29 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
   const lines: Record<string, unknown>[] = [];
   const write = (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>);
   let id = 0;
+  const random = { id: () => `id${(id += 1)}`, integer: () => 0 };
+  const silent = createLog({ source: 'policy', level: 'error', clock, write });
+  const registers = await openRegisters({
+    path: null,
+    carrier: null,
+    prefix: '',
+    everyMs: 1_000,
+    check: readKey,
+    clock,
+    random,
+    log: silent,
+  });
+  const book = createKeyBook({ registers, clock });
   const gateway = await startGateway({
     ledger,
     degraded: () => false,
     alone: true,
     secret,
-    authenticate: openDoor,
+    authenticate: wish.door ? createAuthenticate(wish.door, { book, now: () => clock.now() }) : openDoor,
+    book,
     settings: { ...settings, ...wish.settings },
     clock,
-    random: { id: () => `id${(id += 1)}`, integer: () => 0 },
+    random,
     log: createLog({ source: 'gateway', level: 'debug', clock, write }),
     version: '0.0.0',
     ...wish.options,
@@ -106,6 +127,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     ledger: memory,
     pool,
     gateway,
+    book,
     url: `http://127.0.0.1:${port}`,
     port,
     workers,
