@@ -16,6 +16,7 @@ import { systemRandom } from '@berth/shared/random.ts';
 import { deviceName } from './device.ts';
 import type { EngineOptions, OpenEngine, PromptCacheOptions } from './engine/engine.ts';
 import { createHttpLedger } from './ledger-http.ts';
+import { createChecker } from './models/checker.ts';
 import { openPromptFolder } from './prompt-folder.ts';
 import manifest from './package.json' with { type: 'json' };
 import { workerSettings } from './settings.ts';
@@ -47,6 +48,7 @@ async function main(): Promise<void> {
       promptCache,
     },
     demoPath: fileURLToPath(new URL('./models/demo/berth-demo.gguf', import.meta.url)),
+    check: createChecker({ clock: systemClock }).check,
     version: manifest.version,
     open: await engineOf(settings.engine, log),
     ledger,

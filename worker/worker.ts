@@ -14,6 +14,7 @@ import { createWorkerServer } from './http.ts';
 import { createMetrics } from './metrics.ts';
 import { createCatalog } from './models/catalog.ts';
 import type { Catalog } from './models/catalog.ts';
+import type { CheckFile } from './models/checker.ts';
 import { createResidency } from './models/residency.ts';
 import type { Residency, ResidencyEvent } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
@@ -35,6 +36,7 @@ export interface WorkerOptions {
   keepAliveMs: number;
   modelsDir: string | null;
   demoPath: string;
+  check: CheckFile;
   version: string;
   open: OpenEngine;
   ledger: WorkerLedger;

@@ -180,7 +180,7 @@ function length8(name: string): Buffer {
 /** Changes, cuts or inserts a few bytes by chance, mostly in the head, where they do most harm. The same seed breaks the same way. */
 export function mutate(bytes: Uint8Array, seed: number): Uint8Array {
   const chance = chanceFrom(seed);
-  let broken = bytes.slice();
+  let broken = new Uint8Array(bytes); // `slice` of a Buffer would break the original
   for (let times = chance.between(1, 8); times > 0; times -= 1) {
     const place = chance.between(0, Math.min(broken.length - 1, chance.happens(0.8) ? 2000 : broken.length - 1));
     const dice = chance.unit();

@@ -25,6 +25,7 @@ import type { OpenEngine } from '../../worker/engine/engine.ts';
 import { startWorker } from '../../worker/worker.ts';
 import type { Worker, WorkerOptions } from '../../worker/worker.ts';
 import { gguf } from './gguf-file.ts';
+import { readGguf } from '../../worker/models/gguf.ts';
 
 const secret = 'the secret of the tests';
 
@@ -97,6 +98,7 @@ export async function aWorker({
     keepAliveMs: 300_000,
     modelsDir,
     demoPath: join(modelsDir, 'demo', 'none.gguf'),
+    check: readGguf,
     version: '0.0.0',
     open: opens?.(echo.open) ?? echo.open,
     ledger,

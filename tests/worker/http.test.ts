@@ -20,6 +20,7 @@ import { createSlots } from '../../worker/slots.ts';
 import { createWatchdog } from '../../worker/watchdog.ts';
 import { chat } from './a-worker.ts';
 import { gguf } from './gguf-file.ts';
+import { readGguf } from '../../worker/models/gguf.ts';
 
 const secret = 'the secret of the tests';
 const slots = createSlots(1, 'e1');
@@ -35,7 +36,7 @@ beforeAll(async () => {
     ...common,
     secret,
     slots,
-    catalog: createCatalog({ ...common, modelsDir: folder, demoPath: '' }),
+    catalog: createCatalog({ ...common, modelsDir: folder, demoPath: '', check: readGguf }),
     residency: createResidency({
       ...common,
       open: echoEngines(systemClock).open,

@@ -5,7 +5,7 @@ import type { ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { reasonOf } from '../reason.ts';
-import { readGguf } from './gguf.ts';
+import type { CheckFile } from './checker.ts';
 import type { GgufHeader } from './gguf.ts';
 
 /** A model file that was read and can be tried. */
@@ -36,6 +36,8 @@ export interface CatalogOptions {
   modelsDir: string | null;
   /** The demo model's file. */
   demoPath: string;
+  /** Reads and checks a file's header. */
+  check: CheckFile;
   clock: Clock;
   log: Log;
 }
@@ -54,9 +56,9 @@ export function nameOfFile(path: string): string {
   return canonicalName(basename(path).replace(/(-00001-of-\d{5})?\.gguf$/i, ''));
 }
 
-export function createCatalog({ modelsDir, demoPath, clock, log }: CatalogOptions): Catalog {
-  const readOwn = rememberedReader(log);
-  const readDemo = rememberedReader(log);
+export function createCatalog({ modelsDir, demoPath, check, clock, log }: CatalogOptions): Catalog {
+  const readOwn = rememberedReader(check, log);
+  const readDemo = rememberedReader(check, log);
   let models = new Map<string, Model>();
   let scannedMs = Number.NEGATIVE_INFINITY;
   let emptySince: string | null = null;
@@ -90,11 +92,11 @@ export function createCatalog({ modelsDir, demoPath, clock, log }: CatalogOption
 const howToLoad = 'To load a real one, set MODELS_DIR to a folder with .gguf files';
 
 /** Reads headers, each once per version of its file; a bad file is logged once until it becomes good. */
-function rememberedReader(log: Log): (paths: string[]) => Promise<Model[]> {
+function rememberedReader(check: CheckFile, log: Log): (paths: string[]) => Promise<Model[]> {
   let known = new Map<string, Known>();
   return async (paths) => {
     const seen = new Map<string, Known>();
-    for (const path of paths) seen.set(path, await look(path, known.get(path), log));
+    for (const path of paths) seen.set(path, await look(path, known.get(path), check, log));
     known = seen;
     return [...seen.values()].flatMap(({ model }) => model ?? []);
   };
@@ -102,12 +104,12 @@ function rememberedReader(log: Log): (paths: string[]) => Promise<Model[]> {
 
 type Known = { version: string; model: Model | null };
 
-async function look(path: string, before: Known | undefined, log: Log): Promise<Known> {
+async function look(path: string, before: Known | undefined, check: CheckFile, log: Log): Promise<Known> {
   try {
     const { size, mtime, mtimeMs } = await stat(path);
     const version = `${mtimeMs}:${size}`;
     if (before?.version === version) return before;
-    const header = await readGguf(path);
+    const header = await check(path);
     return { version, model: modelOf(path, size, mtime, version, header, log) };
   } catch (error) {
     if (before === undefined || before.model !== null)

@@ -8,6 +8,7 @@ import { capabilitiesOf, createCatalog, nameOfFile } from '../../../worker/model
 import type { Catalog } from '../../../worker/models/catalog.ts';
 import { virtualClock } from '../../doubles/clock.ts';
 import { gguf, keysWith, text, u32 } from '../gguf-file.ts';
+import { readGguf } from '../../../worker/models/gguf.ts';
 
 let folder = '';
 let said: string[] = [];
@@ -26,7 +27,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 const put = (name: string, bytes: Uint8Array = gguf()): Promise<void> => writeFile(join(folder, 'models', name), bytes);
 const catalog = (modelsDir: string | null = join(folder, 'models')): Catalog =>
-  createCatalog({ modelsDir, demoPath: join(folder, 'demo', 'berth-demo.gguf'), clock, log });
+  createCatalog({ modelsDir, demoPath: join(folder, 'demo', 'berth-demo.gguf'), check: readGguf, clock, log });
 const names = (of: Catalog): string[] => of.models().map(({ name }) => name);
 
 describe('the catalog', () => {
