@@ -46,6 +46,8 @@ export interface Sampling {
   frequencyPenalty: number | null;
   /** 32-bit seed; `null` = the worker draws one. */
   seed: number | null;
+  /** Added to the logits of these tokens; an engine refuses ids that its model does not have. */
+  logitBias?: [token: number, bias: number][];
 }
 
 /** How long an idle model stays loaded, in milliseconds; `Infinity` = for ever, 0 = unload at once. */
@@ -71,6 +73,8 @@ export interface Generation {
   keepAliveMs: KeepAliveMs | null;
   /** The context the client asks for; a smaller one than the loaded never reloads. */
   contextTokens: number | null;
+  /** So many of the most probable tokens are told beside each token's log-probability; left out = nothing is told. */
+  topLogprobs?: number;
   /** `false` = at most one tool call per answer; left out = any number. */
   parallelCalls?: false;
 }

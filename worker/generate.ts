@@ -196,9 +196,10 @@ function rounded(ms: number): number {
 }
 
 function engineRequest(generation: Generation, prompt: Prompt, team: string, random: Random): EngineRequest {
-  const { sampling, maxTokens, stop, format } = generation;
+  const { sampling, maxTokens, stop, format, topLogprobs } = generation;
   const seed = sampling.seed ?? random.integer(2 ** 32);
-  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, cacheScope: team };
+  const scores = topLogprobs === undefined ? {} : { topLogprobs };
+  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, cacheScope: team, ...scores };
 }
 
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {

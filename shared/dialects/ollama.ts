@@ -83,7 +83,7 @@ function chatPrompt(request: Fields, messages: ChatMessage[], tools: Tool[]): Pr
 function commonOf(request: Fields): Omit<Generation, 'endpoint' | 'prompt'> {
   const model = request.required('model', parts.modelName);
   const options = request.optional('options', fieldsOf) ?? fieldsOf({}, 'options');
-  refuseUnsupported(request, options);
+  refuseUnsupported(options);
   const maxTokens = options.optional('num_predict', integer(-2, parts.anyInteger));
   return {
     dialect: 'ollama',
@@ -97,7 +97,14 @@ function commonOf(request: Fields): Omit<Generation, 'endpoint' | 'prompt'> {
     format: request.optional('format', outputFormat) ?? { kind: 'text' },
     keepAliveMs: request.optional('keep_alive', keepAlive),
     contextTokens: options.optional('num_ctx', integer(1, parts.anyInteger)),
+    ...topLogprobsOf(request),
   };
+}
+
+/** Without `logprobs` Ollama takes no notice of `top_logprobs`. */
+function topLogprobsOf(request: Fields): { topLogprobs?: number } {
+  const top = request.optional('top_logprobs', integer(0, parts.topLogprobsMax)) ?? 0;
+  return request.optional('logprobs', flag) === true ? { topLogprobs: top } : {};
 }
 
 function samplingOf(options: Fields): Sampling {
@@ -119,9 +126,7 @@ function samplingOf(options: Fields): Sampling {
 // --- What cannot be honoured is refused by name. How a server runs a model (num_gpu, num_thread …) is not a
 // --- client's to say on a team's server, and is ignored like every unknown option.
 
-function refuseUnsupported(request: Fields, options: Fields): void {
-  if (request.optional('logprobs', flag) === true) refuse('logprobs', 'is not supported yet');
-  if ((request.optional('top_logprobs', integer(0, 20)) ?? 0) > 0) refuse('top_logprobs', 'is not supported yet');
+function refuseUnsupported(options: Fields): void {
   // 1 is typical sampling switched off.
   if ((options.optional('typical_p', parts.unit) ?? 1) < 1)
     refuse('options.typical_p', 'is not supported: leave it out');

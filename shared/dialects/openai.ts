@@ -64,11 +64,15 @@ export function parseOpenaiChat(body: unknown): Generation {
     format,
     keepAliveMs: null,
     contextTokens: null,
+    ...topLogprobsOf(request),
     ...(request.optional('parallel_tool_calls', flag) === false && { parallelCalls: false }),
   };
 }
 
 const includeUsage: Check<boolean> = (value, path) => fieldsOf(value, path).optional('include_usage', flag) ?? false;
+
+/** More than any client sends; each is looked at for every token. */
+const biasesMax = 1024;
 
 /** -1 is how llama-server's and LM Studio's clients say "no bound". */
 function maxTokensOf(request: Fields): number | null {
@@ -82,6 +86,7 @@ function maxTokensOf(request: Fields): number | null {
 }
 
 function samplingOf(request: Fields): Sampling {
+  const bias = request.optional('logit_bias', logitBias);
   return {
     ...parts.unsetSampling,
     temperature: request.optional('temperature', number(0, 2)),
@@ -89,6 +94,7 @@ function samplingOf(request: Fields): Sampling {
     presencePenalty: request.optional('presence_penalty', parts.penalty),
     frequencyPenalty: request.optional('frequency_penalty', parts.penalty),
     seed: parts.seed32(request.optional('seed', integer(-parts.anyInteger, parts.anyInteger))),
+    ...(bias !== null && bias.length > 0 && { logitBias: bias }),
     // llama-server's extras
     topK: request.optional('top_k', parts.topK),
     minP: request.optional('min_p', parts.unit),
@@ -100,9 +106,6 @@ function samplingOf(request: Fields): Sampling {
 
 function refuseUnsupported(request: Fields): void {
   if ((request.optional('n', integer(1, 128)) ?? 1) > 1) refuse('n', 'must be 1: one answer per request');
-  if (request.optional('logprobs', flag) === true) refuse('logprobs', 'is not supported yet');
-  if ((request.optional('top_logprobs', integer(0, 20)) ?? 0) > 0) refuse('top_logprobs', 'is not supported yet');
-  request.optional('logit_bias', noBias);
   request.optional('modalities', list(oneOf('text'), 1));
   request.optional('functions', noneOf('use tools instead'));
   request.optional('grammar', notNow('use response_format with a JSON schema instead'));
@@ -117,13 +120,24 @@ function noneOf(instead: string): Check<null> {
   return (value, path) => (Array.isArray(value) && value.length === 0 ? null : notNow(instead)(value, path));
 }
 
-/** A bias of 0 changes nothing and is taken. */
-const noBias: Check<null> = (value, path) => {
-  for (const [token, bias] of Object.entries(object(value, path))) {
-    if (number(-100, 100)(bias, `${path}.${token}`) !== 0) refuse(path, 'is not supported yet');
-  }
-  return null;
+/** Whether an id is one of the model's tokens, its engine knows. A bias of 0 changes nothing and is left out. */
+const logitBias: Check<[token: number, bias: number][]> = (value, path) => {
+  const entries = Object.entries(object(value, path));
+  if (entries.length > biasesMax) refuse(path, `has more than ${biasesMax} entries`);
+  return entries
+    .map(([token, bias]): [number, number] => {
+      if (!/^\d{1,9}$/.test(token)) refuse(path, 'must have token ids as keys: whole numbers from 0');
+      return [Number(token), number(-100, 100)(bias, `${path}.${token}`)];
+    })
+    .filter(([, bias]) => bias !== 0);
 };
+
+function topLogprobsOf(request: Fields): { topLogprobs?: number } {
+  const wanted = request.optional('logprobs', flag) ?? false;
+  const top = request.optional('top_logprobs', integer(0, parts.topLogprobsMax)) ?? 0;
+  if (!wanted && top > 0) refuse('top_logprobs', 'needs logprobs: true');
+  return wanted ? { topLogprobs: top } : {};
+}
 
 // --- Output
 

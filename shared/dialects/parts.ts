@@ -5,6 +5,7 @@ import type { JsonObject } from './json.ts';
 
 export const messagesMax = 4096;
 export const toolsMax = 128;
+export const topLogprobsMax = 20;
 const stopCharsMax = 256;
 
 export const modelName: Check<string> = name;

@@ -202,7 +202,7 @@ describe('requests that are refused', () => {
     ['options.num_predict', option({ num_predict: -3 })],
     ['options.stop', option({ stop: Array.from({ length: 17 }, String) })],
     ['options.stop[0]', option({ stop: [1] })],
-    ['logprobs', { logprobs: true }],
+    ['logprobs', { logprobs: 'yes' }],
     ['top_logprobs', { top_logprobs: 21 }],
   ])('%s is at fault in case %#, in chat and in generate', (param, fields) => {
     for (const read of [chat, generate]) {

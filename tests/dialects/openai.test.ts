@@ -89,6 +89,16 @@ describe('requests as clients send them', () => {
     expect(generation.sampling.seed).toBe(1);
   });
 
+  test('log-probabilities and biases', () => {
+    expect(read({ logprobs: true }).topLogprobs).toBe(0);
+    expect(read({ logprobs: true, top_logprobs: 20 }).topLogprobs).toBe(20);
+    expect(read({ logprobs: false }).topLogprobs).toBeUndefined();
+    expect(read({ logit_bias: { 5: -100, 7: 0, 9: 1.5 } }).sampling.logitBias).toEqual([
+      [5, -100],
+      [9, 1.5],
+    ]);
+  });
+
   test('LangChain and pydantic clients send null for what was left out', () => {
     const names = ['temperature', 'stop', 'tools', 'n', 'seed', 'max_tokens', 'response_format', 'stream_options'];
     expect(read(Object.fromEntries(names.map((name) => [name, null])))).toEqual(read());
@@ -230,11 +240,13 @@ describe('requests that are refused', () => {
     ['stop[0]', { stop: ['x'.repeat(257)] }],
     ['n', { n: 2 }],
     ['n', { n: 0 }],
-    ['logprobs', { logprobs: true }],
     ['logprobs', { logprobs: 'no' }],
     ['top_logprobs', { top_logprobs: 21 }],
     ['top_logprobs', { top_logprobs: 3 }],
-    ['logit_bias', { logit_bias: { 5: 1 } }],
+    ['logit_bias', { logit_bias: { five: 1 } }],
+    ['logit_bias', { logit_bias: { '-5': 1 } }],
+    ['logit_bias', { logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, token) => [token, 1])) }],
+    ['logit_bias.5', { logit_bias: { 5: 101 } }],
     ['logit_bias', { logit_bias: [] }],
     ['logit_bias.5', { logit_bias: { 5: 'x' } }],
     ['modalities[0]', { modalities: ['audio'] }],

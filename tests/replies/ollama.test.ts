@@ -142,3 +142,21 @@ describe('any text in any pieces', () => {
 function textOf(line: { message?: { content: string }; response?: string }): string {
   return line.message?.content ?? line.response ?? '';
 }
+
+test('scores stand beside the text of their tokens, as Ollama has them', () => {
+  const score = (token: string) => ({ token, logprob: -0.5, bytes: [...Buffer.from(token)] });
+  const told = (token: string) => ({
+    ...score(token),
+    top_logprobs: [score(token), { token: '\uFFFD', logprob: -2, bytes: [0xe2] }],
+  });
+  const body = { model: 'berth', messages: [{ role: 'user', content: 'x' }], logprobs: true, top_logprobs: 2 };
+  const lines = streamed(ollamaReply(parseOllamaChat(body), aContext()), ['Hel', 'lo'], aSettlement(), true);
+  expect(
+    lines
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).logprobs),
+  ).toEqual([[told('Hel')], [told('lo')], undefined]);
+  const reply = ollamaReply(parseOllamaChat({ ...body, stream: false }), aContext());
+  expect(whole(reply, ['Hel', 'lo'], aSettlement(), true)).toMatchObject({ logprobs: [told('Hel'), told('lo')] });
+});

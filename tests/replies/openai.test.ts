@@ -180,3 +180,33 @@ function contentOf(stream: string): string {
 function deltaOf(chunk: { choices: { delta: { content?: string } }[] }): string {
   return chunk.choices[0]?.delta.content ?? '';
 }
+
+describe('scores', () => {
+  const fields = { logprobs: true, top_logprobs: 2 };
+  const entry = (token: string) => ({ token, logprob: -0.5, bytes: [...Buffer.from(token)] });
+  const told = (token: string) => ({
+    ...entry(token),
+    top_logprobs: [entry(token), { token: '\uFFFD', logprob: -2, bytes: [0xe2] }],
+  });
+
+  test('stand in each chunk with the text of their tokens', () => {
+    const frames = streamed(aStream(fields), ['Hel', 'lo'], aSettlement(), true).split('\n\n').slice(0, -2);
+    const scores = frames.map((frame) => JSON.parse(frame.slice('data: '.length)).choices[0].logprobs);
+    const content = (token: string) => ({ content: [told(token)], refusal: null });
+    expect(scores).toEqual([{ content: [], refusal: null }, content('Hel'), content('lo'), null]);
+  });
+
+  test('of text that was held back come with the next, and none is lost', () => {
+    const frames = streamed(aStream({ ...fields, tools }), ['a <tool', '_ca', 'p'], aSettlement(), true);
+    const tokens = [...frames.matchAll(/^data: ({.*)$/gm)].flatMap(([, json = '']) =>
+      (JSON.parse(json).choices[0].logprobs?.content ?? []).map(({ token }: { token: string }) => token),
+    );
+    expect(tokens).toEqual(['a <tool', '_ca', 'p']);
+  });
+
+  test('of a whole reply are one list', () => {
+    expect(whole(aReply(fields), ['Hel', 'lo'], aSettlement(), true)).toMatchObject({
+      choices: [{ logprobs: { content: [told('Hel'), told('lo')], refusal: null } }],
+    });
+  });
+});

@@ -1,6 +1,6 @@
 // How the replies' tests drive a reply: events in, the bytes of a whole stream out.
 import type { Settlement } from '@berth/shared/settlement.ts';
-import type { EngineEvent } from '@berth/worker/engine/engine.ts';
+import type { EngineEvent, TokenScore } from '@berth/worker/engine/engine.ts';
 import type { Reply, ReplyContext } from '@berth/worker/replies/reply.ts';
 
 const createdMs = Date.UTC(2026, 10, 22, 9, 30, 0, 500);
@@ -26,27 +26,34 @@ export const aSettlement = (fields: Partial<Settlement> = {}): Settlement => ({
 });
 
 /** What an engine tells of an answer in these pieces. */
-function eventsOf(pieces: readonly string[]): EngineEvent[] {
+function eventsOf(pieces: readonly string[], scored: boolean): EngineEvent[] {
   const usage = { promptTokens: 12, cachedTokens: 8, outputTokens: pieces.length, prefillMs: 10.5, decodeMs: 30.25 };
   return [
     { kind: 'started', promptTokens: 12, cachedTokens: 8 },
-    ...pieces.filter((text) => text !== '').map((text): EngineEvent => ({ kind: 'text', text, tokens: 1 })),
+    ...pieces
+      .filter((text) => text !== '')
+      .map((text): EngineEvent => ({ kind: 'text', text, tokens: 1, ...(scored && { scores: [scoreOf(text)] }) })),
     { kind: 'end', finish: 'stop', usage },
   ];
 }
 
+function scoreOf(token: string): TokenScore {
+  const score = { token, logprob: -0.5, bytes: [...Buffer.from(token)] };
+  return { ...score, top: [score, { token: '\uFFFD', logprob: -2, bytes: [0xe2] }] };
+}
+
 /** Everything that a client of a streamed reply receives. */
-export function streamed(reply: Reply, pieces: readonly string[], settlement = aSettlement()): string {
+export function streamed(reply: Reply, pieces: readonly string[], settlement = aSettlement(), scored = false): string {
   return (
-    eventsOf(pieces)
+    eventsOf(pieces, scored)
       .map((event) => reply.piece(event, createdMs))
       .join('') + reply.end(settlement, ending)
   );
 }
 
 /** The body that a client of a reply sent whole receives. */
-export function whole(reply: Reply, pieces: readonly string[], settlement = aSettlement()): unknown {
-  const early = eventsOf(pieces)
+export function whole(reply: Reply, pieces: readonly string[], settlement = aSettlement(), scored = false): unknown {
+  const early = eventsOf(pieces, scored)
     .map((event) => reply.piece(event, createdMs))
     .join('');
   if (early !== '') throw new Error('a whole reply has sent something early');

@@ -29,7 +29,10 @@ const card: ModelCard = {
   expiresAt: null,
 };
 
+const scored = { logprobs: true, top_logprobs: 2 };
 const answers: [string, object, string[]][] = [
+  ['text and scores', scored, ['Hel', 'lo']],
+  ['held back text and scores', scored, ['<think>hm', '</think>', 'Hi']],
   ['text', {}, ['Hel', 'lo']],
   ['nothing', {}, []],
   ['text and usage', { stream_options: { include_usage: true } }, ['Hi']],
@@ -48,12 +51,12 @@ describe.skipIf(found === null)("OpenAI's published description", () => {
   };
 
   test.each(answers)('holds for a whole reply of %s', (_what, fields, pieces) => {
-    const body = whole(aReply(fields), pieces);
+    const body = whole(aReply(fields), pieces, aSettlement(), fields === scored);
     expect(faultsOf(description, 'CreateChatCompletionResponse', body)).toEqual([]);
   });
 
   test.each(answers)('holds for every chunk of %s', (_what, fields, pieces) => {
-    const frames = streamed(aReply({ ...fields, stream: true }), pieces)
+    const frames = streamed(aReply({ ...fields, stream: true }), pieces, aSettlement(), fields === scored)
       .trimEnd()
       .split('\n\n');
     expect(frames.pop()).toBe('data: [DONE]');

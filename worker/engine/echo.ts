@@ -4,7 +4,7 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import type { Prompt } from '@berth/shared/request.ts';
 import { linked } from '../abort.ts';
 import { EngineDied } from './engine.ts';
-import type { Engine, EngineEvent, EngineOptions, EngineRequest, OpenEngine } from './engine.ts';
+import type { Engine, EngineEvent, EngineOptions, EngineRequest, OpenEngine, TokenScore } from './engine.ts';
 
 /** What an echo engine does. A request overrides it in its text: `[[tokenDelayMs=20 dieAfterTokens=3]] hello`. */
 export interface EchoScript {
@@ -100,7 +100,7 @@ function openEcho(
       if (index >= script.dieAfterTokens) die('the echo engine died as its script says');
       either.throwIfAborted();
       steps += 1;
-      yield { kind: 'text', text: tokens[index] ?? '', tokens: 1 };
+      yield { kind: 'text', text: tokens[index] ?? '', tokens: 1, ...scoresOf(tokens[index] ?? '', request) };
     }
     const prefillMs = prefilledAt - startedAt;
     const usage = {
@@ -137,6 +137,13 @@ function read(
   const ends = request.stop.map((stop) => echoed.indexOf(stop)).filter((at) => at >= 0);
   const tokens = words(echoed.slice(0, Math.min(echoed.length, ...ends)));
   return { script, tokens, promptTokens: Math.max(1, words(allWords(request.prompt)).length) };
+}
+
+/** An echo is certain of what it says. */
+function scoresOf(token: string, { topLogprobs }: EngineRequest): { scores?: TokenScore[] } {
+  if (topLogprobs === undefined) return {};
+  const score = { token, logprob: 0, bytes: Array.from(Buffer.from(token)) };
+  return { scores: [{ ...score, top: topLogprobs > 0 ? [score] : [] }] };
 }
 
 function directives(text: string): Partial<EchoScript> {

@@ -9,6 +9,8 @@ export interface EngineRequest {
   /** The text ends before the first of these; they are not part of it. */
   stop: readonly string[];
   format: OutputFormat;
+  /** So many of the most probable tokens are told with each token's score; left out = no scores. */
+  topLogprobs?: number;
   /** Prefixes in the KV cache are shared only between requests of the same scope. */
   cacheScope: string;
 }
@@ -24,10 +26,20 @@ export interface EngineUsage {
 export type EngineEvent =
   /** The prompt was rendered, tokenised and fits: the request has a sequence. Always first. */
   | { kind: 'started'; promptTokens: number; cachedTokens: number }
-  /** Whole UTF-8 text of one or more tokens; never empty. */
-  | { kind: 'text'; text: string; tokens: number }
+  /** Whole UTF-8 text of one or more tokens; never empty. `scores`: of the tokens it is made of, when asked for. */
+  | { kind: 'text'; text: string; tokens: number; scores?: TokenScore[] }
   /** Always last. */
   | { kind: 'end'; finish: 'stop' | 'length'; usage: EngineUsage };
+
+/** How probable the model found a token: from the whole distribution, before temperature, filters and biases. */
+export interface TokenScore {
+  /** The token's text; what is no whole character is U+FFFD. */
+  token: string;
+  logprob: number;
+  bytes: number[];
+  /** The most probable tokens at its place, best first. */
+  top: Omit<TokenScore, 'top'>[];
+}
 
 export interface EngineInfo {
   /** Tokens of one sequence: prompt and answer together. */

@@ -4,6 +4,7 @@ import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { rfc3339 } from '@berth/shared/dialects/rfc3339.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { keptLogprobs } from './logprobs.ts';
 import { type Call, type Ending, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
 import type { Segment } from './split.ts';
 
@@ -17,19 +18,26 @@ export function ollamaReply(generation: Generation, context: ReplyContext): Repl
   const reading = readEvents(generation, context);
   const shape = generation.endpoint === 'chat' ? chatShape : generateShape;
   const head = (nowMs: number): Body => ({ model: generation.model, created_at: rfc3339(nowMs) });
+  const logprobs = keptLogprobs(generation);
+  /** What has been kept since the last line. */
+  const scores = (): Body => {
+    const kept = logprobs.take() ?? [];
+    return kept.length > 0 ? { logprobs: kept } : {};
+  };
   let calls = 0;
 
   const line = (segment: Segment, nowMs: number): string => {
     const parts = segment.kind === 'call' ? { calls: [callOf(segment, context.id, calls++)] } : textPart(segment);
-    return `${lineJson({ ...head(nowMs), ...shape(parts), done: false })}\n`;
+    return `${lineJson({ ...head(nowMs), ...shape(parts), done: false, ...scores() })}\n`;
   };
   const lines = (segments: Segment[], nowMs: number) => segments.map((segment) => line(segment, nowMs)).join('');
   const last = (parts: Parts, settlement: Settlement, ending: Ending): string =>
-    lineJson({ ...head(ending.nowMs), ...shape(parts), ...endOf(settlement, ending) });
+    lineJson({ ...head(ending.nowMs), ...shape(parts), ...endOf(settlement, ending), ...scores() });
 
   return {
     headers: generation.stream ? ollama.streamHeaders : wholeHeaders,
     piece(event, nowMs) {
+      logprobs.keep(event);
       const segments = reading.read(event);
       return generation.stream ? lines(segments, nowMs) : '';
     },

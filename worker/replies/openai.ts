@@ -3,6 +3,7 @@ import { lineJson } from '@berth/shared/dialects/json.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { type Logprobs, keptLogprobs, openaiLogprobs } from './logprobs.ts';
 import {
   type Call,
   type Gathered,
@@ -20,7 +21,8 @@ import type { Segment } from './split.ts';
  */
 export function openaiReply(generation: Generation, context: ReplyContext): Reply {
   const reading = readEvents(generation, context);
-  const write = chunkWriter(generation, context);
+  const logprobs = keptLogprobs(generation);
+  const write = chunkWriter(generation, context, logprobs);
   let calls = 0;
 
   const delta = (segment: Segment): string => {
@@ -32,6 +34,7 @@ export function openaiReply(generation: Generation, context: ReplyContext): Repl
   return {
     headers: generation.stream ? openai.streamHeaders : wholeHeaders,
     piece(event) {
+      logprobs.keep(event);
       const segments = reading.read(event);
       if (!generation.stream) return '';
       if (event.kind === 'started') return write.delta('{"role":"assistant","content":""}');
@@ -44,19 +47,25 @@ export function openaiReply(generation: Generation, context: ReplyContext): Repl
     },
     whole(settlement) {
       reading.rest();
-      return lineJson(completion(generation, context, reading.gathered, settlement));
+      const scores = openaiLogprobs(logprobs.take());
+      return lineJson(completion(generation, context, reading.gathered, settlement, scores));
     },
   };
 }
 
 /** Most of a chunk is the same in all of them, so it is written once: a delta costs one concatenation. */
-function chunkWriter({ model, includeUsage }: Generation, context: ReplyContext) {
+function chunkWriter({ model, includeUsage }: Generation, context: ReplyContext, logprobs: Logprobs) {
   const common = lineJson({ ...headOf(context, model), object: 'chat.completion.chunk' }).slice(0, -1);
   const choice = `data: ${common},"choices":[{"index":0,"delta":`;
   const noUsage = includeUsage ? ',"usage":null' : '';
+  const scores = () => lineJson(openaiLogprobs(logprobs.take()));
+  const rest = () => {
+    const left = logprobs.take();
+    return lineJson(openaiLogprobs(left?.length === 0 ? null : left));
+  };
   return {
-    delta: (delta: string) => `${choice}${delta},"logprobs":null,"finish_reason":null}]${noUsage}}\n\n`,
-    finish: (reason: string) => `${choice}{},"logprobs":null,"finish_reason":"${reason}"}]${noUsage}}\n\n`,
+    delta: (delta: string) => `${choice}${delta},"logprobs":${scores()},"finish_reason":null}]${noUsage}}\n\n`,
+    finish: (reason: string) => `${choice}{},"logprobs":${rest()},"finish_reason":"${reason}"}]${noUsage}}\n\n`,
     usage: (usage: string) => `data: ${common},"choices":[],"usage":${usage}}\n\n`,
   };
 }
@@ -81,7 +90,13 @@ function callOf(call: Call, id: string, index: number) {
   };
 }
 
-function completion(generation: Generation, context: ReplyContext, gathered: Gathered, settlement: Settlement) {
+function completion(
+  generation: Generation,
+  context: ReplyContext,
+  gathered: Gathered,
+  settlement: Settlement,
+  logprobs: object | null,
+) {
   return {
     ...headOf(context, generation.model),
     object: 'chat.completion',
@@ -89,7 +104,7 @@ function completion(generation: Generation, context: ReplyContext, gathered: Gat
       {
         index: 0,
         message: messageOf(gathered, context.id),
-        logprobs: null,
+        logprobs,
         finish_reason: finishReason(settlement, gathered),
       },
     ],

@@ -5,7 +5,7 @@ import { plainSampling } from '../requests.ts';
 
 const prompt = Uint32Array.from({ length: 100 }, (_, index) => index);
 const settingsOf = (more: Partial<typeof plainSampling>) =>
-  samplerSettings({ ...plainSampling, ...more }, prompt, 2048);
+  samplerSettings({ ...plainSampling, ...more }, prompt, 2048, 1000);
 
 test('the defaults are those that clients of Ollama expect, without penalties', () => {
   expect(settingsOf({ temperature: null })).toEqual({ temperature: 0.8, topK: 40, topP: 0.9, minP: 0, seed: 7 });

@@ -37,6 +37,9 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
       cells[sequence] = 0;
       return length;
     },
+    vocabularyTokens: 0,
+    bytesOf: () => new Uint8Array(),
+    scorer: () => ({ score: async () => ({ chosen: 0, top: [] }), [Symbol.dispose]: () => {} }),
     cellBytes: 0,
     version: '',
     save: async () => 0,

@@ -7,7 +7,10 @@ import { gbnfFor } from './grammar.ts';
 import { said } from './load.ts';
 import type { LoadedModel } from './load.ts';
 import type { SamplerSettings } from './sampling.ts';
+import { rowScores } from './scores.ts';
+import type { RowScores } from './scores.ts';
 import type { PromptModel, TemplateValues } from './template.ts';
+import { tokenBytes } from './token-bytes.ts';
 
 /** The version whose internals are known to be as declared below. */
 export const knownVersion = '3.22.1';
@@ -22,6 +25,15 @@ interface NativeContext {
   addToBatch(sequence: number, position: number, tokens: Uint32Array, logitIndexes: Uint32Array): Uint32Array;
   decodeBatch(): Promise<void>;
   sampleToken(row: number, sampler: NativeSampler): Promise<number>;
+  /** With logits of the tokens named, of the greedy choice, and of the best so many; and the sum of all weights. */
+  sampleToken(
+    row: number,
+    sampler: NativeSampler,
+    probabilities: false,
+    confidence: false,
+    logits: [tokens: number[], highest: false, lowest: false, selected: true, top: number],
+    totalWeight: true,
+  ): Promise<[token: number, unknown, unknown, logits?: number[], totalWeight?: number]>;
   removeTokenCellsFromSequence(sequence: number, start: number, end: number): boolean;
   getSequenceKvCacheMinPosition(sequence: number): number;
   copySequenceStateFromOtherSequence(target: number, source: number): Promise<number>;
@@ -53,6 +65,12 @@ export interface Sampler extends Disposable {
   next(row: number): Promise<number>;
 }
 
+/** Reads how probable tokens were. One at a time, but beside other scorers and samplers. */
+export interface Scorer extends Disposable {
+  /** Of a row of the last batch: the token's score, and the `topCount` best. */
+  score(row: number, token: number, topCount: number): Promise<RowScores>;
+}
+
 export interface Binding {
   readonly contextTokens: number;
   readonly slots: number;
@@ -62,10 +80,16 @@ export interface Binding {
   /** Text of tokens; control tokens have none, an open character is U+FFFD. */
   textOf(tokens: readonly number[]): string;
   isEnd(token: number): boolean;
+  /** Ids of tokens are below this. */
+  readonly vocabularyTokens: number;
+  /** The bytes of a token; control tokens have none. */
+  bytesOf(token: number): Uint8Array;
   /** Runs one batch; for each part the row of its logits, or `null`. */
   decode(parts: readonly Part[]): Promise<(number | null)[]>;
   /** @throws Refusal `bad_request` when the format cannot be honoured */
   sampler(settings: SamplerSettings, format: OutputFormat): Promise<Sampler>;
+  /** @throws Refusal `bad_request` where rows cannot be read */
+  scorer(): Scorer;
   /** Makes one sequence's cells those of another. Moves all of them, at the next batch. */
   copy(target: number, source: number): Promise<void>;
   /** Keeps the first `length` cells of a sequence. @returns how many could be kept: `length` or 0 */
@@ -121,6 +145,7 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
     vramBytes: model.memoryUsage.vram + context.memoryUsage.vram,
     prompts: promptModel(model, nativeModel, module),
     textOf: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(Uint32Array.from(tokens), false)),
+    ...vocabularyOf(model),
     isEnd: (token) => token === model.tokens.eos || token === model.tokens.eot || nativeModel.isEogToken(token),
     decode: (parts) => decode(native, parts),
     sampler: async (settings, format) => {
@@ -131,6 +156,7 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
         [Symbol.dispose]: () => sampler.dispose(),
       };
     },
+    scorer: () => openScorer(native, new module.AddonSampler(nativeModel)),
     copy: async (target, source) => {
       native.removeTokenCellsFromSequence(target, 0, -1);
       await native.copySequenceStateFromOtherSequence(target, source);
@@ -146,6 +172,27 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
 /** With its share of what the context takes besides. */
 export function cellBytesOf({ memoryUsage, contextSize, totalSequences }: LlamaContext): number {
   return (memoryUsage.ram + memoryUsage.vram) / (contextSize * totalSequences);
+}
+
+/** A sampler without filters leaves the whole distribution as it is; what it would choose itself is of no matter. */
+function openScorer(native: NativeContext, sampler: NativeSampler): Scorer {
+  sampler.applyConfig({ temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 });
+  return {
+    async score(row, token, topCount) {
+      const wanted: [number[], false, false, true, number] = [[token], false, false, true, topCount];
+      const [, , , logits = [], weight = 1] = await native.sampleToken(row, sampler, false, false, wanted, true);
+      return rowScores(logits, weight, token, topCount);
+    },
+    [Symbol.dispose]: () => sampler.dispose(),
+  };
+}
+
+/** How many tokens the model has, and what they stand for. */
+export function vocabularyOf(model: LlamaModel): Pick<Binding, 'vocabularyTokens' | 'bytesOf'> {
+  const ggml = model.fileInfo.metadata.tokenizer?.ggml;
+  const tokens = ggml?.tokens ?? [];
+  const types = Array.from(ggml?.token_type ?? [], Number);
+  return { vocabularyTokens: tokens.length, bytesOf: tokenBytes({ kind: ggml?.model ?? null, tokens, types }) };
 }
 
 async function decode(native: NativeContext, parts: readonly Part[]): Promise<(number | null)[]> {

@@ -7,6 +7,7 @@ import type { PromptCache } from './prompt-cache.ts';
 import { advanceRun, newRun, startRun, takeToken } from './run.ts';
 import type { Run, Sequence } from './run.ts';
 import { samplerSettings } from './sampling.ts';
+import type { RowScores } from './scores.ts';
 import { createSeating } from './seating.ts';
 import { promptReader } from './template.ts';
 import type { LoopTuning } from './tuning.ts';
@@ -55,7 +56,7 @@ export function openLoop(
     try {
       if (waiting.length >= tuning.waitingMax) throw new Refusal('internal', 'too many requests wait in the engine');
       const prompt = fitting(readPrompt(request.prompt), binding.contextTokens);
-      const settings = samplerSettings(request.sampling, prompt, binding.contextTokens);
+      const settings = samplerSettings(request.sampling, prompt, binding.contextTokens, binding.vocabularyTokens);
       const sampler = await binding.sampler(settings, request.format);
       waiting.push(newRun(binding, id, request, prompt, sampler)); // `waiting` may be another list by now
     } catch (error) {
@@ -92,6 +93,7 @@ export function openLoop(
 
   function free(run: Run): void {
     run.sampler[Symbol.dispose]();
+    run.scoring?.scorer[Symbol.dispose]();
     if (run.sequence !== null) idle.add(run.sequence);
   }
 
@@ -137,8 +139,10 @@ export function openLoop(
     if (first === undefined) return;
     const tokens = [await first.run.sampler.next(first.row)];
     tokens.push(...(await Promise.all(rest.map(({ run, row }) => run.sampler.next(row)))));
+    const scores = rows.some(({ run }) => run.scoring !== null) ? await scoresOf(rows, tokens) : [];
     rows.forEach(({ run }, index) => {
-      for (const event of takeToken(run, tokens[index] ?? -1, isEnd, now())) events.push([run.id, event]);
+      for (const event of takeToken(run, tokens[index] ?? -1, isEnd, now(), scores[index]))
+        events.push([run.id, event]);
       if (!run.ended) return;
       aborted.delete(run.id);
       free(run);
@@ -221,6 +225,19 @@ function wantedRows(runs: readonly Run[], rows: readonly (number | null)[]): { r
     const row = rows[index] ?? null;
     return row === null ? [] : [{ run, row }];
   });
+}
+
+/** Only for those who asked: it looks at the whole vocabulary. */
+function scoresOf(
+  rows: readonly { run: Run; row: number }[],
+  tokens: readonly number[],
+): Promise<(RowScores | null)[]> {
+  return Promise.all(
+    rows.map(async ({ run: { scoring }, row }, index) => {
+      const token = tokens[index] ?? -1;
+      return scoring === null || token < 0 ? null : await scoring.scorer.score(row, token, scoring.topCount);
+    }),
+  );
 }
 
 /** Prompt tokens per millisecond, a moving average over the steps that read enough of them to tell. */

@@ -1,8 +1,9 @@
 // The safe way when the internals are not as expected: node-llama-cpp's public API, one sequence, no batching.
 import { createRequire } from 'node:module';
-import { LlamaGrammarEvaluationState } from 'node-llama-cpp';
-import type { LlamaContext, LlamaContextSequence, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
-import { cellBytesOf, compiledGrammar, knownVersion, specialTexts } from './binding.ts';
+import { LlamaGrammarEvaluationState, TokenBias } from 'node-llama-cpp';
+import type { LlamaContext, LlamaContextSequence, LlamaModel, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
+import { Refusal } from '@berth/shared/outcome.ts';
+import { cellBytesOf, compiledGrammar, knownVersion, specialTexts, vocabularyOf } from './binding.ts';
 import type { Binding, Part, Sampler } from './binding.ts';
 import type { LoadedModel } from './load.ts';
 import type { SamplerSettings } from './sampling.ts';
@@ -23,6 +24,7 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
       tokenize: (text, control) => Uint32Array.from(model.tokenize(text, control)),
     },
     textOf: (tokens) => model.detokenize(asTokens(tokens), false),
+    ...vocabularyOf(model),
     isEnd: (token) => model.isEogToken(asTokens([token])[0]),
     decode: async ([part]) => {
       if (part === undefined) return [];
@@ -34,7 +36,13 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
       const state = grammar === null ? null : new LlamaGrammarEvaluationState({ model, grammar });
       return publicSampler(sequence, () => row, {
         ...optionsOf(settings),
+        ...(settings.tokenBiasKeys && { tokenBias: biasOf(model, settings) }),
         ...(state && { grammarEvaluationState: state }),
+      });
+    },
+    scorer: () => {
+      throw new Refusal('bad_request', 'logprobs are not possible here: this engine runs in its safe mode', {
+        param: 'logprobs',
       });
     },
     copy: async () => {
@@ -94,6 +102,12 @@ function optionsOf(settings: SamplerSettings): SequenceEvaluateOptions {
       frequencyPenalty: settings.repeatPenaltyFrequencyPenalty ?? 0,
     },
   };
+}
+
+function biasOf(model: LlamaModel, { tokenBiasKeys = new Uint32Array(), tokenBiasValues }: SamplerSettings): TokenBias {
+  const bias = TokenBias.for(model);
+  tokenBiasKeys.forEach((token, index) => bias.set(asTokens([token]), { logit: tokenBiasValues?.[index] ?? 0 }));
+  return bias;
 }
 
 /** The package renders templates with this dependency of its own where its native renderer is not used. */

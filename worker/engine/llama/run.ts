@@ -1,7 +1,9 @@
 // One request in the slot loop: what it holds, and what its tokens become.
 import type { EngineRequest } from '../engine.ts';
-import type { Binding, Sampler } from './binding.ts';
+import type { Binding, Sampler, Scorer } from './binding.ts';
 import type { CachedSequence } from './prefix.ts';
+import { scoreTrail } from './scores.ts';
+import type { RowScores, ScoreTrail } from './scores.ts';
 import { stopSearch, wholePieces } from './text.ts';
 import type { Pieces, StopSearch } from './text.ts';
 import type { RunEvent } from './wire.ts';
@@ -15,6 +17,13 @@ export interface Sequence extends CachedSequence {
   settled: boolean;
 }
 
+/** Reads the scores of a request's tokens, and keeps them until their text is told. */
+interface Scoring {
+  readonly scorer: Scorer;
+  readonly topCount: number;
+  readonly trail: ScoreTrail;
+}
+
 export interface Run {
   readonly id: number;
   readonly scope: string;
@@ -22,6 +31,8 @@ export interface Run {
   readonly sampler: Sampler;
   readonly pieces: Pieces;
   readonly stops: StopSearch;
+  /** When scores were asked for. */
+  readonly scoring: Scoring | null;
   readonly outputTokensMax: number;
   /** `null` while it waits for one. */
   sequence: Sequence | null;
@@ -56,6 +67,7 @@ export function newRun(
     sampler,
     pieces: wholePieces((tokens) => binding.textOf(tokens), before),
     stops: stopSearch(request.stop),
+    scoring: scoringOf(binding, request),
     outputTokensMax: Math.max(1, Math.min(request.maxTokens ?? Infinity, binding.contextTokens - prompt.length)),
     sequence: null,
     ended: false,
@@ -68,6 +80,11 @@ export function newRun(
     startedAt: 0,
     answeringSince: null,
   };
+}
+
+function scoringOf(binding: Binding, { topLogprobs }: EngineRequest): Scoring | null {
+  if (topLogprobs === undefined) return null;
+  return { scorer: binding.scorer(), topCount: topLogprobs, trail: scoreTrail(binding.bytesOf) };
 }
 
 /** Gives the run a sequence of which it keeps the first `kept` tokens. */
@@ -97,15 +114,24 @@ export function advanceRun(run: Run, share: number): void {
  * What a sampled token becomes.
  *
  * @param token -1 when none was possible: a grammar that is complete, or one that the vocabulary cannot follow
+ * @param scores of this token, where the run wants them
  */
-export function takeToken(run: Run, token: number, isEnd: (token: number) => boolean, nowMs: number): RunEvent[] {
+export function takeToken(
+  run: Run,
+  token: number,
+  isEnd: (token: number) => boolean,
+  nowMs: number,
+  scores?: RowScores | null,
+): RunEvent[] {
   run.answeringSince ??= nowMs;
   if (token < 0) return endRun(run, 'stop', nowMs);
   run.outputTokens += 1;
   run.heldTokens += 1;
   if (isEnd(token)) return endRun(run, 'stop', nowMs);
   run.next = token;
-  const { text, found } = run.stops.push(run.pieces.push(token));
+  const piece = run.pieces.push(token);
+  if (scores) run.scoring?.trail.push(token, scores, piece.length);
+  const { text, found } = run.stops.push(piece);
   if (found) return [...said(run, text), ending(run, 'stop', nowMs)];
   if (run.outputTokens >= run.outputTokensMax) return [...said(run, text), ...endRun(run, 'length', nowMs)];
   return said(run, text);
@@ -122,7 +148,8 @@ function said(run: Run, text: string): RunEvent[] {
   if (text === '') return [];
   const tokens = run.heldTokens;
   run.heldTokens = 0;
-  return [{ kind: 'text', text, tokens }];
+  const scores = run.scoring?.trail.take(text.length);
+  return [{ kind: 'text', text, tokens, ...(scores && { scores }) }];
 }
 
 function ending(run: Run, finish: 'stop' | 'length', nowMs: number): RunEvent {
