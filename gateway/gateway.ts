@@ -14,6 +14,7 @@ import { keyRoutes } from './api/keys.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
 import { queueRoutes } from './api/queue.ts';
+import { usageRoutes } from './api/usage.ts';
 import { createComebacks } from './comeback.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
@@ -26,6 +27,8 @@ import { createMetrics } from './metrics.ts';
 import { parse } from './parse.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
+import { createLimits } from './policy/limits.ts';
+import type { Usage } from './policy/usage.ts';
 import type { Reply } from './reply.ts';
 import { createRetryBudget } from './retry-budget.ts';
 import { serve } from './serve.ts';
@@ -45,6 +48,7 @@ export interface GatewayOptions {
   secret: string;
   authenticate: Authenticate;
   book: KeyBook;
+  usage: Usage;
   settings: Pick<
     GatewaySettings,
     | 'host'
@@ -100,6 +104,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
   const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock, log }), retries };
   const settling = { clock, log, metrics, learn: estimate.learn };
+  const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
 
   const routes = [
@@ -107,6 +112,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       using held = door.hold();
       const job = await parse({ roster, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
       exchange.record.understood(job);
+      using _allowance = limits.admit(exchange.owner, job, exchange.record);
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ roster, clock }),
@@ -114,6 +120,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...keyRoutes({ book: options.book, log }),
+    ...usageRoutes({ usage: options.usage }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
   const server = createHttpServer({

@@ -11,6 +11,8 @@ export interface Owner {
   weight?: number;
   /** The most urgent class that the key may ask for; 0, `high`, unless it is said. */
   priorityMax?: PriorityClass;
+  /** Requests of the key that may wait for a slot of one model; as many as of any key unless it is said. */
+  waitingMax?: number | null;
 }
 
 export interface Job {

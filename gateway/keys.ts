@@ -87,7 +87,8 @@ function callerWith(key: Key, headers: IncomingHttpHeaders): Caller {
   const user = typeof named === 'string' && named !== '' ? named.slice(0, endUserMax) : null;
   // A digest: names of people go neither to Redis nor to the log.
   const line = user === null ? key.id : `${key.id}/${digestOf(user).toString('hex').slice(0, 12)}`;
-  return { team: key.team, key: line, id: key.id, rights: key, weight: key.weight, priorityMax: key.priorityMax };
+  const { team, id, weight, priorityMax, waitingMax } = key;
+  return { team, key: line, id, rights: key, weight, priorityMax, waitingMax };
 }
 
 /** Clients of these networks that send no key may infer and see the models; each address is a line of its own. */
@@ -99,7 +100,7 @@ export function allowNetworks(networks: readonly Network[]): (address: string) =
     return {
       team: network.word ?? 'network',
       key: `net/${address}`,
-      id: `net-${network.range}`,
+      id: 'net',
       rights,
       priorityMax: 1,
     };

@@ -22,7 +22,8 @@ import { createKeyBook } from './policy/book.ts';
 import type { KeyBook } from './policy/book.ts';
 import { readKey } from './policy/key.ts';
 import { openRegisters } from './policy/registers.ts';
-import type { Registers } from './policy/registers.ts';
+import { nodeName } from './policy/file.ts';
+import { checkRow, createUsage, isKept } from './policy/usage.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
 
@@ -35,8 +36,9 @@ async function main(): Promise<void> {
     write: batchedWriter(process.stdout),
   });
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
-  const registers = await openPolicy(settings, redis, log);
-  const book = createKeyBook({ registers, clock: systemClock });
+  const { keys, used, node } = await openPolicy(settings, redis, log);
+  const book = createKeyBook({ registers: keys, clock: systemClock });
+  const usage = createUsage({ registers: used, clock: systemClock, node });
   const { authenticate, key } = await chooseKeys(settings, book, log);
   const gateway = await startGateway({
     ledger,
@@ -45,6 +47,7 @@ async function main(): Promise<void> {
     secret,
     authenticate,
     book,
+    usage,
     settings,
     clock: systemClock,
     random: systemRandom,
@@ -66,7 +69,7 @@ async function main(): Promise<void> {
   const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs);
-  await registers[Symbol.asyncDispose]();
+  await Promise.all([keys[Symbol.asyncDispose](), used[Symbol.asyncDispose]()]);
   process.exit(0);
 }
 
@@ -90,20 +93,32 @@ async function chooseKeys(
   return { authenticate: createAuthenticate([key], door), key: { key, keyPath: path } };
 }
 
-/** How often a gateway looks for keys that were changed at another one. */
-const policyEveryMs = 1_000;
+/** How often a gateway looks for what others changed: keys, and usage, of which there is more. */
+const keysEveryMs = 1_000;
+const usageEveryMs = 5_000;
 
-function openPolicy({ stateDir, pool }: GatewaySettings, carrier: Redis | null, log: Log): Promise<Registers> {
-  return openRegisters({
-    path: join(stateDir, 'keys.json'),
-    carrier,
-    prefix: `b:{${pool}}:policy:keys`,
-    everyMs: policyEveryMs,
-    check: readKey,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-  });
+async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carrier: Redis | null, log: Log) {
+  const common = { carrier, clock: systemClock, random: systemRandom, log };
+  const [keys, used, folder] = await Promise.all([
+    openRegisters({
+      ...common,
+      path: join(stateDir, 'keys.json'),
+      prefix: `b:{${pool}}:policy:keys`,
+      everyMs: keysEveryMs,
+      check: readKey,
+    }),
+    openRegisters({
+      ...common,
+      path: join(stateDir, 'usage.json'),
+      prefix: `b:{${pool}}:policy:usage`,
+      everyMs: usageEveryMs,
+      check: checkRow,
+      isKept: (name) => isKept(name, systemClock.now()),
+    }),
+    nodeName(join(stateDir, 'node')),
+  ]);
+  // Gateways of one folder count apart; no two listen at one address at a time.
+  return { keys, used, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */

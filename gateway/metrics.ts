@@ -3,11 +3,15 @@ import type { Outcome } from '@berth/shared/outcome.ts';
 import type { Survey } from '@berth/shared/ledger/ledger.ts';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { Door } from './admit.ts';
+import type { Owner } from './job.ts';
 import type { Record } from './settle.ts';
 
 /** Buckets of OpenTelemetry's GenAI conventions for the time to the first token, with room for long queues. */
 const waitBucketsS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 const totalBucketsS = [0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+
+/** Keys with series of their own; the others are one. */
+const labelledKeysMax = 1_000;
 
 export interface Metrics {
   readonly contentType: string;
@@ -76,6 +80,15 @@ export function createMetrics({ version, door, session, degraded, survey, knownM
     help: 'Tries on another worker after one failed before its first byte.',
     registers,
   });
+  const ofKeys = { labelNames: ['team', 'key'], registers };
+  const keyRequests = new Counter({ name: 'berth_key_requests_total', help: 'Requests of each key.', ...ofKeys });
+  const keyTokens = new Counter({
+    name: 'berth_key_tokens_total',
+    help: 'Tokens of each key: prompt, those of the prompt that were cached, and output.',
+    labelNames: ['team', 'key', 'kind'],
+    registers,
+  });
+  const keySlots = new Counter({ name: 'berth_key_slot_seconds_total', help: 'Slot time of each key.', ...ofKeys });
   gauge('berth_build_info', 'Always 1; the version is the label.', ['version'], (it) => it.set({ version }, 1));
   gauge('berth_requests_inside', 'Requests that this gateway waits for or streams.', [], (it) => it.set(door.inside));
   gauge('berth_ledger_up', '1 while the ledger answers this gateway.', [], (it) =>
@@ -112,11 +125,30 @@ export function createMetrics({ version, door, session, degraded, survey, knownM
     for (const { model, tickets } of waiting) queue.inc({ model: knownModel(model) ? model : 'other' }, tickets);
   }
 
+  const seenKeys = new Set<string>();
+  /** Keys are made by administrators, and an end user is never a label; so many keys are told apart. */
+  function keyLabels({ team, key }: Owner): { team: string; key: string } {
+    const [id = ''] = key.split('/', 1);
+    if (seenKeys.size < labelledKeysMax) seenKeys.add(`${team} ${id}`);
+    return seenKeys.has(`${team} ${id}`) ? { team, key: id } : { team: 'other', key: 'other' };
+  }
+
+  function countKey(owner: Owner, { seatedMs, settlement }: Record, endedMs: number): void {
+    const at = keyLabels(owner);
+    keyRequests.inc(at);
+    if (seatedMs !== null) keySlots.inc(at, (endedMs - seatedMs) / 1_000);
+    if (!settlement) return;
+    keyTokens.inc({ ...at, kind: 'prompt' }, settlement.promptTokens);
+    keyTokens.inc({ ...at, kind: 'cached' }, settlement.cachedTokens);
+    keyTokens.inc({ ...at, kind: 'output' }, settlement.outputTokens);
+  }
+
   return {
     contentType: registry.contentType,
     request(record, outcome, arrivedMs, endedMs) {
       const at = labels(record);
       requests.inc({ ...at, outcome });
+      if (record.job) countKey(record.job.owner, record, endedMs);
       if (record.retries > 0) retries.inc(record.retries);
       if (record.seatedMs !== null) {
         queueWait.observe(at, (record.seatedMs - arrivedMs) / 1_000);

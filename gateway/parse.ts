@@ -11,6 +11,7 @@ import type { Held } from './admit.ts';
 import { readBody } from './http.ts';
 import type { Exchange } from './http.ts';
 import type { Job } from './job.ts';
+import { checkRights } from './policy/key.ts';
 import type { Roster } from './workers/roster.ts';
 
 /** A route that generates: how its body is read, and where the worker has it. */
@@ -28,7 +29,7 @@ interface Options {
   held: Held;
 }
 
-/** @throws Refusal `bad_request`, `body_too_large`, `queue_full`, `model_not_found`, `no_worker`; ClientGone */
+/** @throws Refusal `bad_request`, `forbidden`, `body_too_large`, `queue_full`, `model_not_found`, `no_worker`; ClientGone */
 export async function parse(
   { roster, bodyBytesMax, held }: Options,
   route: Generating,
@@ -37,6 +38,8 @@ export async function parse(
   const body = await readBody(exchange, bodyBytesMax, held);
   const generation = route.read(parseJson(body));
   const model = canonicalModel(generation.model);
+  // Before it is looked for: whether a model exists that the key may not use is not its business.
+  checkRights(exchange.owner.rights, model, generation);
   const cards = roster.model(model).map(({ card }) => card);
   if (cards.length === 0) throw unservable(generation.model, roster);
   const lack = lackOf(generation, cards);

@@ -7,7 +7,7 @@ import type { Log } from '@berth/shared/log.ts';
 import type { Random } from '@berth/shared/random.ts';
 import type { Comebacks } from './comeback.ts';
 import type { Estimate } from './estimate.ts';
-import type { Job } from './job.ts';
+import type { Job, Owner } from './job.ts';
 import { fingerprint, rank } from './placement/rank.ts';
 import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
@@ -117,7 +117,7 @@ export function createPlace(options: PlaceOptions): Place {
       cost: estimate.cost(job),
       age: journey.age,
       waitingMax: settings.waitingMax,
-      waitingPerKeyMax: settings.waitingPerKeyMax,
+      waitingPerKeyMax: Math.min(settings.waitingPerKeyMax, job.owner.waitingMax ?? Infinity),
       slack: affinitySlack,
       prefer: rank(roster.warm(job.model), fingerprint(job)),
       exclude: excludedOf(job, journey),
@@ -125,7 +125,7 @@ export function createPlace(options: PlaceOptions): Place {
     journey.age = taken.age;
     if (taken.kind === 'full') {
       comebacks.refused(job, taken.age);
-      ticket.refuse(queueFull(taken.bound, settings, estimate));
+      ticket.refuse(queueFull(taken.bound, settings, job.owner, estimate));
     }
     if (taken.kind === 'wait') {
       ticket.queued(taken.place);
@@ -230,10 +230,15 @@ export function createPlace(options: PlaceOptions): Place {
   }
 }
 
-function queueFull(bound: 'all' | 'key', settings: PlaceOptions['settings'], estimate: Estimate): Refusal {
+function queueFull(
+  bound: 'all' | 'key',
+  settings: PlaceOptions['settings'],
+  { waitingMax }: Owner,
+  estimate: Estimate,
+): Refusal {
   const message =
     bound === 'all'
       ? `the queue is full: ${settings.waitingMax} requests wait already; try again later`
-      : `this key has ${settings.waitingPerKeyMax} requests waiting already; try again later`;
+      : `this key has ${Math.min(settings.waitingPerKeyMax, waitingMax ?? Infinity)} requests waiting already; try again later`;
   return new Refusal('queue_full', message, { retryAfterS: estimate.retryAfterS() });
 }

@@ -5,6 +5,7 @@ import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
+import { sees } from '../policy/key.ts';
 import type { Roster } from '../workers/roster.ts';
 
 /** A body that only names a model. */
@@ -24,7 +25,7 @@ export function libraryRoutes({ roster }: { roster: Roster }): Route[] {
   const pull = async (exchange: Exchange) => {
     const { model, stream } = parseOllamaPull(parseJson(await readBody(exchange, nameBytesMax)));
     const card = roster.model(canonicalModel(model))[0]?.card;
-    if (!card) throw notPulled(model);
+    if (!card || !sees(exchange.owner.rights, card.name)) throw notPulled(model);
     const lines = ollamaPulled(card).map((status) => `${JSON.stringify(status)}\n`);
     if (stream) exchange.reply.json(200, lines.join(''), { ...ollama.streamHeaders });
     else exchange.reply.json(200, lines.at(-1)?.trimEnd() ?? '');

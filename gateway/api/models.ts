@@ -17,6 +17,7 @@ import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
+import { sees } from '../policy/key.ts';
 import type { Roster } from '../workers/roster.ts';
 
 interface Options {
@@ -28,23 +29,25 @@ interface Options {
 const nameBytesMax = 64 * 1_024;
 
 export function modelRoutes({ roster, clock }: Options): Route[] {
-  const find = (asked: string) => {
+  const seen = ({ owner }: Exchange) => roster.cards().filter(({ name }) => sees(owner.rights, name));
+  const find = (asked: string, { owner }: Exchange) => {
     const card = roster.model(canonicalModel(asked))[0]?.card;
-    if (!card) throw modelNotFound(asked);
+    if (!card || !sees(owner.rights, card.name)) throw modelNotFound(asked);
     return card;
   };
-  const answer = (body: () => unknown) => (exchange: Exchange) => exchange.reply.json(200, JSON.stringify(body()));
-  const list = answer(() => openaiModels(roster.cards()));
-  const tags = answer(() => ollamaTags(roster.cards()));
+  const answer = (body: (exchange: Exchange) => unknown) => (exchange: Exchange) =>
+    exchange.reply.json(200, JSON.stringify(body(exchange)));
+  const list = answer((exchange) => openaiModels(seen(exchange)));
+  const tags = answer((exchange) => ollamaTags(seen(exchange)));
   const version = answer(() => ollamaVersion());
 
-  const one = ({ reply, rest }: Exchange) => {
-    const asked = modelOfPath(rest);
-    reply.json(200, JSON.stringify(openaiModel(find(asked), asked)));
+  const one = (exchange: Exchange) => {
+    const asked = modelOfPath(exchange.rest);
+    exchange.reply.json(200, JSON.stringify(openaiModel(find(asked, exchange), asked)));
   };
   const show = async (exchange: Exchange) => {
     const asked = parseOllamaShow(parseJson(await readBody(exchange, nameBytesMax)));
-    exchange.reply.json(200, JSON.stringify(ollamaShow(find(asked))));
+    exchange.reply.json(200, JSON.stringify(ollamaShow(find(asked, exchange))));
   };
   const running = ({ reply }: Exchange) =>
     reply.json(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });
@@ -59,7 +62,7 @@ export function modelRoutes({ roster, clock }: Options): Route[] {
     { ...readOpenai, path: '/models/*', handle: one },
     { ...readOllama, path: '/api/tags', handle: tags },
     { ...readOllama, path: '/api/tags', method: 'HEAD', handle: tags },
-    { ...readOllama, path: '/api/ps', handle: answer(() => ollamaPs(roster.cards(), clock.now())) },
+    { ...readOllama, path: '/api/ps', handle: answer((exchange) => ollamaPs(seen(exchange), clock.now())) },
     { ...readOllama, path: '/api/show', method: 'POST', handle: show },
     { ...everyone, path: '/api/version', handle: version },
     { ...everyone, path: '/api/version', method: 'HEAD', handle: version },

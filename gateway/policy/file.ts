@@ -1,6 +1,6 @@
 // The file of a gateway's policy: JSON, for its owner only, replaced whole and never half written.
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isObject } from '@berth/shared/dialects/check.ts';
 import type { Entry } from './registers.ts';
@@ -43,4 +43,15 @@ export async function writeEntries(path: string, held: ReadonlyMap<string, Entry
     await file.sync();
   }
   await rename(draft, path);
+}
+
+/** A name for this folder, made at the first look and the same ever after. */
+export async function nodeName(path: string): Promise<string> {
+  const read = () => readFile(path, 'utf8').catch(() => '');
+  const known = (await read()).trim();
+  if (/^[0-9a-f]{16}$/.test(known)) return known;
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const fresh = randomBytes(8).toString('hex');
+  await writeFile(path, `${fresh}\n`, { mode: 0o600 });
+  return fresh;
 }

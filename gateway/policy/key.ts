@@ -5,6 +5,7 @@ import { integer, list, name as printable, number, textUpTo } from '@berth/share
 import { canonicalModel } from '@berth/shared/dialects/catalog.ts';
 import type { PriorityClass } from '@berth/shared/ledger/ledger.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import type { Generation } from '@berth/shared/request.ts';
 import type { Owner } from '../job.ts';
 
 /** What a key can be allowed to do. A route declares one of them. */
@@ -80,7 +81,9 @@ const label = textUpTo(100);
 /** A team's name is a metric label and part of a header. */
 const team: Check<string> = (value, path) => {
   const read = printable(value, path);
-  return /^[A-Za-z0-9._@-]{1,64}$/.test(read) ? read : refuse(path, 'must be 1 to 64 letters, digits or . _ @ -');
+  return /^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$/.test(read)
+    ? read
+    : refuse(path, 'must be 1 to 64 letters, digits or . _ @ - and begin with one of the first two');
 };
 
 const headerName: Check<string> = (value, path) => {
@@ -162,6 +165,27 @@ export function readKey(value: unknown): Key {
     expiresMs: at.optional('expires', time),
     revokedMs: at.optional('revoked', time),
   };
+}
+
+/** Whether the model, by its canonical name, is among those that the key sees. */
+export function sees({ models }: Rights, model: string): boolean {
+  return models === null || models.includes(model);
+}
+
+/** @throws Refusal `forbidden`, `bad_request` for what the request asks for and the key may not have */
+export function checkRights(rights: Rights, model: string, { maxTokens, contextTokens, prompt }: Generation): void {
+  if (!sees(rights, model)) {
+    throw new Refusal('forbidden', `this key may use ${rights.models?.join(', ')} only`, { param: 'model' });
+  }
+  const { outputMax, contextMax } = rights;
+  if (outputMax !== null && prompt !== null && (maxTokens ?? Infinity) > outputMax) {
+    throw new Refusal('bad_request', `this key may have ${outputMax} output tokens: ask for at most as many`, {
+      param: 'max_tokens',
+    });
+  }
+  if (contextMax !== null && (contextTokens ?? 0) > contextMax) {
+    throw new Refusal('bad_request', `this key may have a context of ${contextMax} tokens`, { param: 'num_ctx' });
+  }
 }
 
 /** The inverse of `readKey`. */

@@ -39,6 +39,8 @@ export interface RegistersOptions {
   everyMs: number;
   /** @throws when the value is none of these: it is not taken */
   check: (value: unknown) => void;
+  /** What is over and may be dropped everywhere; nothing unless it is said. */
+  isKept?: (name: string) => boolean;
   clock: Clock;
   random: Random;
   log: Log;
@@ -51,11 +53,11 @@ const batchMax = 200;
 /**
  * 1. What any gateway has and Redis lacks, it puts back: an emptied Redis is whole again within one look.
  * 2. Between equal revisions Redis's value holds, so that all gateways end with the same.
- * 3. Nothing is ever deleted here: what is over is kept as such, or a gateway that was away would bring it back.
+ * 3. Nothing is deleted unless all can see that it is over: a gateway that was away would bring it back.
  * @throws Error when the file is there and cannot be read: an empty book would open the door or lock everyone out
  */
 export async function openRegisters(options: RegistersOptions): Promise<Registers> {
-  const { path, carrier, prefix, everyMs, check, clock, random, log } = options;
+  const { path, carrier, prefix, everyMs, check, isKept = () => true, clock, random, log } = options;
   const held = new Map<string, Entry>();
   const unsaved = new Set<string>();
   const untold = new Set<string>();
@@ -76,6 +78,7 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
 
   /** @returns true when it is news */
   function take(name: string, entry: Entry, tell: boolean): boolean {
+    if (!isKept(name)) return false;
     const known = held.get(name);
     if (known && known.revision >= entry.revision && (tell || !differs(known, entry))) return false;
     if (known && known.revision > entry.revision) return false;
@@ -94,6 +97,10 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
     const there = new Map<string, number>();
     for (let at = 0; at + 1 < fields.length; at += 2) {
       const [name = '', text = ''] = fields.slice(at, at + 2);
+      if (!isKept(name)) {
+        await from.command('HDEL', prefix, name); // 3
+        continue;
+      }
       const entry = decode(text);
       if (!entry) continue;
       there.set(name, entry.revision);

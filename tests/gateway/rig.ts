@@ -14,6 +14,7 @@ import { createKeyBook } from '../../gateway/policy/book.ts';
 import type { KeyBook } from '../../gateway/policy/book.ts';
 import { readKey } from '../../gateway/policy/key.ts';
 import { openRegisters } from '../../gateway/policy/registers.ts';
+import { checkRow, createUsage } from '../../gateway/policy/usage.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import { emptyPool } from '../../gateway/ledger/pool.ts';
 import type { Pool } from '../../gateway/ledger/pool.ts';
@@ -94,16 +95,10 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
   let id = 0;
   const random = { id: () => `id${(id += 1)}`, integer: () => 0 };
   const silent = createLog({ source: 'policy', level: 'error', clock, write });
-  const registers = await openRegisters({
-    path: null,
-    carrier: null,
-    prefix: '',
-    everyMs: 1_000,
-    check: readKey,
-    clock,
-    random,
-    log: silent,
-  });
+  const common = { path: null, carrier: null, prefix: '', everyMs: 1_000, clock, random, log: silent };
+  const registers = await openRegisters({ ...common, check: readKey });
+  const used = await openRegisters({ ...common, check: checkRow });
+  const usage = createUsage({ registers: used, clock, node: 'here' });
   const book = createKeyBook({ registers, clock });
   const gateway = await startGateway({
     ledger,
@@ -112,6 +107,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     secret,
     authenticate: wish.door ? createAuthenticate(wish.door, { book, now: () => clock.now() }) : openDoor,
     book,
+    usage,
     settings: { ...settings, ...wish.settings },
     clock,
     random,

@@ -1,32 +1,8 @@
 // Keys of teams: made, used, replaced, revoked; never more than their creator, and their secret told once.
 import { describe, expect, it } from 'vitest';
-import { ask, chat, startRig } from '../rig.ts';
-import type { Ask, Rig } from '../rig.ts';
+import { ask, chat } from '../rig.ts';
+import { call, infer, locked, make, root } from './calls.ts';
 import { scopes } from '../../../gateway/policy/key.ts';
-
-const root = 'a-key-of-the-settings';
-const locked = () => startRig({ door: [root] });
-
-async function call(rig: Rig, key: string, method: string, path: string, body?: unknown) {
-  const headers = { authorization: `Bearer ${key}` };
-  const request: Ask = {
-    method,
-    path,
-    headers,
-    body: body === undefined || method !== 'POST' ? '' : JSON.stringify(body),
-  };
-  const { status, text } = await ask(rig, request).answer;
-  const json = (text.startsWith('{') ? JSON.parse(text) : {}) as Record<string, unknown>;
-  return { status, text, json };
-}
-
-async function make(rig: Rig, wish: object, by = root): Promise<{ id: string; secret: string }> {
-  const { status, json, text } = await call(rig, by, 'POST', '/admin/keys', wish);
-  expect([status, text]).toEqual([201, text]);
-  return { id: String(json['id']), secret: String(json['secret']) };
-}
-
-const infer = (rig: Rig, key: string) => call(rig, key, 'POST', '/v1/chat/completions', JSON.parse(chat()));
 
 describe('a made key', () => {
   it('works at once, belongs to its team, and its secret is never told again', async () => {
