@@ -30,7 +30,10 @@ async function main(): Promise<void> {
   const write = batchedWriter(process.stdout);
   const log = createLog({ source: 'worker', level: settings.logLevel, clock: systemClock, write });
   const { ledger, secret } = await openLedger(settings, log);
-  if (settings.gpu.devices !== null) process.env['CUDA_VISIBLE_DEVICES'] = settings.gpu.devices;
+  if (settings.gpu.devices !== null) {
+    process.env['CUDA_VISIBLE_DEVICES'] = settings.gpu.devices;
+    process.env['CUDA_DEVICE_ORDER'] ??= 'PCI_BUS_ID'; // the numbers that nvidia-smi shows; CUDA's own go by speed
+  }
   const gpu = chooseGpu(settings.gpu.kind);
   const promptCache = settings.engine === 'llama' ? await openPrompts(settings.promptCacheBytes, log) : null;
 

@@ -1,26 +1,37 @@
 // Loads a model and makes its context by node-llama-cpp's public API; every failure says what to do.
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
 import type { Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { EngineOptions } from '../engine.ts';
+import { fitInto } from './fit.ts';
+import type { Shape } from './fit.ts';
 
 /** Tokens of one batch: the compute buffers grow with it, and beyond it prefill gains nothing on a CPU. */
 const batchTokensMax = 512;
 
-/** The smallest context that is worth starting with when memory is short. */
-const contextTokensMin = 256;
-
 export interface LoadedModel {
   llama: Llama;
   model: LlamaModel;
+  /** Memory of the device that a context may still take. */
+  freeBytes: () => Promise<number>;
 }
 
-/** @throws Refusal `load_failed` with what is wrong and what to do */
-export async function loadModel(options: EngineOptions): Promise<LoadedModel> {
+/**
+ * @param freeBytes stands in for what the device says is free; `null` = ask it
+ * @throws Refusal `load_failed` with what is wrong and what to do
+ */
+export async function loadModel(options: EngineOptions, freeBytes: number | null): Promise<LoadedModel> {
   const llama = await openLlama(options);
-  return { llama, model: await openModel(llama, options) };
+  const free = freeBytes ?? (await memoryFree(llama, options.gpu));
+  const model = await openModel(llama, options, free);
+  const { ram, vram } = model.memoryUsage;
+  return {
+    llama,
+    model,
+    freeBytes: async () => (freeBytes === null ? memoryFree(llama, options.gpu) : freeBytes - ram - vram),
+  };
 }
 
 async function openLlama({ gpu, threads }: EngineOptions): Promise<Llama> {
@@ -39,44 +50,85 @@ async function openLlama({ gpu, threads }: EngineOptions): Promise<Llama> {
   throw new Refusal('load_failed', `llama.cpp for ${device} does not start here. ${advice}`);
 }
 
-async function openModel(llama: Llama, { path, gpu }: EngineOptions): Promise<LlamaModel> {
-  const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size;
-  if (sizeBytes === undefined) throw new Refusal('load_failed', `there is no model file ${basename(path)}`);
+async function openModel(llama: Llama, { path, gpu }: EngineOptions, freeBytes: number): Promise<LlamaModel> {
+  const weightsBytes = bytesOfParts(path);
+  if (!existsSync(path)) throw new Refusal('load_failed', `there is no model file ${basename(path)}`);
+  const numbers = `${basename(path)} needs ${gigabytes(weightsBytes)} for its weights, and ${memoryOf(gpu, freeBytes)}`;
+  if (weightsBytes > freeBytes) throw new Refusal('load_failed', `${numbers}. ${smaller}`);
   try {
     return await llama.loadModel({ modelPath: path, gpuLayers: gpu === false ? 0 : 'max' });
   } catch (error) {
     throw new Refusal(
       'load_failed',
-      `the model ${basename(path)} (${gigabytes(sizeBytes)}) cannot be loaded: ${said(error)}. ${await memory(llama, gpu)}` +
-        'Check that the file is a complete GGUF model.',
+      `the model cannot be loaded: ${said(error)}. ${numbers}. Check that the file is a complete GGUF model.`,
     );
   }
 }
 
-/** @throws Refusal `load_failed` when the sequences do not fit into the memory */
-export async function openContext(model: LlamaModel, options: EngineOptions): Promise<LlamaContext> {
-  const wanted = Math.max(2, Math.min(options.contextTokens, model.trainContextSize));
+/** Weights are read as they lie in the file, so its size is what they take; a split model counts as a whole. */
+function bytesOfParts(path: string): number {
+  const [, head = '', count = ''] = /^(.*-)00001-of-(\d{5})\.gguf$/.exec(path) ?? [];
+  const numbers = Array.from({ length: Number(count) }, (_, index) => String(index + 1).padStart(5, '0'));
+  const paths = count === '' ? [path] : numbers.map((number) => `${head}${number}-of-${count}.gguf`);
+  return paths.reduce((sum, part) => sum + (statSync(part, { throwIfNoEntry: false })?.size ?? 0), 0);
+}
+
+/**
+ * A context that fits: fewer sequences than wanted, or shorter ones, where memory is short. What it takes is
+ * node-llama-cpp's estimate, which has llama.cpp lay the buffers out without allocating them.
+ *
+ * @throws Refusal `load_failed` when not even one short sequence fits
+ */
+export async function openContext({ model, freeBytes }: LoadedModel, options: EngineOptions): Promise<LlamaContext> {
+  const { gpu, path, slots, threads } = options;
+  const contextTokens = Math.max(2, Math.min(options.contextTokens, model.trainContextSize));
+  const free = await freeBytes();
+  const fit = await fitInto(free, { slots, contextTokens }, (shape) => contextBytes(model, gpu, shape));
+  if (fit.kind === 'too_large') {
+    throw new Refusal(
+      'load_failed',
+      `one slot of ${basename(path)} needs ${gigabytes(fit.needsBytes)} beside its weights, and ` +
+        `${memoryOf(gpu, free)}. ${smaller}`,
+    );
+  }
+  const { shape } = fit;
   try {
     return await model.createContext({
-      contextSize: { min: Math.min(contextTokensMin, wanted), max: wanted },
-      sequences: options.slots,
+      contextSize: { min: Math.min(256, shape.contextTokens), max: shape.contextTokens },
+      sequences: shape.slots,
       batchSize: batchTokensMax,
-      threads: options.threads,
+      threads,
       failedCreationRemedy: { retries: 2, autoContextSizeShrink: 0.5 },
     });
   } catch (error) {
     throw new Refusal(
       'load_failed',
-      `${options.slots} slots of ${wanted} tokens do not fit beside ${basename(options.path)}: ${said(error)}. ` +
-        `${await memory(model.llama, options.gpu)}Lower NUM_PARALLEL or the context.`,
+      `${shape.slots} slots of ${shape.contextTokens} tokens cannot be made for ${basename(path)}: ${said(error)}; ` +
+        `${memoryOf(gpu, free)}. Lower NUM_PARALLEL or CONTEXT_LENGTH.`,
     );
   }
 }
 
-async function memory(llama: Llama, gpu: EngineOptions['gpu']): Promise<string> {
-  if (gpu === false) return '';
-  const { total, free } = await llama.getVramState();
-  return `The GPU has ${gigabytes(free)} free of ${gigabytes(total)}. `;
+async function contextBytes(model: LlamaModel, gpu: EngineOptions['gpu'], shape: Shape): Promise<number> {
+  const { cpuRam, gpuVram } = await model.fileInsights.estimateContextResourceRequirementsV2({
+    contextSize: shape.contextTokens,
+    sequences: shape.slots,
+    batchSize: batchTokensMax,
+    modelGpuLayers: model.gpuLayers,
+  });
+  return gpu === false ? cpuRam : gpuVram;
+}
+
+const smaller = 'Lower CONTEXT_LENGTH or MAX_LOADED_MODELS, or choose a smaller quantisation.';
+
+/** What the device has left: for a GPU without the reserve that the package keeps, for the CPU what a container may take. */
+async function memoryFree(llama: Llama, gpu: EngineOptions['gpu']): Promise<number> {
+  if (gpu !== false) return (await llama.getVramState()).free - llama.vramPaddingSize;
+  return Math.min((await llama.getRamState()).free, process.availableMemory());
+}
+
+function memoryOf(gpu: EngineOptions['gpu'], bytes: number): string {
+  return `${gigabytes(Math.max(0, bytes))} of ${gpu === false ? 'memory' : 'GPU memory'} are free`;
 }
 
 /** One line that names the error and nothing else. */

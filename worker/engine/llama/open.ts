@@ -21,6 +21,8 @@ export interface LlamaOutside {
   publicOnly?: boolean;
   /** Replaces single values of the slot loop's tuning, such as the gap it aims at. */
   tuning?: Partial<LoopTuning>;
+  /** Free memory to reckon with, instead of what the device tells: for tests of what does not fit. */
+  freeBytes?: number;
   /** Told of every step: for metrics and tests. */
   onStep?: (step: StepSummary) => void;
   /** Told what the engine process says of itself; never prompts or answers. */
@@ -140,7 +142,8 @@ async function handshake(
     for (const run of runs.values()) run.fail(why);
   };
   void exited.then(mourn);
-  send(pipe, { kind: 'open', options, publicOnly: outside.publicOnly ?? false, tuning: outside.tuning ?? {} });
+  const { publicOnly = false, tuning = {}, freeBytes = null } = outside;
+  send(pipe, { kind: 'open', options, publicOnly, tuning, freeBytes });
   const info = await ready.promise;
   return engineOver({ child, pipe, exited, runs, info, steps: () => steps, saves: Boolean(options.promptCache) });
 }

@@ -5,6 +5,7 @@ import type { EngineOptions } from '../engine.ts';
 import { bindNative, internalsFault } from './binding.ts';
 import type { Binding } from './binding.ts';
 import { loadModel, openContext } from './load.ts';
+import type { LoadedModel } from './load.ts';
 import { openLoop } from './loop.ts';
 import type { LoopOutlet, SlotLoop } from './loop.ts';
 import { openPromptCache } from './prompt-cache.ts';
@@ -33,16 +34,18 @@ export async function serveEngine(pipe: Socket, now: () => number): Promise<void
 }
 
 async function load(
-  { options, publicOnly, tuning }: OpenMessage,
+  { options, publicOnly, tuning, freeBytes }: OpenMessage,
   now: () => number,
   tell: Tell,
 ): Promise<SlotLoop | null> {
   try {
-    const binding = await openBinding(options, publicOnly, now, tell);
+    const binding = await openBinding(options, await loadModel(options, freeBytes), publicOnly, now, tell);
     const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
     const outlet: LoopOutlet = (events, step) => tell({ kind: 'events', events, ...(step && { step }) });
     const loop = openLoop(binding, now, outlet, tuned, await openCache(options, binding, now, tell));
     const { contextTokens, slots, vramBytes } = binding;
+    if (slots < options.slots)
+      tell({ kind: 'note', message: `it has ${slots} of ${options.slots} slots: no more fit` });
     tell({ kind: 'ready', info: { contextTokens, slots, vramBytes } });
     return loop;
   } catch (error) {
@@ -63,13 +66,13 @@ async function openCache(options: EngineOptions, binding: Binding, now: () => nu
 /** The internals where they are as expected and pass the test; else the public API with one sequence. */
 async function openBinding(
   options: EngineOptions,
+  loaded: LoadedModel,
   publicOnly: boolean,
   now: () => number,
   tell: Tell,
 ): Promise<Binding> {
-  const loaded = await loadModel(options);
   if (!publicOnly) {
-    const context = await openContext(loaded.model, options);
+    const context = await openContext(loaded, options);
     let fault = await internalsFault(loaded, context);
     if (fault === null) {
       const binding = bindNative(loaded, context);
@@ -81,5 +84,5 @@ async function openBinding(
     tell({ kind: 'note', message: `running one request at a time: ${fault}` });
     await context.dispose();
   }
-  return bindPublic(loaded, await openContext(loaded.model, { ...options, slots: 1 }));
+  return bindPublic(loaded, await openContext(loaded, { ...options, slots: 1 }));
 }

@@ -11,6 +11,8 @@ export interface OpenMessage {
   publicOnly: boolean;
   /** Replaces single values of the loop's tuning for the device. */
   tuning: Partial<LoopTuning>;
+  /** Stands in for the free memory that the device tells; `null` = what it tells. */
+  freeBytes: number | null;
 }
 
 export type ToEngine =
