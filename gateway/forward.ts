@@ -69,7 +69,7 @@ function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): D
     lease: seat.lease,
     epoch: seat.epoch,
     model: job.model,
-    owner: { ...job.owner, gateway },
+    owner: { team: job.owner.team, key: job.owner.key, gateway },
   };
   return {
     origin: seat.url,

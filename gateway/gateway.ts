@@ -87,15 +87,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const estimate = createEstimate({ random });
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: settings.waitingBytesMax });
-  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway });
   const metrics = createMetrics({
     version,
     door,
-    session,
+    session: () => session,
     degraded: options.degraded,
     survey: () => ledger.survey(),
-    knownModel: (name) => roster.model(name).length > 0,
+    roster,
   });
+  const onHandOff = metrics.handOff;
+  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway, onHandOff });
 
   const agent = createAgent();
   const refresh = () => session.refresh();

@@ -1,6 +1,4 @@
 // From bytes to a job: everything that can be wrong with a request is found here, before anything waits.
-import type { IncomingHttpHeaders } from 'node:http';
-import { goDurationMs } from '@berth/shared/config.ts';
 import { canonicalModel, lackOf } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
@@ -12,6 +10,7 @@ import { readBody } from './http.ts';
 import type { Exchange } from './http.ts';
 import type { Job } from './job.ts';
 import { checkRights } from './policy/key.ts';
+import { wishesOf } from './wishes.ts';
 import type { Roster } from './workers/roster.ts';
 
 /** A route that generates: how its body is read, and where the worker has it. */
@@ -52,30 +51,9 @@ export async function parse(
     model,
     body,
     owner: exchange.owner,
-    priority: 1,
     arrivedMs: exchange.arrivedMs,
-    retry: isRetry(exchange.request.headers),
-    patienceMs: patienceOf(exchange.request.headers['berth-max-wait']),
+    ...wishesOf(exchange.request.headers, exchange.owner),
   };
-}
-
-/** What OpenAI's and Anthropic's clients send with a retry, and the header that others use for the same. */
-function isRetry(headers: IncomingHttpHeaders): boolean {
-  return Number(headers['x-stainless-retry-count'] ?? 0) > 0 || headers['idempotency-key'] !== undefined;
-}
-
-/** Longest wait that can be asked for. The queue's own timeout bounds it anyway. */
-const patienceMsMax = 24 * 3_600_000;
-
-/** The header `berth-max-wait`: a duration such as `20s`, or seconds. @throws Refusal `bad_request` */
-function patienceOf(header: string | string[] | undefined): number | null {
-  if (header === undefined) return null;
-  const text = String(header);
-  const ms = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1_000 : goDurationMs(text);
-  if (ms > 0 && ms <= patienceMsMax) return ms;
-  throw new Refusal('bad_request', 'berth-max-wait must be a duration such as 20s or 1m30s, or seconds', {
-    param: 'berth-max-wait',
-  });
 }
 
 function unservable(model: string, roster: Roster): Refusal {

@@ -114,6 +114,7 @@ export function createPlace(options: PlaceOptions): Place {
       priority: job.priority,
       team: job.owner.team,
       key: job.owner.key,
+      weight: job.owner.weight ?? 1,
       cost: estimate.cost(job),
       age: journey.age,
       waitingMax: settings.waitingMax,

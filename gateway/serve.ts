@@ -37,7 +37,10 @@ export async function serve({ admit, place, forward, retries }: ServeOptions, jo
     record.seated(seat.worker);
     const ending = await forward(job, seat, reply, record.firstByte);
     if (ending.kind === 'settled') return record.settled(ending.settlement);
-    if (ending.kind === 'busy') continue; // 1
+    if (ending.kind === 'busy') {
+      record.busy(); // 1
+      continue;
+    }
     journey.failed.set(seat.worker, { epoch: seat.epoch, reached: ending.mayHaveStarted }); // 2
     if ((ending.mayHaveStarted && mayHaveStarted) || !retries.spend()) break;
     mayHaveStarted ||= ending.mayHaveStarted;

@@ -4,6 +4,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { Ledger, SessionReply, TicketState } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Estimate } from './estimate.ts';
+import { createLedgerClock } from './ledger-clock.ts';
 import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
@@ -21,7 +22,15 @@ export interface SessionOptions {
   clock: Clock;
   log: Log;
   gateway: string;
+  /** Hears what became of each slot that was handed over. */
+  onHandOff: (result: HandOffResult, latencyMs: number | null) => void;
 }
+
+/**
+ * A slot that was handed over was `taken` by its ticket, or its ticket had gone, or the push was lost and the session
+ * `recovered` it.
+ */
+export type HandOffResult = 'taken' | 'gone' | 'recovered';
 
 export interface GatewaySession extends AsyncDisposable {
   /** Speaks to the ledger now; all who ask meanwhile get the same answer. Never rejects. */
@@ -36,7 +45,8 @@ export interface GatewaySession extends AsyncDisposable {
 
 /** Listens for grants, then speaks to the ledger at once and each second. Never throws: an absent ledger is a state. */
 export async function openSession(options: SessionOptions): Promise<GatewaySession> {
-  const { ledger, room, roster, estimate, clock, log, gateway } = options;
+  const { ledger, room, roster, estimate, clock, log, gateway, onHandOff } = options;
+  const ledgerClock = createLedgerClock();
   const unservedSinceMs = new WeakMap<Ticket, number>();
   let up = false;
   let waiting = 0;
@@ -46,6 +56,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
 
   const ear = await ledger.listen(gateway, (grant) => {
     const ticket = room.find(grant.id);
+    onHandOff(ticket ? 'taken' : 'gone', ledgerClock.sinceMs(grant.atMs, clock.monotonic()));
     if (ticket) ticket.grant(grant);
     // Its owner has gone in the meantime: the slot goes to the next at once.
     else ledger.leave({ id: grant.id, actual: 0, refused: false }).catch(() => {});
@@ -53,7 +64,10 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
 
   const settle = (ticket: Ticket, state: TicketState | undefined) => {
     if (state?.kind === 'wait') ticket.queued(state.place);
-    if (state?.kind === 'held') ticket.grant({ id: ticket.id, worker: state.worker, epoch: state.epoch });
+    if (state?.kind === 'held') {
+      onHandOff('recovered', null);
+      ticket.grant({ id: ticket.id, worker: state.worker, epoch: state.epoch });
+    }
     if (state?.kind === 'gone') ticket.again().catch((error: Error) => ticket.refuse(error));
   };
 
@@ -74,12 +88,14 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
 
   const turn = async () => {
     // Only tickets that the ledger has queued: of one whose take is under way, "gone" would say nothing.
+    const sentMs = clock.monotonic();
     const asked = room.all().filter(({ place }) => place !== null);
     const reply = await ledger.session({
       gateway,
       tickets: asked.map(({ id }) => id),
       rosterVersion: roster.version,
     });
+    ledgerClock.heard(reply.nowMs, sentMs, clock.monotonic());
     hear(reply);
     // Of one that has left the room meanwhile "gone" is true, and it shall not be asked for again.
     const tickets = asked.filter((ticket) => room.find(ticket.id) === ticket);

@@ -68,7 +68,7 @@ export const gatewaySettings = {
   }),
   waitingPerKeyMax: setting({
     name: 'MAX_QUEUE_PER_KEY',
-    about: 'Most requests of one key that may wait for a slot of one model.',
+    about: 'Most requests of one key that may wait for a slot, over all models and gateways.',
     fallback: '256',
     parse: integer(0, 4_096),
   }),

@@ -9,6 +9,7 @@ import type { Job } from './job.ts';
 import type { Metrics } from './metrics.ts';
 import { ClientGone } from './reply.ts';
 import type { Reply } from './reply.ts';
+import { priorities } from './wishes.ts';
 
 /** What the stages write down about a request while it runs. */
 export interface Record {
@@ -20,11 +21,14 @@ export interface Record {
   seatedMs: number | null;
   firstByteMs: number | null;
   retries: number;
+  busies: number;
   settlement: Settlement | null;
   understood(job: Job): void;
   seated(worker: string): void;
   firstByte(): void;
   retried(): void;
+  /** The worker said that it has no slot: the ledger's account was wrong. */
+  busy(): void;
   settled(settlement: Settlement): void;
 }
 
@@ -82,6 +86,7 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
     seatedMs: null,
     firstByteMs: null,
     retries: 0,
+    busies: 0,
     settlement: null,
     understood: (job) => void (record.job = job),
     seated: (worker) => {
@@ -89,6 +94,7 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
       record.seatedMs = clock.monotonic();
     },
     firstByte: () => void (record.firstByteMs ??= clock.monotonic()),
+    busy: () => void (record.busies += 1),
     retried: () => void (record.retries += 1),
     settled: (settlement) => void (record.settlement = settlement),
   };
@@ -96,7 +102,7 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
 }
 
 function fieldsOf(
-  { request, dialect, job, worker, seatedMs, firstByteMs, retries, settlement }: Record,
+  { request, dialect, job, worker, seatedMs, firstByteMs, retries, busies, settlement }: Record,
   arrivedMs: number,
   endedMs: number,
 ) {
@@ -107,11 +113,13 @@ function fieldsOf(
     model: job?.model,
     team: job?.owner.team,
     key: job?.owner.key,
+    priority: job && priorities[job.priority],
     worker: worker ?? undefined,
     waitMs: since(seatedMs),
     ttftMs: since(firstByteMs),
     totalMs: Math.round(endedMs - arrivedMs),
     retries: retries || undefined,
+    busies: busies || undefined,
     finish: settlement?.finish,
     promptTokens: settlement?.promptTokens,
     cachedTokens: settlement?.cachedTokens,

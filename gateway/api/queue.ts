@@ -1,9 +1,10 @@
 // Who waits for what: the queue as a person wants to see it.
 import { openai } from '@berth/shared/dialects/openai.ts';
-import type { Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { Ledger, Survey } from '@berth/shared/ledger/ledger.ts';
 import type { Estimate } from '../estimate.ts';
 import type { Route } from '../http.ts';
 import type { WaitingRoom } from '../waiting.ts';
+import { priorities } from '../wishes.ts';
 import type { Roster } from '../workers/roster.ts';
 
 interface Options {
@@ -28,7 +29,8 @@ export function queueRoutes({ ledger, room, estimate, roster }: Options): Route[
         const here = room.all().flatMap(({ model, place }) => (place === null ? [] : [{ model, place }]));
         const body = {
           waiting: waiting.reduce((sum, { tickets }) => sum + tickets, 0),
-          models: waiting,
+          models: totals(waiting, ({ model }) => model).map(([model, tickets]) => ({ model, tickets })),
+          priorities: Object.fromEntries(totals(waiting, ({ priority }) => priorities[priority])),
           workers: workers.map((it) => ({ ...it, state: roster.worker(it.worker)?.state ?? 'unknown' })),
           // Places are estimates: a fair order has no fixed rank, and they may grow.
           here: here
@@ -40,6 +42,13 @@ export function queueRoutes({ ledger, room, estimate, roster }: Options): Route[
       },
     },
   ];
+}
+
+/** Tickets by a name, in the order in which the names come. */
+function totals(waiting: Survey['waiting'], name: (row: Survey['waiting'][number]) => string): [string, number][] {
+  const sums = new Map<string, number>();
+  for (const row of waiting) sums.set(name(row), (sums.get(name(row)) ?? 0) + row.tickets);
+  return [...sums];
 }
 
 /** Half of all wait no longer than the one, nine of ten no longer than the other; `null` = unknown. */

@@ -5,7 +5,7 @@ import { createRegister } from '@berth/shared/crowd.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type {
   Beat,
-  Grant,
+  HandOff,
   Ledger,
   RunningLease,
   Session,
@@ -30,7 +30,7 @@ export interface FallbackOptions {
   log: Log;
 }
 
-type OnGrant = (grant: Grant) => void;
+type OnGrant = (grant: HandOff) => void;
 
 /**
  * A ledger that is never away for long.
@@ -154,7 +154,7 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
       }
     },
     async listen(gateway, onGrant) {
-      const hear = (grant: Grant) => {
+      const hear = (grant: HandOff) => {
         remember(grant.id, grant.worker);
         onGrant(grant);
       };

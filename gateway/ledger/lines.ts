@@ -53,10 +53,7 @@ export function createLines(pool: Pool) {
 
   const usage = (entry: string): number => pool.usage.get(entry) ?? 0;
 
-  function weight(team: string): number {
-    const w = pool.weights.get(team) ?? 1;
-    return w > 0 ? w : 1;
-  }
+  const weight = (team: string): number => pool.weights.get(team) ?? 1;
 
   /** Sets the key's place in the team's line, and the team's place among those that wait for the model. */
   function rank(cls: string, model: string, team: string, key: string): void {
@@ -118,6 +115,14 @@ export function createLines(pool: Pool) {
     },
 
     inflate,
+
+    /** The team's share from now on. Only one that is not 1 is written down. */
+    weigh(team: string, w: number): void {
+      if (w === weight(team)) return;
+      if (w === 1) pool.weights.delete(team);
+      else pool.weights.set(team, w);
+      rescore(team, '');
+    },
 
     /** Adds inflated slot-seconds to what team and key have used; a refund is negative. */
     charge(team: string, key: string, amount: number): void {

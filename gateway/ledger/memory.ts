@@ -5,23 +5,22 @@ import { graceMs, sessionMs, workerMs } from '@berth/shared/ledger/ledger.ts';
 import type {
   Beat,
   BeatReply,
-  Grant,
+  HandOff,
   Leave,
   Ledger,
   Left,
   RunningLease,
   Session,
   SessionReply,
-  Survey,
   Take,
   Taken,
   TicketState,
 } from '@berth/shared/ledger/ledger.ts';
 import { boundBeat, boundLeave, boundSession, boundTake } from '@berth/shared/ledger/limits.ts';
-import { byName } from '@berth/shared/ledger/order.ts';
 import { createLines } from './lines.ts';
-import { commandsOf, emptyPool, type LedgerRecord, type Pool } from './pool.ts';
+import { commandsOf, countIn, emptyPool, type LedgerRecord, type Pool } from './pool.ts';
 import { createSlots } from './slots.ts';
+import { surveyOf } from './survey.ts';
 
 /** A lease that the ledger does not know is believed in when beats have listed it for this long. */
 const suspectMs = 500;
@@ -34,7 +33,7 @@ export interface MemoryLedgerOptions {
 
 /** A ledger for one process. Its clock is the monotonic one, so a step of the wall clock does nothing to it. */
 export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOptions): Ledger {
-  const ears = new Map<string, Set<(grant: Grant) => void>>();
+  const ears = new Map<string, Set<(grant: HandOff) => void>>();
   const redis = commandsOf(pool);
   const lines = createLines(pool);
   const slots = createSlots(pool, lines, publish);
@@ -54,7 +53,7 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
   }
 
   /** Tells everybody who listens for the gateway; returns how many do. Never while the ledger is at work. */
-  function publish(gateway: string, grant: Grant): number {
+  function publish(gateway: string, grant: HandOff): number {
     const listeners = [...(ears.get(gateway) ?? [])];
     for (const onGrant of listeners) queueMicrotask(() => onGrant(grant));
     return listeners.length;
@@ -77,6 +76,7 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     }
     if (redis.card('t') >= input.waitingMax) return { kind: 'full', age, bound: 'all' };
     if (lines.waitingOf(team, key) >= input.waitingPerKeyMax) return { kind: 'full', age, bound: 'key' };
+    lines.weigh(team, input.weight);
     slots.enqueue(id, r);
     return { kind: 'wait', age, place: lines.place(id, r) };
   }
@@ -114,9 +114,13 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     const states = new Map(tickets.map((id) => [id, stateOf(id)]));
     for (const id of redis.members(`gt:${gateway}`)) {
       // The grace is for a take that this session crossed on its way.
-      if (!states.has(id) && now - (records.get(id)?.since ?? 0) > graceMs) slots.withdraw(id);
+      if (!states.has(id) && now - (records.get(id)?.since ?? 0) > graceMs) {
+        slots.withdraw(id);
+        countIn(pool, 'tickets_unlisted', 1);
+      }
     }
-    return { tickets: states, roster: rosterSince(rosterVersion), waiting: redis.card('t'), gateways: redis.card('g') };
+    const [waiting, gateways] = [redis.card('t'), redis.card('g')];
+    return { tickets: states, roster: rosterSince(rosterVersion), waiting, gateways, nowMs: now };
   }
 
   function stateOf(id: string): TicketState {
@@ -141,11 +145,11 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     let old = workers.get(w);
     if (old !== undefined && old.epoch !== epoch) {
       if (!input.boot) return { kind: 'stale', epoch: old.epoch };
-      slots.bury(w);
+      slots.bury(w, 'new_epoch');
       old = undefined;
     }
     if (input.last) {
-      if (old !== undefined) slots.bury(w);
+      if (old !== undefined) slots.bury(w, 'worker_left');
       slots.reap();
       return { kind: 'ok', added: 0, dropped: 0 };
     }
@@ -192,6 +196,8 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       const r = records.get(id);
       if (r !== undefined) slots.drop(id, r, null);
     }
+    countIn(pool, 'leases_added', added);
+    countIn(pool, 'leases_dropped', dropped.length);
     // 4 The dead first, so that nothing is given to them.
     slots.reap();
     for (const other of shrunk) slots.handoff(other);
@@ -212,20 +218,6 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     return other?.state === 'held' ? other.worker : undefined;
   }
 
-  function survey(): Survey {
-    const waiting = new Map<string, number>();
-    for (const id of redis.all('t')) {
-      const model = records.get(id)?.model ?? '';
-      waiting.set(model, (waiting.get(model) ?? 0) + 1);
-    }
-    return {
-      waiting: Array.from(waiting, ([model, tickets]) => ({ model, tickets })).sort(byName('model')),
-      workers: Array.from(workers, ([worker, { capacity }]) => {
-        return { worker, held: redis.card(`l:${worker}`), capacity };
-      }).sort(byName('worker')),
-    };
-  }
-
   /** One operation: as in Redis, nothing else happens meanwhile. */
   function atomic<Input, Output>(bound: (input: Input) => Input, act: (input: Input) => Output) {
     return async (input: Input): Promise<Output> => {
@@ -240,7 +232,11 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     leave: atomic(boundLeave, leave),
     session: atomic(boundSession, session),
     beat: atomic(boundBeat, beat),
-    survey: async () => atomic((nothing: undefined) => nothing, survey)(undefined),
+    survey: async () =>
+      atomic(
+        (nothing: undefined) => nothing,
+        () => surveyOf(pool),
+      )(undefined),
     async listen(gateway, onGrant) {
       const listeners = ears.get(gateway) ?? new Set();
       ears.set(gateway, listeners.add(onGrant));

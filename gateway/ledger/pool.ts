@@ -1,4 +1,5 @@
 // The state of one pool in memory: the same keys with the same content as in Redis (shared/ledger/lua/prelude.lua).
+import type { LedgerCount } from '@berth/shared/ledger/ledger.ts';
 import { createSortedSet, type SortedSet } from './sorted.ts';
 
 /** What an id stands for: a ticket that waits, or a lease that is held. */
@@ -50,6 +51,7 @@ export interface Pool {
   waiting: Map<string, number>;
   usage: Map<string, number>;
   weights: Map<string, number>;
+  counts: Map<LedgerCount, number>;
 }
 
 export function emptyPool(): Pool {
@@ -65,7 +67,12 @@ export function emptyPool(): Pool {
     waiting: new Map(),
     usage: new Map(),
     weights: new Map(),
+    counts: new Map(),
   };
+}
+
+export function countIn({ counts }: Pool, what: LedgerCount, times: number): void {
+  if (times > 0) counts.set(what, (counts.get(what) ?? 0) + times);
 }
 
 /** The commands of Redis that the ledger needs, over the pool's sorted sets and sets. */

@@ -1,8 +1,8 @@
 // Who holds which slot: leases, hand-off, burial. Part of the twin of shared/ledger/lua/prelude.lua.
-import { sessionMs, type Grant } from '@berth/shared/ledger/ledger.ts';
+import { sessionMs, type HandOff } from '@berth/shared/ledger/ledger.ts';
 import { coldLoad } from '@berth/shared/ledger/limits.ts';
 import type { Lines } from './lines.ts';
-import { commandsOf, type LedgerRecord, type Pool } from './pool.ts';
+import { commandsOf, countIn, type LedgerRecord, type Pool } from './pool.ts';
 
 const goneMax = 256;
 const looksMax = 64;
@@ -13,7 +13,7 @@ const reapedMax = 2;
  * The slots of one pool.
  * @param publish tells a gateway of a grant; answers how many listened
  */
-export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string, grant: Grant) => number) {
+export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string, handOff: HandOff) => number) {
   const redis = commandsOf(pool);
   const { records, workers } = pool;
   let now = 0;
@@ -80,11 +80,12 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
       dequeue(id, r);
       if (r.exclude.includes(w)) {
         aside.push([id, r]);
-      } else if (publish(r.gateway, { id, worker: w, epoch }) > 0) {
+      } else if (publish(r.gateway, { id, worker: w, epoch, atMs: now }) > 0) {
         give(id, r, w);
         given++;
       } else {
         records.delete(id);
+        countIn(pool, 'tickets_unheard', 1);
       }
     }
     for (const [id, r] of aside) enqueue(id, r);
@@ -99,11 +100,13 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
   }
 
   /** A worker's life is over: its leases are void. The roster remembers for a while that it went. */
-  function bury(w: string): void {
-    for (const id of redis.all(`l:${w}`)) {
+  function bury(w: string, why: 'dead_worker' | 'new_epoch' | 'worker_left'): void {
+    const leases = redis.all(`l:${w}`);
+    for (const id of leases) {
       records.delete(id);
       redis.remove(`l:${w}`, id);
     }
+    countIn(pool, `leases_${why}`, leases.length);
     for (const model of workers.get(w)?.serves ?? []) redis.remove(`i:${model}`, w);
     workers.delete(w);
     redis.remove('s', w);
@@ -117,9 +120,11 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
 
   /** Whoever calls buries a few of the dead and forgets a few old debts: nothing relies on a timer. */
   function reap(): void {
-    for (const w of redis.below('s', now, reapedMax)) bury(w);
+    for (const w of redis.below('s', now, reapedMax)) bury(w, 'dead_worker');
     for (const gateway of redis.below('g', now, reapedMax)) {
-      for (const id of redis.members(`gt:${gateway}`)) withdraw(id);
+      const tickets = redis.members(`gt:${gateway}`);
+      for (const id of tickets) withdraw(id);
+      countIn(pool, 'tickets_dead_session', tickets.length);
       redis.remove('g', gateway);
     }
     lines.forgetOld();

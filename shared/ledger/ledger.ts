@@ -12,6 +12,8 @@ export interface Take {
   priority: PriorityClass;
   team: string;
   key: string;
+  /** The team's share beside those of others, 1 unless it was told otherwise; the last one asked with holds. */
+  weight: number;
   /** Estimated slot-seconds. */
   cost: number;
   /** When this job first asked, as an earlier reply told; `null` = now. */
@@ -32,6 +34,11 @@ export interface Grant {
   id: string;
   worker: string;
   epoch: string;
+}
+
+/** A grant as it is pushed to a waiter, with the time at which the ledger made it. */
+export interface HandOff extends Grant {
+  atMs: number;
 }
 
 export type Taken =
@@ -79,6 +86,8 @@ export interface SessionReply {
   waiting: number;
   /** Gateways with a live session, this one included. */
   gateways: number;
+  /** The ledger's clock. */
+  nowMs: number;
   /** True when it is not the shared ledger that answers: of the workers nothing is known. */
   alone?: true;
 }
@@ -115,9 +124,24 @@ export interface Beat {
 /** `added` and `dropped` count leases on which ledger and worker disagreed (drift). */
 export type BeatReply = { kind: 'ok'; added: number; dropped: number } | { kind: 'stale'; epoch: string };
 
+/** What the ledger counts since it was made, over the whole pool: where its account was wrong or somebody died. */
+export const ledgerCounts = [
+  'leases_dead_worker',
+  'leases_new_epoch',
+  'leases_worker_left',
+  'leases_dropped',
+  'leases_added',
+  'tickets_dead_session',
+  'tickets_unlisted',
+  'tickets_unheard',
+] as const;
+export type LedgerCount = (typeof ledgerCounts)[number];
+
 export interface Survey {
-  waiting: { model: string; tickets: number }[];
+  waiting: { model: string; priority: PriorityClass; tickets: number }[];
   workers: { worker: string; held: number; capacity: number }[];
+  leases: { worker: string; model: string; held: number }[];
+  counts: Record<LedgerCount, number>;
 }
 
 /** What a worker needs of the ledger. */
@@ -137,7 +161,7 @@ export interface Ledger extends WorkerLedger {
   /** Read only, for people and metrics. */
   survey(): Promise<Survey>;
   /** Calls `onGrant` for each slot handed to a waiter of this gateway. Without a listener there is no grant. */
-  listen(gateway: string, onGrant: (grant: Grant) => void): Promise<AsyncDisposable>;
+  listen(gateway: string, onGrant: (grant: HandOff) => void): Promise<AsyncDisposable>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 

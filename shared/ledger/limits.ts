@@ -20,6 +20,7 @@ export function boundTake(input: Take): Take {
   checkNames('name', [input.id, input.gateway, input.model, input.team, input.key]);
   return {
     ...input,
+    weight: weightOf(input.weight),
     cost: slotSeconds(input.cost),
     age: input.age === null || !Number.isFinite(input.age) ? null : Math.floor(input.age),
     waitingMax: count(input.waitingMax),
@@ -69,6 +70,11 @@ function warmFirst({ serves, cold = [] }: Beat): Required<Pick<Beat, 'serves' | 
 /** A cost that arithmetic can bear: not a number and below nothing are nothing. */
 function slotSeconds(value: number): number {
   return value > 0 ? Math.min(value, slotSecondsMax) : 0;
+}
+
+/** A share between a hundredth and a hundredfold; nonsense is 1. */
+function weightOf(value: number): number {
+  return value > 0 ? Math.min(100, Math.max(0.01, value)) : 1;
 }
 
 /** A whole number from 0 to the largest that is exact. */

@@ -1,11 +1,11 @@
 // The ledger in Redis: any number of gateways share it, and each operation is one script and one round trip.
 import { RedisReplyError, RedisUnavailable, RedisUnfit } from '../redis-errors.ts';
 import type { Redis } from '../redis.ts';
-import { LedgerUnavailable, type Grant, type Ledger } from './ledger.ts';
+import { LedgerUnavailable, type HandOff, type Ledger } from './ledger.ts';
 import { boundBeat, boundLeave, boundSession, boundTake } from './limits.ts';
 import { runScript, type Script } from './script.ts';
 import { beatScript, leaveScript, sessionScript, surveyScript, takeScript } from './scripts.ts';
-import { byName } from './order.ts';
+import { sorted } from './order.ts';
 
 export interface RedisLedgerOptions {
   redis: Redis;
@@ -34,8 +34,7 @@ export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions
   }
 
   async function survey() {
-    const { waiting, workers } = await run(surveyScript, undefined);
-    return { waiting: waiting.sort(byName('model')), workers: workers.sort(byName('worker')) };
+    return sorted(await run(surveyScript, undefined));
   }
   await survey();
 
@@ -48,8 +47,8 @@ export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions
     async listen(gateway, onGrant) {
       const ear = await redis
         .subscribe(`${prefix}c:${gateway}`, (message) => {
-          const grant = decodeGrant(message);
-          if (grant !== null) onGrant(grant);
+          const handOff = decodeHandOff(message);
+          if (handOff !== null) onGrant(handOff);
         })
         .catch((error: unknown) => {
           throw translate(error, 'listen');
@@ -70,12 +69,13 @@ export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions
 }
 
 /** The grant in a message of hand-off's; `null` when somebody else wrote to the channel. */
-function decodeGrant(message: string): Grant | null {
+function decodeHandOff(message: string): HandOff | null {
   try {
     const parsed: unknown = JSON.parse(message);
-    const [id, worker, epoch]: unknown[] = Array.isArray(parsed) ? parsed : [];
-    const valid = typeof id === 'string' && typeof worker === 'string' && typeof epoch === 'string';
-    return valid ? { id, worker, epoch } : null;
+    const [id, worker, epoch, micros]: unknown[] = Array.isArray(parsed) ? parsed : [];
+    const atMs = Number(micros) / 1_000;
+    const named = typeof id === 'string' && typeof worker === 'string' && typeof epoch === 'string';
+    return named && Number.isFinite(atMs) ? { id, worker, epoch, atMs } : null;
   } catch {
     return null;
   }

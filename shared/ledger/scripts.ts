@@ -1,9 +1,12 @@
 // The ledger's operations as scripts: the only place that knows the order of their arguments and replies.
+import { ledgerCounts } from './ledger.ts';
 import type {
   Beat,
   BeatReply,
   Leave,
+  LedgerCount,
   Left,
+  PriorityClass,
   Session,
   SessionReply,
   Survey,
@@ -22,6 +25,7 @@ export const takeScript = defineScript<Take, Taken>(
     t.priority,
     t.team,
     t.key,
+    t.weight,
     t.cost,
     t.age ?? '',
     t.waitingMax,
@@ -53,7 +57,7 @@ export const sessionScript = defineScript<Session, SessionReply>(
   'session',
   ({ gateway, rosterVersion, tickets }) => [gateway, rosterVersion, ...tickets],
   (reply, { tickets }) => {
-    const [states, version, whole, present, gone, waiting, gateways] = list(reply);
+    const [states, version, whole, present, gone, waiting, gateways, nowMs] = list(reply);
     const stateOf = list(states).map(ticketState);
     return {
       tickets: new Map(tickets.map((id, at) => [id, stateOf[at] ?? { kind: 'gone' }])),
@@ -65,6 +69,7 @@ export const sessionScript = defineScript<Session, SessionReply>(
       },
       waiting: number(waiting),
       gateways: number(gateways),
+      nowMs: number(nowMs),
     };
   },
 );
@@ -104,9 +109,20 @@ export const surveyScript = defineScript<undefined, Survey>(
   'survey',
   () => [],
   (reply) => {
-    const [waiting, workers] = list(reply);
+    const [waiting, workers, leases, counts] = list(reply);
+    const counted = new Map(groups(counts, 2).map(([name, times]) => [text(name), number(times)]));
     return {
-      waiting: groups(waiting, 2).map(([model, tickets]) => ({ model: text(model), tickets: number(tickets) })),
+      waiting: groups(waiting, 3).map(([model, priority, tickets]) => ({
+        model: text(model),
+        priority: priorityClass(priority),
+        tickets: number(tickets),
+      })),
+      leases: groups(leases, 3).map(([worker, model, held]) => ({
+        worker: text(worker),
+        model: text(model),
+        held: number(held),
+      })),
+      counts: countsOf((name) => counted.get(name)),
       workers: groups(workers, 3).map(([worker, held, capacity]) => ({
         worker: text(worker),
         held: number(held),
@@ -115,6 +131,17 @@ export const surveyScript = defineScript<undefined, Survey>(
     };
   },
 );
+
+/** Every count, 0 where there is none yet. */
+export function countsOf(read: (name: LedgerCount) => number | undefined): Survey['counts'] {
+  return Object.fromEntries(ledgerCounts.map((name) => [name, read(name) ?? 0])) as Survey['counts'];
+}
+
+function priorityClass(value: unknown): PriorityClass {
+  const parsed = number(value);
+  if (parsed === 0 || parsed === 1 || parsed === 2) return parsed;
+  throw unexpected(value);
+}
 
 function list(value: unknown): unknown[] {
   if (Array.isArray(value)) return value;

@@ -2,7 +2,9 @@
 import { describe, expect, it } from 'vitest';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { createAuthenticate } from '../../gateway/keys.ts';
-import { aCard, die, held, refuse, stall, whole } from '../doubles/fake-worker.ts';
+import { ledgerCounts } from '@berth/shared/ledger/ledger.ts';
+import { aBeat, running } from '../ledger/inputs.ts';
+import { aCard, die, held, notStarted, refuse, stall, whole } from '../doubles/fake-worker.ts';
 import { ask, chat, raw, secret, startRig, until, wire } from './rig.ts';
 import type { Rig } from './rig.ts';
 
@@ -57,9 +59,13 @@ describe('metrics', () => {
       'berth_tokens_total{model="tiny:latest",kind="prompt"} 7',
     ]);
     expect(samples(lines, 'berth_retries_total')).toEqual(['berth_retries_total 1']);
-    for (const name of ['berth_ttft_seconds', 'berth_queue_wait_seconds', 'berth_request_seconds']) {
-      expect(samples(lines, `${name}_count`)).toEqual([`${name}_count{dialect="openai",model="tiny:latest"} 1`]);
+    const at = 'dialect="openai",model="tiny:latest"';
+    for (const name of ['berth_ttft_seconds', 'berth_request_seconds']) {
+      expect(samples(lines, `${name}_count`)).toEqual([`${name}_count{${at}} 1`]);
     }
+    expect(samples(lines, 'berth_queue_wait_seconds_count')).toEqual([
+      `berth_queue_wait_seconds_count{${at},priority="normal"} 1`,
+    ]);
   });
 
   it('show slots, queue and gateways as the ledger has them, and that it answers', async () => {
@@ -68,7 +74,7 @@ describe('metrics', () => {
     });
     const first = held(whole('{}'));
     rig.worker.act(first.act, whole('{}'));
-    const both = [ask(rig), ask(rig)];
+    const both = [ask(rig), ask(rig, { headers: { 'berth-priority': 'high' } })];
     await until('one waits', () => rig.waiting().length === 1);
     const lines = await scrape(rig);
     expect(samples(lines, 'berth_slots')).toEqual([
@@ -77,7 +83,12 @@ describe('metrics', () => {
       'berth_slots{worker="w2",state="free"} 3',
       'berth_slots{worker="w2",state="held"} 0',
     ]);
-    expect(samples(lines, 'berth_queue_depth')).toEqual(['berth_queue_depth{model="tiny:latest"} 1']);
+    expect(samples(lines, 'berth_queue_depth')).toEqual(['berth_queue_depth{model="tiny:latest",priority="high"} 1']);
+    expect(samples(lines, 'berth_leases')).toEqual(['berth_leases{worker="w1",model="tiny:latest"} 1']);
+    expect(samples(lines, 'berth_model_slots_free')).toEqual([
+      'berth_model_slots_free{model="other:latest"} 3',
+      'berth_model_slots_free{model="tiny:latest"} 0',
+    ]);
     expect(samples(lines, 'berth_requests_inside')).toEqual(['berth_requests_inside 2']);
     expect([...samples(lines, 'berth_gateways'), ...samples(lines, 'berth_ledger_up')]).toEqual([
       'berth_gateways 1',
@@ -87,10 +98,70 @@ describe('metrics', () => {
     await rig.clock.advance(1_000);
     const away = await scrape(rig);
     expect(samples(away, 'berth_ledger_up')).toEqual(['berth_ledger_up 0']);
-    expect([...samples(away, 'berth_slots'), ...samples(away, 'berth_queue_depth')]).toEqual([]);
+    const ofLedger = ['berth_slots', 'berth_queue_depth', 'berth_leases', 'berth_model_slots_free'];
+    expect([...ofLedger, 'berth_ledger_events_total'].flatMap((name) => samples(away, name))).toEqual([]);
     rig.outage(false);
     first.go();
     await Promise.all(both.map(({ answer }) => answer));
+  });
+
+  it('count the corrections of the ledger, what a worker had no slot for, and whether the gateway is on its own', async () => {
+    let degraded = false;
+    await using rig = await startRig({ options: { degraded: () => degraded } });
+    rig.worker.act(notStarted('busy'), whole('{}'));
+    const asking = ask(rig);
+    await until('it waits again', () => rig.waiting().length === 1);
+    await rig.worker.beat();
+    expect((await asking.answer).status).toBe(200);
+    await rig.ledger.beat(aBeat({ worker: 'w9', running: [running('a'), running('b')] }));
+    await rig.ledger.beat(aBeat({ worker: 'w9', epoch: 'e2', boot: true }));
+    const lines = await scrape(rig);
+    expect(samples(lines, 'berth_busy_total')).toEqual(['berth_busy_total 1']);
+    const events = samples(lines, 'berth_ledger_events_total');
+    expect(events).toHaveLength(ledgerCounts.length);
+    expect(events.filter((line) => !line.endsWith(' 0'))).toEqual([
+      'berth_ledger_events_total{event="leases_added"} 2',
+      'berth_ledger_events_total{event="leases_new_epoch"} 2',
+    ]);
+    expect(samples(lines, 'berth_degraded')).toEqual(['berth_degraded 0']);
+    degraded = true;
+    expect(samples(await scrape(rig), 'berth_degraded')).toEqual(['berth_degraded 1']);
+  });
+
+  it('tell how each slot was handed over, and how long that took on the ledger’s clock', async () => {
+    let deaf = false;
+    await using rig = await startRig({
+      workers: [{ slots: 1 }],
+      between: (ledger) => ({
+        ...ledger,
+        // The ledger’s clock is an hour ahead, and each push takes 30 ms.
+        session: async (input) => {
+          const reply = await ledger.session(input);
+          return { ...reply, nowMs: reply.nowMs + 3_600_000 };
+        },
+        listen: (gateway, onGrant) =>
+          ledger.listen(gateway, (grant) => deaf || onGrant({ ...grant, atMs: grant.atMs + 3_600_000 - 30 })),
+      }),
+    });
+    const turn = async () => {
+      const first = held(whole('{}'));
+      rig.worker.act(first.act, whole('{}'));
+      const both = [ask(rig), ask(rig)];
+      await until('one waits', () => rig.waiting().length === 1);
+      first.go();
+      await until('the grant', () => rig.waiting().length === 0);
+      await rig.clock.advance(1_000);
+      for (const { answer } of both) expect((await answer).status).toBe(200);
+    };
+    await turn();
+    deaf = true;
+    await turn();
+    const lines = await scrape(rig);
+    expect(samples(lines, 'berth_handoffs_total')).toEqual([
+      'berth_handoffs_total{result="recovered"} 1',
+      'berth_handoffs_total{result="taken"} 1',
+    ]);
+    expect(samples(lines, 'berth_handoff_seconds_sum')).toEqual(['berth_handoff_seconds_sum 0.03']);
   });
 
   it('are whole when two ask at once', async () => {

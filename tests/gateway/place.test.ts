@@ -157,7 +157,7 @@ describe('a grant', () => {
         listen: (gateway, onGrant) => ledger.listen(gateway, (grant = onGrant)),
       }),
     });
-    grant({ id: 'somebody', worker: 'w1', epoch: 'w1-life1' });
+    grant({ id: 'somebody', worker: 'w1', epoch: 'w1-life1', atMs: 0 });
     expect(rig.leaves).toEqual([{ id: 'somebody', actual: 0, refused: false }]);
   });
 

@@ -1,6 +1,6 @@
 // What every ledger does, as behaviour: run on the one in memory and on the one in Redis.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { PriorityClass } from '@berth/shared/ledger/ledger.ts';
+import { ledgerCounts, type LedgerCount, type PriorityClass } from '@berth/shared/ledger/ledger.ts';
 import { broken } from './invariants.ts';
 import { aBeat, aLeave, anId, aSession, aTake, running } from './inputs.ts';
 import type { Open, Opened } from './opened.ts';
@@ -47,7 +47,7 @@ export function describeLedger(place: string, open: Open): void {
         expect((await it.ledger.survey()).workers).toEqual([{ worker: 'w1', held: 1, capacity: 2 }]);
         const waiter = aTake({ model: 'other' });
         expect(await it.ledger.take(waiter)).toEqual(await it.ledger.take(waiter));
-        expect((await it.ledger.survey()).waiting).toEqual([{ model: 'other', tickets: 1 }]);
+        expect((await it.ledger.survey()).waiting).toEqual([{ model: 'other', priority: 1, tickets: 1 }]);
       });
 
       test('takes a worker that has to load the model only when no other has room', async () => {
@@ -151,7 +151,7 @@ export function describeLedger(place: string, open: Open): void {
         const next = aTake({ gateway: 'g2' });
         await it.ledger.take(next);
         await it.ledger.leave(aLeave(id));
-        expect(await it.pushed()).toEqual([{ gateway: 'g2', grant: { id: next.id, worker: 'w1', epoch: 'e1' } }]);
+        expect(await it.pushed()).toMatchObject([{ gateway: 'g2', grant: { id: next.id, worker: 'w1', epoch: 'e1' } }]);
         expect(await stateOf(next.id, 'g2')).toBe('held');
       });
 
@@ -262,18 +262,42 @@ export function describeLedger(place: string, open: Open): void {
       });
 
       test('gives a team of weight 3 three times as much as one of weight 1', async () => {
-        await it.weigh('heavy', 3);
         await it.hear('g1', true);
         await beat();
         let { id } = await held({ team: 'grey', cost: 0 });
         const teams = new Map<string, string>();
         for (let n = 0; n < 30; n++)
-          for (const team of ['heavy', 'light']) teams.set((await waiting({ team, cost: 10 })).id, team);
+          for (const [team, weight] of [
+            ['heavy', 3],
+            ['light', 1],
+          ] as const)
+            teams.set((await waiting({ team, weight, cost: 10 })).id, team);
         const order = await served(id, 24);
         expect(order.filter((it) => teams.get(it) === 'heavy')).toHaveLength(18);
         id = order.at(-1) ?? '';
-        await it.weigh('heavy', 1);
         for (const ticket of [...teams.keys(), id]) await it.ledger.leave(aLeave(ticket));
+      });
+
+      test('believes the last weight that a team came with, for all that waits of it', async () => {
+        await it.hear('g1', true);
+        await beat({ serves: ['llama', 'other'] });
+        await spend({ team: 'heavy' }, 20);
+        await spend({ team: 'light' }, 10);
+        const { id } = await held({ team: 'grey', cost: 0 });
+        const light = await waiting({ team: 'light', cost: 0 });
+        const heavy = await waiting({ team: 'heavy', model: 'other', cost: 0 });
+        const told = await waiting({ team: 'heavy', cost: 0, weight: 3 });
+        expect(await served(id, 3)).toEqual([told.id, heavy.id, light.id]);
+      });
+
+      test.each([
+        ['below nothing', -1, 1],
+        ['not a number', NaN, 1],
+        ['tiny', 1e-9, 0.01],
+        ['infinite', Infinity, 100],
+      ])('bears a weight that is %s', async (_, weight, taken) => {
+        await waiting({ team: 'odd', weight });
+        expect((await it.dump()).weights).toEqual(taken === 1 ? {} : { odd: taken });
       });
 
       test.each<[string, PriorityClass, string[]]>([
@@ -606,7 +630,7 @@ export function describeLedger(place: string, open: Open): void {
         const { id } = await held();
         const next = await waiting();
         expect(await beat({ worker: 'w2', running: [running(id)] })).toMatchObject({ added: 1 });
-        expect(await it.pushed()).toEqual([{ gateway: 'g1', grant: { id: next.id, worker: 'w1', epoch: 'e1' } }]);
+        expect(await it.pushed()).toMatchObject([{ gateway: 'g1', grant: { id: next.id, worker: 'w1', epoch: 'e1' } }]);
       });
 
       test('gives nothing to a gateway that has been silent for three seconds, though it seems to listen', async () => {
@@ -747,22 +771,68 @@ export function describeLedger(place: string, open: Open): void {
       expect((await it.pushed())[0]).toMatchObject({ gateway: 'g|1 {x}', grant: { worker: 'w,1|{y}', epoch: 'e 1' } });
     });
 
-    test('survey tells who waits for what and how full the workers are', async () => {
-      await beat({ worker: 'w2', capacity: 3 });
+    test('survey tells who waits for what, how full the workers are and with what', async () => {
+      await beat({ worker: 'w2', capacity: 3, serves: ['llama', 'b'] });
       await beat({ worker: 'w1', capacity: 0 });
       await held();
+      await held({ model: 'b' });
+      await held();
       await waiting({ model: 'z' });
-      await waiting({ model: 'a' });
+      await waiting({ model: 'a', priority: 2 });
       await waiting({ model: 'z' });
+      await waiting({ model: 'z', priority: 0 });
       expect(await it.ledger.survey()).toEqual({
         waiting: [
-          { model: 'a', tickets: 1 },
-          { model: 'z', tickets: 2 },
+          { model: 'a', priority: 2, tickets: 1 },
+          { model: 'z', priority: 0, tickets: 1 },
+          { model: 'z', priority: 1, tickets: 2 },
         ],
         workers: [
           { worker: 'w1', held: 0, capacity: 0 },
-          { worker: 'w2', held: 1, capacity: 3 },
+          { worker: 'w2', held: 3, capacity: 3 },
         ],
+        leases: [
+          { worker: 'w2', model: 'b', held: 1 },
+          { worker: 'w2', model: 'llama', held: 2 },
+        ],
+        counts: counts({}),
+      });
+    });
+
+    describe('counts', () => {
+      test('leases that end with their worker: silent, in another life, departed', async () => {
+        await beat({ worker: 'silent', capacity: 2 });
+        await held();
+        await held();
+        it.advance(5_001);
+        await beat({ worker: 'again', epoch: 'a1', boot: true });
+        await held();
+        await beat({ worker: 'again', epoch: 'a2', boot: true });
+        await held();
+        await beat({ worker: 'again', epoch: 'a2', last: true });
+        expect((await it.ledger.survey()).counts).toEqual(
+          counts({ leases_dead_worker: 2, leases_new_epoch: 1, leases_worker_left: 1 }),
+        );
+      });
+
+      test('leases on which ledger and worker disagreed', async () => {
+        await beat({ running: [running(anId()), running(anId())] });
+        it.advance(2_001);
+        await beat();
+        expect((await it.ledger.survey()).counts).toEqual(counts({ leases_added: 2, leases_dropped: 2 }));
+      });
+
+      test('tickets that their gateway forgot, could not hear or took along', async () => {
+        for (const gateway of ['forgetful', 'dead', 'dead']) await waiting({ gateway });
+        it.advance(2_001);
+        await it.ledger.session(aSession({ gateway: 'forgetful' }));
+        it.advance(1_000);
+        await it.ledger.session(aSession({ gateway: 'forgetful' }));
+        await waiting({ gateway: 'deaf' });
+        await beat();
+        expect((await it.ledger.survey()).counts).toEqual(
+          counts({ tickets_unlisted: 1, tickets_dead_session: 2, tickets_unheard: 1 }),
+        );
       });
     });
 
@@ -796,4 +866,9 @@ export function describeLedger(place: string, open: Open): void {
       return (await pushedIds()).slice(before);
     }
   });
+}
+
+/** Every count: nothing but what is named. */
+function counts(some: Partial<Record<LedgerCount, number>>): Record<string, number> {
+  return { ...Object.fromEntries(ledgerCounts.map((name) => [name, 0])), ...some };
 }

@@ -14,6 +14,8 @@ export interface Dump {
   sets: Record<string, string[]>;
   waiting: Record<string, number>;
   usage: Record<string, number>;
+  weights: Record<string, number>;
+  counts: Record<string, number>;
 }
 
 export function dumpPool(pool: Pool): Dump {
@@ -30,13 +32,16 @@ export function dumpPool(pool: Pool): Dump {
     sets: Object.fromEntries(Array.from(pool.sets, ([name, set]) => [name, [...set]])),
     waiting: Object.fromEntries(pool.waiting),
     usage: Object.fromEntries(pool.usage),
+    weights: Object.fromEntries(pool.weights),
+    counts: Object.fromEntries(pool.counts),
   });
 }
 
 const lua = readFileSync(join(import.meta.dirname, 'dump.lua'), 'utf8');
 
 export async function dumpRedis(redis: Redis, prefix: string): Promise<Dump> {
-  const dump: Dump = { meta: null, records: {}, workers: {}, sorted: {}, sets: {}, waiting: {}, usage: {} };
+  const empty = { records: {}, workers: {}, sorted: {}, sets: {}, waiting: {}, usage: {}, weights: {}, counts: {} };
+  const dump: Dump = { meta: null, ...empty };
   for (const row of rows(await redis.command('EVAL', lua, 1, prefix))) read(row, dump);
   return canonical(dump);
 }
@@ -79,7 +84,9 @@ function read([kind = '', name = '', ...rest]: string[], dump: Dump): void {
     dump.meta = { era: number('era'), birth: number('birth'), kept: number('kept'), version: number('version') };
   } else if (kind === 'hash' && name === 'n') dump.waiting = numbers();
   else if (kind === 'hash' && name === 'u') dump.usage = numbers();
-  else if (name !== 'wt') throw new Error(`a key that nobody knows: ${kind} ${name}`);
+  else if (kind === 'hash' && name === 'wt') dump.weights = numbers();
+  else if (kind === 'hash' && name === 'ct') dump.counts = numbers();
+  else throw new Error(`a key that nobody knows: ${kind} ${name}`);
 }
 
 /** Redis writes the infinite as `inf`. */
@@ -107,6 +114,8 @@ function canonical(dump: Dump): Dump {
     sets: byKey(Object.fromEntries(Object.entries(dump.sets).map(([name, set]) => [name, set.toSorted(compareBytes)]))),
     waiting: byKey(dump.waiting),
     usage: byKey(dump.usage),
+    weights: byKey(dump.weights),
+    counts: byKey(dump.counts),
   };
 }
 

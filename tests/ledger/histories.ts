@@ -56,6 +56,7 @@ const take = record({
     priority: pick<PriorityClass>(0, 1, 2),
     team: pick(...teams),
     key: pick(...keys),
+    weight: pick(1, 1, 1, 1, 3, 0.5, NaN, 1e9, -1),
     cost: pick(0, 0.1, 1, 7.3, 40, 1e9, NaN, -3),
     waitingMax: pick(2, 5, 40, 40, 40),
     waitingPerKeyMax: pick(2, 20, 20, 20),

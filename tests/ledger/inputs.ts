@@ -12,6 +12,7 @@ export const aTake = (some: Partial<Take> = {}): Take => ({
   priority: 1,
   team: 'red',
   key: 'ann',
+  weight: 1,
   cost: 1,
   age: null,
   waitingMax: 512,

@@ -120,7 +120,7 @@ function lines({ records, sorted, sets }: Dump): string[] {
 }
 
 /** L7: the scores are those that usage, age and era give; usage is never below nothing. */
-function scores({ meta, records, sorted, usage }: Dump): string[] {
+function scores({ meta, records, sorted, usage, weights }: Dump): string[] {
   const inflated = (time: number): number => {
     const x = Math.max(-1000, Math.min(1000, (time - (meta?.era ?? 0)) / halfLifeMs));
     return 2 ** Math.floor(x) * (1 + x - Math.floor(x));
@@ -130,7 +130,8 @@ function scores({ meta, records, sorted, usage }: Dump): string[] {
     const headAge = (key: string) => sorted[`f:${r.class}${pair(r.model, pair(r.team, key))}`]?.[0]?.[1] ?? NaN;
     const keys = sorted[`k:${r.class}${pair(r.model, r.team)}`] ?? [];
     const keyScore = (usage[`k${pair(r.team, r.key)}`] ?? 0) + inflated(headAge(r.key));
-    const teamScore = ((usage[`t${r.team}`] ?? 0) + inflated(headAge(keys[0]?.[0] ?? ''))) * 4 ** Number(r.class);
+    const used = (usage[`t${r.team}`] ?? 0) + inflated(headAge(keys[0]?.[0] ?? ''));
+    const teamScore = (used / (weights[r.team] ?? 1)) * 4 ** Number(r.class);
     const isKey = keys.find(([key]) => key === r.key)?.[1];
     const isTeam = sorted[`q:${r.model}`]?.find(([team]) => team === r.class + r.team)?.[1];
     return [

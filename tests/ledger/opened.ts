@@ -1,7 +1,7 @@
 // A ledger opened for a test, in memory or in Redis, with a clock, ears and eyes of the test's own.
 import { randomUUID } from 'node:crypto';
 import type { Clock } from '@berth/shared/clock.ts';
-import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { HandOff, Ledger } from '@berth/shared/ledger/ledger.ts';
 import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
 import { connectRedis, type Redis } from '@berth/shared/redis.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
@@ -13,12 +13,11 @@ export interface Opened extends AsyncDisposable {
   /** Moves the ledger's clock; it may go back. */
   advance(ms: number): void;
   /** Every grant pushed so far, to any gateway that listened, in order. Waits for those on their way. */
-  pushed(): Promise<{ gateway: string; grant: Grant }[]>;
+  pushed(): Promise<{ gateway: string; grant: HandOff }[]>;
   /** Begins to listen for a gateway, or stops. */
   hear(gateway: string, listening: boolean): Promise<void>;
   /** Loses everything, as FLUSHALL does. */
   flush(): Promise<void>;
-  weigh(team: string, weight: number): Promise<void>;
   dump(): Promise<Dump>;
 }
 
@@ -44,7 +43,6 @@ export async function openMemory(): Promise<Opened> {
     ledger,
     advance: (ms) => void (time.ms += ms),
     flush: async () => empty(pool),
-    weigh: async (team, weight) => void pool.weights.set(team, weight),
     dump: async () => dumpPool(pool),
     [Symbol.asyncDispose]: () => ledger[Symbol.asyncDispose](),
   };
@@ -68,7 +66,6 @@ export async function openRedis(url: string, own?: { pool: string }): Promise<Op
     ledger,
     advance: (ms) => void (time.ms += ms),
     flush: () => wipe(redis, prefix),
-    weigh: async (team, weight) => void (await redis.command('HSET', `${prefix}wt`, team, weight)),
     dump: () => dumpRedis(redis, prefix),
     async [Symbol.asyncDispose]() {
       await ledger[Symbol.asyncDispose]();
@@ -80,7 +77,7 @@ export async function openRedis(url: string, own?: { pool: string }): Promise<Op
 
 /** The ears of every gateway, and what they heard. */
 function ears(ledger: Ledger, settled: () => Promise<void>): Pick<Opened, 'hear' | 'pushed'> {
-  const heard: { gateway: string; grant: Grant }[] = [];
+  const heard: { gateway: string; grant: HandOff }[] = [];
   const listening = new Map<string, AsyncDisposable>();
   return {
     async hear(gateway, wanted) {

@@ -110,9 +110,9 @@ describe('the ledger in Redis', () => {
     const heard: unknown[] = [];
     await using _ = await ledger.listen('g1', (grant) => void heard.push(grant));
     const channel = `b:{${pool}}:c:g1`;
-    for (const message of ['', 'nonsense', '{}', '["one"]', '["a","b","c"]'])
+    for (const message of ['', 'nonsense', '{}', '["one"]', '["a","b","c","d"]', '["a","b","c","5000"]'])
       await redis.command('PUBLISH', channel, message);
-    await expect.poll(() => heard).toEqual([{ id: 'a', worker: 'b', epoch: 'c' }]);
+    await expect.poll(() => heard).toEqual([{ id: 'a', worker: 'b', epoch: 'c', atMs: 5 }]);
   });
 
   test('two ledgers on two connections never give one slot twice', async () => {

@@ -73,7 +73,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
-  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway: id });
+  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway: id, onHandOff: () => {} });
   const refresh = () => session.refresh();
   const comebacks = createComebacks({ clock, secret });
   const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway: id, refresh };
@@ -82,6 +82,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const metrics: Metrics = {
     contentType: '',
     request: (_record, outcome) => oracle.outcome(outcome),
+    handOff: () => {},
     text: async () => '',
   };
   const settling = { clock, log, metrics, learn: estimate.learn };

@@ -1,6 +1,6 @@
 // The ledger's server: one memory ledger for all processes, as they share one Redis, and the ways to reach it.
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
-import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { HandOff, Ledger } from '@berth/shared/ledger/ledger.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import { emptyPool, type Pool } from '../../gateway/ledger/pool.ts';
 import type { Chance } from '../models/chance.ts';
@@ -78,7 +78,7 @@ export function createLedgerServer({ events, network, chance, watch }: ServerOpt
   };
 
   function link(life: Life): Link {
-    const ears = new Map<string, { hear: (grant: Grant) => void; ear: AsyncDisposable | null }>();
+    const ears = new Map<string, { hear: (grant: HandOff) => void; ear: AsyncDisposable | null }>();
     let arrivedMs = 0;
 
     /** Commands on one connection arrive in their order, except those that the weather holds up. */

@@ -8,11 +8,11 @@ local hash, leases = P .. 'w:' .. w, P .. 'l:' .. w
 local old = call('HMGET', hash, 'epoch', 'suspects', 'announcement')
 if old[1] and old[1] ~= epoch then
   if ARGV[4] ~= '1' then return { 'stale', old[1] } end
-  bury(w)
+  bury(w, 'new_epoch')
   old = { false, false, false }
 end
 if ARGV[5] == '1' then
-  if old[1] then bury(w) end
+  if old[1] then bury(w, 'worker_left') end
   reap()
   return { 'ok', 0, 0 }
 end
@@ -68,6 +68,9 @@ for _, id in ipairs(call('ZRANGEBYSCORE', leases, '-inf', '(' .. (now - GRACE_MS
     dropped = dropped + 1
   end
 end
+
+count('leases_added', added)
+count('leases_dropped', dropped)
 
 -- 4 The dead first, so that nothing is given to them.
 reap()

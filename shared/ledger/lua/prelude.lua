@@ -22,6 +22,7 @@
 --   u            HASH  `t` team, `k` team and key -> usage, inflated
 --   ua           ZSET  the same -> when it was last charged
 --   wt           HASH  team -> weight
+--   ct           HASH  what is counted (ledgerCounts in ../ledger.ts) -> times
 --   ro, rg       ZSET  worker -> version of the roster at which it changed, or went
 --
 -- Names may hold any character: of two names in one, the first is preceded by its length.
@@ -46,6 +47,7 @@ else
   micros = time[1] * 1000000 + time[2]
   now = math.floor(micros / 1000)
 end
+local stamp = string.format('%.0f', micros)
 
 -- Versions of the roster start at the microsecond of the pool's birth: after a FLUSHALL no old version looks fresh.
 local meta = call('HMGET', P .. 'm', 'schema', 'era')
@@ -81,10 +83,9 @@ local function inflate(time)
 end
 
 local function usage(entry) return tonumber(call('HGET', P .. 'u', entry)) or 0 end
-local function weight(team)
-  local w = tonumber(call('HGET', P .. 'wt', team))
-  return w and w > 0 and w or 1
-end
+local function weight(team) return tonumber(call('HGET', P .. 'wt', team)) or 1 end
+
+local function count(what, times) if times > 0 then call('HINCRBY', P .. 'ct', what, times) end end
 
 local function head(zset)
   local first = call('ZRANGE', zset, 0, 0, 'WITHSCORES')
@@ -114,6 +115,13 @@ local function rescore(team, key)
   for _, place in ipairs(call('SMEMBERS', P .. 'tw:' .. team)) do
     rank(string.sub(place, 1, 1), string.sub(place, 2), team, key)
   end
+end
+
+-- The team's share from now on. Only one that is not 1 is written down.
+local function weigh(team, w)
+  if w == weight(team) then return end
+  if w == 1 then call('HDEL', P .. 'wt', team) else call('HSET', P .. 'wt', team, exact(w)) end
+  rescore(team, '')
 end
 
 local function forget(entry)
@@ -263,11 +271,12 @@ local function handoff(w)
     dequeue(id, r)
     if excludes(r, w) then
       aside[#aside + 1] = { id = id, r = r }
-    elseif call('PUBLISH', P .. 'c:' .. r.gateway, cjson.encode({ id, w, epoch })) > 0 then
+    elseif call('PUBLISH', P .. 'c:' .. r.gateway, cjson.encode({ id, w, epoch, stamp })) > 0 then
       give(id, r, w)
       given = given + 1
     else
       call('HDEL', P .. 'r', id)
+      count('tickets_unheard', 1)
     end
   end
   for _, ticket in ipairs(aside) do enqueue(ticket.id, ticket.r) end
@@ -284,8 +293,10 @@ end
 local function revise() return call('HINCRBY', P .. 'm', 'version', 1) end
 
 -- A worker's life is over: its leases are void. The roster remembers for a while that it went.
-local function bury(w)
-  for _, id in ipairs(call('ZRANGE', P .. 'l:' .. w, 0, -1)) do call('HDEL', P .. 'r', id) end
+local function bury(w, why)
+  local leases = call('ZRANGE', P .. 'l:' .. w, 0, -1)
+  for _, id in ipairs(leases) do call('HDEL', P .. 'r', id) end
+  count('leases_' .. why, #leases)
   for _, model in ipairs(serves(w)) do call('ZREM', P .. 'i:' .. model, w) end
   call('DEL', P .. 'l:' .. w, P .. 'w:' .. w)
   call('ZREM', P .. 's', w)
@@ -300,9 +311,11 @@ end
 -- Whoever calls buries a few of the dead and forgets a few old debts: nothing relies on a timer of Redis.
 local function reap()
   local dead = '(' .. now
-  for _, w in ipairs(call('ZRANGEBYSCORE', P .. 's', '-inf', dead, 'LIMIT', 0, REAPED_MAX)) do bury(w) end
+  for _, w in ipairs(call('ZRANGEBYSCORE', P .. 's', '-inf', dead, 'LIMIT', 0, REAPED_MAX)) do bury(w, 'dead_worker') end
   for _, gateway in ipairs(call('ZRANGEBYSCORE', P .. 'g', '-inf', dead, 'LIMIT', 0, REAPED_MAX)) do
-    for _, id in ipairs(call('SMEMBERS', P .. 'gt:' .. gateway)) do withdraw(id, record(id)) end
+    local tickets = call('SMEMBERS', P .. 'gt:' .. gateway)
+    for _, id in ipairs(tickets) do withdraw(id, record(id)) end
+    count('tickets_dead_session', #tickets)
     call('ZREM', P .. 'g', gateway)
   end
   local old = call('ZRANGEBYSCORE', P .. 'ua', '-inf', '(' .. (now - USAGE_MEMORY_MS), 'LIMIT', 0, FORGOTTEN_MAX)

@@ -1,7 +1,7 @@
 -- session: a gateway lives, and says which tickets it still waits on. Its word on tickets wins over the ledger's.
 -- KEYS  prefix
 -- ARGV  now, gateway, version of the roster that it has, ids of its tickets...
--- reply { states, version, '1' when whole, {worker, announcement, ...}, {gone worker, ...}, waiting, gateways }
+-- reply { states, version, '1' when whole, {worker, announcement, ...}, {gone worker, ...}, waiting, gateways, now }
 --       one state per id: {'wait', place} | {'held', worker, epoch} | {'gone'}
 local gateway, known = ARGV[2], ARGV[3]
 call('ZADD', P .. 'g', now + SESSION_MS, gateway)
@@ -23,7 +23,10 @@ end
 for _, id in ipairs(call('SMEMBERS', P .. 'gt:' .. gateway)) do
   local r = record(id)
   -- The grace is for a take that this session crossed on its way.
-  if not listed[id] and now - r.since > GRACE_MS then withdraw(id, r) end
+  if not listed[id] and now - r.since > GRACE_MS then
+    withdraw(id, r)
+    count('tickets_unlisted', 1)
+  end
 end
 
 -- A version from before this pool's birth, from before the oldest departure kept, or from another clock says nothing.
@@ -37,4 +40,7 @@ for _, w in ipairs(call('ZRANGEBYSCORE', P .. 'ro', after, '+inf')) do
   present[#present + 1] = call('HGET', P .. 'w:' .. w, 'announcement')
 end
 local gone = whole and {} or call('ZRANGEBYSCORE', P .. 'rg', after, '+inf')
-return { states, meta[3], whole and '1' or '0', present, gone, call('ZCARD', P .. 't'), call('ZCARD', P .. 'g') }
+return {
+  states, meta[3], whole and '1' or '0', present, gone, call('ZCARD', P .. 't'), call('ZCARD', P .. 'g'),
+  exact(micros / 1000),
+}

@@ -1,19 +1,40 @@
--- survey: who waits for what and how full the workers are, for people and metrics. Changes nothing.
+-- survey: who waits for what, how full the workers are, and what was counted, for people and metrics. Changes nothing.
 -- KEYS  prefix
 -- ARGV  now
--- reply { {model, tickets, ...}, {worker, held, capacity, ...} }, in no order
-local count, waiting, workers = {}, {}, {}
-for _, id in ipairs(call('ZRANGE', P .. 't', 0, -1)) do
-  local model = record(id).model
-  count[model] = (count[model] or 0) + 1
+-- reply { {model, class, tickets, ...}, {worker, held, capacity, ...}, {worker, model, held, ...}, {name, times, ...} },
+--       in no order
+local function tally(ids, field)
+  local times, flat = {}, {}
+  for from = 1, #ids, 1000 do
+    for _, packed in ipairs(call('HMGET', P .. 'r', unpack(ids, from, math.min(from + 999, #ids)))) do
+      local name = field(cmsgpack.unpack(packed))
+      times[name] = (times[name] or 0) + 1
+    end
+  end
+  for name, number in pairs(times) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = number
+  end
+  return flat
 end
-for model, tickets in pairs(count) do
-  waiting[#waiting + 1] = model
-  waiting[#waiting + 1] = tickets
+
+local waiting, workers, leases = {}, {}, {}
+local lines = tally(call('ZRANGE', P .. 't', 0, -1), function(r) return r.class .. r.model end)
+for i = 1, #lines, 2 do
+  waiting[#waiting + 1] = string.sub(lines[i], 2)
+  waiting[#waiting + 1] = string.sub(lines[i], 1, 1)
+  waiting[#waiting + 1] = lines[i + 1]
 end
 for _, w in ipairs(call('ZRANGE', P .. 's', 0, -1)) do
+  local ids = call('ZRANGE', P .. 'l:' .. w, 0, -1)
   workers[#workers + 1] = w
-  workers[#workers + 1] = call('ZCARD', P .. 'l:' .. w)
+  workers[#workers + 1] = #ids
   workers[#workers + 1] = tonumber(call('HGET', P .. 'w:' .. w, 'capacity'))
+  local models = tally(ids, function(r) return r.model end)
+  for i = 1, #models, 2 do
+    leases[#leases + 1] = w
+    leases[#leases + 1] = models[i]
+    leases[#leases + 1] = models[i + 1]
+  end
 end
-return { waiting, workers }
+return { waiting, workers, leases, call('HGETALL', P .. 'ct') }

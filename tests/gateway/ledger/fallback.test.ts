@@ -77,6 +77,7 @@ const aTake = (id: string, change: Partial<Take> = {}): Take => ({
   priority: 1,
   team: 't',
   key: 'k',
+  weight: 1,
   cost: 1,
   age: null,
   waitingMax: 100,
@@ -101,13 +102,13 @@ describe('while the shared ledger answers', () => {
   it('it is the ledger', async () => {
     await join('w', 1);
     expect([await take('a'), await take('b'), ledger.degraded]).toEqual(['held', 'wait', false]);
-    expect(await memory.survey()).toEqual({
-      waiting: [{ model: 'tiny:latest', tickets: 1 }],
+    expect(await memory.survey()).toMatchObject({
+      waiting: [{ model: 'tiny:latest', priority: 1, tickets: 1 }],
       workers: [{ worker: 'w', held: 1, capacity: 1 }],
     });
     expect(await leave('a')).toBe('held');
     await clock.advance(0);
-    expect(grants).toEqual([{ id: 'b', worker: 'w', epoch: 'e' }]);
+    expect(grants).toEqual([{ id: 'b', worker: 'w', epoch: 'e', atMs: expect.any(Number) }]);
   });
 
   it('an announcement that cannot be read breaks nothing', async () => {

@@ -1,0 +1,28 @@
+// What the ledger in memory tells of itself: who waits, who holds, what was counted. Twin of shared/ledger/lua/survey.lua.
+import type { PriorityClass, Survey } from '@berth/shared/ledger/ledger.ts';
+import { sorted } from '@berth/shared/ledger/order.ts';
+import { countsOf } from '@berth/shared/ledger/scripts.ts';
+import { commandsOf, type LedgerRecord, type Pool } from './pool.ts';
+
+export function surveyOf(pool: Pool): Survey {
+  const redis = commandsOf(pool);
+  const tally = (ids: readonly string[], field: (r: LedgerRecord) => string) =>
+    [...Map.groupBy(ids, (id) => field(pool.records.get(id) as LedgerRecord))].map(
+      ([name, { length }]) => [name, length] as const,
+    );
+  const workers = [...pool.workers].map(([worker, { capacity }]) => ({
+    worker,
+    capacity,
+    ids: redis.all(`l:${worker}`),
+  }));
+  return sorted({
+    waiting: tally(redis.all('t'), (r) => r.class + r.model).map(([line, tickets]) => {
+      return { model: line.slice(1), priority: Number(line[0]) as PriorityClass, tickets };
+    }),
+    workers: workers.map(({ worker, capacity, ids }) => ({ worker, held: ids.length, capacity })),
+    leases: workers.flatMap(({ worker, ids }) =>
+      tally(ids, ({ model }) => model).map(([model, held]) => ({ worker, model, held })),
+    ),
+    counts: countsOf((name) => pool.counts.get(name)),
+  });
+}
