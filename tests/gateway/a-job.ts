@@ -1,6 +1,8 @@
-// The smallest job that is one.
+// The smallest job and the smallest caller that are one.
 import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
 import type { Job } from '../../gateway/job.ts';
+import { allRights } from '../../gateway/policy/key.ts';
+import type { Caller } from '../../gateway/policy/key.ts';
 
 export function aJob(change: Partial<Job> = {}): Job {
   return {
@@ -17,4 +19,9 @@ export function aJob(change: Partial<Job> = {}): Job {
     patienceMs: null,
     ...change,
   };
+}
+
+/** Somebody with all rights; override what the test is about. */
+export function aCaller(change: Partial<Caller> = {}): Caller {
+  return { team: 'red', key: 'k', id: 'k', rights: allRights, ...change };
 }

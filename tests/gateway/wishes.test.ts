@@ -1,6 +1,7 @@
 // What a client may ask of the queue by headers, and what becomes of nonsense.
 import { describe, expect, it } from 'vitest';
 import { wishesOf } from '../../gateway/wishes.ts';
+import { aCaller } from './a-job.ts';
 import { ask, chat, startRig, until } from './rig.ts';
 import { held, whole } from '../doubles/fake-worker.ts';
 
@@ -28,7 +29,7 @@ describe('the priority', () => {
   it('of two tickets of teams that used the same decides which is served first', async () => {
     await using rig = await startRig({
       workers: [{ slots: 1 }],
-      options: { authenticate: ({ authorization = '' }) => ({ team: authorization, key: 'k' }) },
+      options: { authenticate: ({ authorization = '' }) => aCaller({ team: authorization }) },
     });
     const first = held(whole('{}'));
     rig.worker.act(first.act, whole('{}'));
@@ -59,7 +60,7 @@ describe('the priority', () => {
 
 describe('the weight', () => {
   it('of a team goes with every request to the ledger', async () => {
-    await using rig = await startRig({ options: { authenticate: () => ({ team: 'heavy', key: 'k', weight: 3 }) } });
+    await using rig = await startRig({ options: { authenticate: () => aCaller({ team: 'heavy', weight: 3 }) } });
     await ask(rig).answer;
     expect(rig.takes).toMatchObject([{ team: 'heavy', weight: 3 }]);
   });
