@@ -1,11 +1,17 @@
 // The routes that generate: read → serve, with the settling around it.
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
+import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
 import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
+import { parseDetokenize, parseTokenize } from '@berth/shared/dialects/tokens.ts';
 import type { Exchange, Route } from './http.ts';
 import type { Generating } from './parse.ts';
 
 const openaiChat: Generating = { dialect: openai, path: '/v1/chat/completions', read: parseOpenaiChat };
+const openaiCompletion: Generating = { dialect: openai, path: '/v1/completions', read: parseOpenaiCompletion };
+/** They take a slot like any other request, for a moment: the model may have to be loaded. */
+const tokenize: Generating = { dialect: openai, path: '/tokenize', read: parseTokenize };
+const detokenize: Generating = { dialect: openai, path: '/detokenize', read: parseDetokenize };
 const ollamaChat: Generating = { dialect: ollama, path: '/api/chat', read: parseOllamaChat };
 const ollamaGenerate: Generating = { dialect: ollama, path: '/api/generate', read: parseOllamaGenerate };
 
@@ -13,6 +19,12 @@ const ollamaGenerate: Generating = { dialect: ollama, path: '/api/generate', rea
 const generating: [path: string, Generating][] = [
   ['/v1/chat/completions', openaiChat],
   ['/chat/completions', openaiChat],
+  ['/v1/completions', openaiCompletion],
+  ['/completions', openaiCompletion],
+  ['/tokenize', tokenize],
+  ['/v1/tokenize', tokenize],
+  ['/detokenize', detokenize],
+  ['/v1/detokenize', detokenize],
   ['/api/chat', ollamaChat],
   ['/api/generate', ollamaGenerate],
 ];

@@ -36,7 +36,7 @@ export async function parse(
 ): Promise<Job> {
   const body = await readBody(exchange, bodyBytesMax, held);
   const generation = route.read(parseJson(body));
-  const model = canonicalModel(generation.model);
+  const model = canonicalModel(generation.model || onlyModel(roster));
   // Before it is looked for: whether a model exists that the key may not use is not its business.
   checkRights(exchange.owner.rights, model, generation);
   const cards = roster.model(model).map(({ card }) => card);
@@ -54,6 +54,15 @@ export async function parse(
     arrivedMs: exchange.arrivedMs,
     ...wishesOf(exchange.request.headers, exchange.owner),
   };
+}
+
+/** A request that names no model means the only one. @throws Refusal `bad_request`, `no_worker` */
+function onlyModel(roster: Roster): string {
+  const names = new Set(roster.cards().map(({ name }) => name));
+  const [name] = names;
+  if (name === undefined) throw unservable('', roster);
+  if (names.size === 1) return name;
+  throw new Refusal('bad_request', 'model is required: there are several here', { param: 'model' });
 }
 
 function unservable(model: string, roster: Roster): Refusal {

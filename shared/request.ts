@@ -32,7 +32,14 @@ export type Think = boolean | 'low' | 'medium' | 'high' | 'max';
 export type Prompt =
   | { kind: 'chat'; messages: ChatMessage[]; tools: Tool[]; think?: Think }
   /** Text that is tokenised as it stands, without a chat template. */
-  | { kind: 'raw'; text: string };
+  | { kind: 'raw'; text: string }
+  /** Tokens of the model's vocabulary, taken as they are. */
+  | { kind: 'tokens'; tokens: number[] };
+
+/** What is asked of a model's vocabulary alone. */
+export type Tokenizing =
+  /** `first` adds the token that stands before every prompt; `control` reads control tokens in the text as such. */
+  { kind: 'tokenize'; text: string; first: boolean; control: boolean } | { kind: 'detokenize'; tokens: number[] };
 
 /** Sampling values. `null` = the engine's default; ranges are checked by the dialects. */
 export interface Sampling {
@@ -57,10 +64,10 @@ export type OutputFormat = { kind: 'text' } | { kind: 'json' } | { kind: 'schema
 
 export interface Generation {
   dialect: DialectName;
-  endpoint: 'chat' | 'generate';
+  endpoint: 'chat' | 'generate' | 'completion' | Tokenizing['kind'];
   /** The model's name as the client wrote it: replies echo it. */
   model: string;
-  /** `null` = only load (or, with `keepAliveMs` 0, unload) the model: Ollama's empty prompt. */
+  /** `null` = only load (or, with `keepAliveMs` 0, unload) the model, Ollama's empty prompt; or `tokenizing`. */
   prompt: Prompt | null;
   stream: boolean;
   /** OpenAI's `stream_options.include_usage`. */
@@ -77,4 +84,7 @@ export interface Generation {
   topLogprobs?: number;
   /** `false` = at most one tool call per answer; left out = any number. */
   parallelCalls?: false;
+  /** The answer begins with the prompt: OpenAI's `echo`. */
+  echo?: true;
+  tokenizing?: Tokenizing;
 }

@@ -22,15 +22,18 @@ import type { Residency, Use } from './models/residency.ts';
 import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';
+import { wholeHeaders } from './replies/reply.ts';
 import type { Reply, ReplyContext } from './replies/reply.ts';
 import type { Slot, Slots } from './slots.ts';
+import { tokenize } from './tokenize.ts';
 import type { Watchdog } from './watchdog.ts';
 
 /** One route: how its requests are read and its replies written. */
 export interface Endpoint {
   dialect: Dialect;
   parse: (body: unknown) => Generation;
-  reply: (generation: Generation, context: ReplyContext) => Reply;
+  /** `null` = the answer is computed, not generated. */
+  reply: ((generation: Generation, context: ReplyContext) => Reply) | null;
 }
 
 export interface Kit {
@@ -103,10 +106,11 @@ interface Answer {
 async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Answer> {
   const generation = endpoint.parse(parseJson(await readBody(exchange.request)));
   const model = await modelFor(kit, call.model, generation);
+  using both = linked([exchange.outbox.signal, kit.cut]);
+  if (endpoint.reply === null) return await compute(kit, model, generation, both.signal);
   const createdMs = kit.clock.now();
   const thinking = model.capabilities.includes('thinking');
   const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking });
-  using both = linked([exchange.outbox.signal, kit.cut]);
   const started = { ...exchange, generation, reply, signal: both.signal };
   const { pending, settlement } =
     generation.prompt === null
@@ -115,6 +119,14 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
   const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
   return { headers: reply.headers, text, settlement };
+}
+
+/** What the loaded model's vocabulary answers. */
+async function compute(kit: Kit, model: Model, { tokenizing }: Generation, signal: AbortSignal): Promise<Answer> {
+  using use = await kit.residency.use(model, null, signal);
+  if (tokenizing === undefined) throw new Error('an endpoint without a reply has nothing to compute');
+  const text = await tokenize(use.engine, tokenizing);
+  return { headers: wholeHeaders, text, settlement: { ...nothingRan, finish: 'stop', loadMs: use.loadMs } };
 }
 
 interface Started extends Exchange {
@@ -205,7 +217,7 @@ function engineRequest(generation: Generation, prompt: Prompt, team: string, ran
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {
   const model = await catalog.find(name);
   if (model === null) throw modelNotFound(generation.model);
-  if (model.capabilities.includes('completion')) return model;
+  if (generation.tokenizing || model.capabilities.includes('completion')) return model;
   throw new Refusal('bad_request', `model '${generation.model}' does not support ${generation.endpoint}`, {
     param: 'model',
   });

@@ -4,16 +4,22 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Checked } from '@berth/shared/auth.ts';
 import { ollama, parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
+import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
 import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
+import { parseDetokenize, parseTokenize } from '@berth/shared/dialects/tokens.ts';
 import { serveGeneration } from './generate.ts';
 import type { Endpoint, Kit } from './generate.ts';
 import { reasonOf } from './reason.ts';
+import { completionReply } from './replies/completions.ts';
 import { ollamaReply } from './replies/ollama.ts';
 import { openaiReply } from './replies/openai.ts';
 
 /** The paths and bodies are the client's own: a gateway forwards the bytes that it has validated. */
 const endpoints: Readonly<Record<string, Endpoint>> = {
   '/v1/chat/completions': { dialect: openai, parse: parseOpenaiChat, reply: openaiReply },
+  '/v1/completions': { dialect: openai, parse: parseOpenaiCompletion, reply: completionReply },
+  '/tokenize': { dialect: openai, parse: parseTokenize, reply: null },
+  '/detokenize': { dialect: openai, parse: parseDetokenize, reply: null },
   '/api/chat': { dialect: ollama, parse: parseOllamaChat, reply: ollamaReply },
   '/api/generate': { dialect: ollama, parse: parseOllamaGenerate, reply: ollamaReply },
 };

@@ -142,7 +142,7 @@ interface Need {
 function needsOf({ dialect, endpoint, prompt }: Generation): Need[] {
   if (prompt === null) return [];
   const needs: Need[] = [{ capability: 'completion', word: endpoint, param: 'model' }];
-  if (prompt.kind === 'raw') return needs;
+  if (prompt.kind !== 'chat') return needs;
   if (prompt.tools.length > 0) needs.push({ capability: 'tools', word: 'tools', param: 'tools' });
   const mustThink = dialect === 'ollama' && prompt.think !== undefined && prompt.think !== false;
   if (mustThink) needs.push({ capability: 'thinking', word: 'thinking', param: 'think' });

@@ -69,23 +69,24 @@ export function parseOpenaiChat(body: unknown): Generation {
   };
 }
 
-const includeUsage: Check<boolean> = (value, path) => fieldsOf(value, path).optional('include_usage', flag) ?? false;
+export const includeUsage: Check<boolean> = (value, path) =>
+  fieldsOf(value, path).optional('include_usage', flag) ?? false;
 
 /** More than any client sends; each is looked at for every token. */
 const biasesMax = 1024;
 
 /** -1 is how llama-server's and LM Studio's clients say "no bound". */
-function maxTokensOf(request: Fields): number | null {
+export function maxTokensOf(request: Fields, fallback: number | null = null): number | null {
   const bound: Check<number> = (value, path) => {
     const read = integer(-1, parts.anyInteger)(value, path);
     return read === 0 ? refuse(path, 'must be at least 1') : read;
   };
   const older = request.optional('max_tokens', bound);
-  const tokens = request.optional('max_completion_tokens', bound) ?? older;
+  const tokens = request.optional('max_completion_tokens', bound) ?? older ?? fallback;
   return tokens === -1 ? null : tokens;
 }
 
-function samplingOf(request: Fields): Sampling {
+export function samplingOf(request: Fields): Sampling {
   const bias = request.optional('logit_bias', logitBias);
   return {
     ...parts.unsetSampling,
@@ -141,7 +142,7 @@ function topLogprobsOf(request: Fields): { topLogprobs?: number } {
 
 // --- Output
 
-function formatOf(request: Fields): OutputFormat {
+export function formatOf(request: Fields): OutputFormat {
   const bare = request.optional('json_schema', parts.schema);
   const format = request.optional('response_format', responseFormat);
   return format ?? (bare === null ? { kind: 'text' } : { kind: 'schema', schema: bare });

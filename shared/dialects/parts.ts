@@ -75,6 +75,9 @@ export function pastCall(args: Check<JsonObject>): Check<ToolCall> {
   };
 }
 
+/** Ids of tokens; whether the vocabulary has them, its engine knows. */
+export const tokens: Check<number[]> = list(integer(0, 2 ** 31 - 1), 2 ** 20);
+
 export const callId: Check<string> = textUpTo(256);
 
 /** 0 and less = the whole vocabulary, as in llama.cpp. */

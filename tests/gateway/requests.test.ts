@@ -154,6 +154,15 @@ describe('routes', () => {
     expect((await show('{}')).status).toBe(400);
   });
 
+  it('a request for tokens that names no model means the only one', async () => {
+    await using alone = await startRig();
+    const body = '{"content":"hello"}';
+    expect((await ask(alone, { path: '/tokenize', body }).answer).status).toBe(200);
+    expect(alone.worker.seen.at(-1)?.checked).toMatchObject({ call: { model: 'tiny:latest' } });
+    const several = await unheard(() => ask(rig, { path: '/tokenize', body }).answer);
+    expect([several.status, several.text]).toEqual([400, expect.stringContaining('model is required')]);
+  });
+
   it.each([
     ['POST', '/v1/responses', 'Responses API'],
     ['POST', '/responses', 'Responses API'],
@@ -237,7 +246,16 @@ describe('keys', () => {
     await using locked = await startRig({ options: { authenticate: createAuthenticate([key]) } });
     const open = ['/', '/livez', '/readyz', '/health', '/api/version'];
     const shut = ['/v1/models', '/models', '/v1/models/tiny', '/api/tags', '/api/ps', '/api/queue', '/metrics'];
-    const posts = ['/v1/chat/completions', '/chat/completions', '/api/chat', '/api/generate', '/api/show'];
+    const posts = [
+      '/v1/chat/completions',
+      '/chat/completions',
+      '/v1/completions',
+      '/tokenize',
+      '/api/pull',
+      '/api/chat',
+      '/api/generate',
+      '/api/show',
+    ];
     for (const path of open)
       expect([path, (await ask(locked, { method: 'GET', path }).answer).status]).toEqual([path, 200]);
     for (const path of shut)

@@ -69,6 +69,27 @@ describe('a generation', () => {
     expect(third).toBe(7);
   });
 
+  it('completes a text, and continues tokens', async () => {
+    await using worker = await aWorker();
+    const path = '/v1/completions';
+    const text = await worker.call({ path, body: { model: 'm', prompt: 'hello you', max_tokens: 1 } });
+    expect(JSON.parse(text.body)).toMatchObject({ choices: [{ text: 'hello ', finish_reason: 'length' }] });
+    const tokens = await worker.call({ path, body: { model: 'm', prompt: [104, 105] } });
+    expect(JSON.parse(tokens.body)).toMatchObject({ choices: [{ text: 'hi', finish_reason: 'stop' }] });
+  });
+
+  it('of nothing gives the tokens of a text, and their text, and its slot back', async () => {
+    await using worker = await aWorker({ engine: oneSlot });
+    const asked = await worker.call({ path: '/tokenize', body: { content: 'hi' } });
+    expect([asked.status, asked.body]).toEqual([200, '{"tokens":[104,105]}']);
+    expect(asked.settlement).toMatchObject({ finish: 'stop', outputTokens: 0 });
+    const back = await worker.call({ path: '/detokenize', body: { tokens: [104, 105] } });
+    expect([back.status, back.body]).toEqual([200, '{"content":"hi"}']);
+    const wrong = await worker.call({ path: '/detokenize', body: { tokens: [2_000_000] } });
+    expect(wrong.status).toBe(400);
+    expect((await worker.call()).status).toBe(200);
+  });
+
   it('is refused in the dialect when the body is wrong, and gives its slot back', async () => {
     const { call, beats, worker } = await started();
     const answer = await call({ body: '{"model":' });

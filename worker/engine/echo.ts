@@ -1,10 +1,10 @@
 // An engine without a model: it echoes the last user message, and fails on command. For tests and fault injection.
 import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Prompt } from '@berth/shared/request.ts';
+import type { Prompt, Tokenizing } from '@berth/shared/request.ts';
 import { linked } from '../abort.ts';
 import { EngineDied } from './engine.ts';
-import type { Engine, EngineEvent, EngineOptions, EngineRequest, OpenEngine, TokenScore } from './engine.ts';
+import type { Engine, EngineEvent, EngineOptions, EngineRequest, OpenEngine, TokenScore, Tokenized } from './engine.ts';
 
 /** What an echo engine does. A request overrides it in its text: `[[tokenDelayMs=20 dieAfterTokens=3]] hello`. */
 export interface EchoScript {
@@ -117,6 +117,7 @@ function openEcho(
     info: { contextTokens: options.contextTokens, slots: options.slots, vramBytes: 0 },
     steps: () => steps,
     generate,
+    tokenize: async (task) => tokenized(task),
     died: died.promise,
     [Symbol.asyncDispose]: async () => {
       alive.delete(die);
@@ -153,11 +154,25 @@ function directives(text: string): Partial<EchoScript> {
 }
 
 function lastWords(prompt: Prompt): string {
+  if (prompt.kind === 'tokens') return spelled(prompt.tokens);
   return prompt.kind === 'raw' ? prompt.text : (prompt.messages.findLast(({ role }) => role === 'user')?.content ?? '');
 }
 
 function allWords(prompt: Prompt): string {
+  if (prompt.kind === 'tokens') return spelled(prompt.tokens);
   return prompt.kind === 'raw' ? prompt.text : prompt.messages.map(({ content }) => content).join(' ');
+}
+
+/** As ids, tokens are characters here. */
+function tokenized(task: Tokenizing): Tokenized {
+  if (task.kind === 'detokenize') return { tokens: task.tokens, text: spelled(task.tokens) };
+  return { tokens: Array.from(task.text, (character) => character.codePointAt(0) ?? 0), text: task.text };
+}
+
+function spelled(tokens: readonly number[]): string {
+  const stray = tokens.find((token) => token > 0x10ffff);
+  if (stray !== undefined) throw new Refusal('bad_request', `there is no token ${stray}`, { param: 'tokens' });
+  return tokens.map((token) => String.fromCodePoint(token)).join('');
 }
 
 function words(text: string): string[] {

@@ -1,5 +1,5 @@
 // The engine's port: one loaded model that generates for several requests at once.
-import type { OutputFormat, Prompt, Sampling } from '@berth/shared/request.ts';
+import type { OutputFormat, Prompt, Sampling, Tokenizing } from '@berth/shared/request.ts';
 
 export interface EngineRequest {
   prompt: Prompt;
@@ -41,6 +41,12 @@ export interface TokenScore {
   top: Omit<TokenScore, 'top'>[];
 }
 
+/** A text and its tokens. */
+export interface Tokenized {
+  tokens: number[];
+  text: string;
+}
+
 export interface EngineInfo {
   /** Tokens of one sequence: prompt and answer together. */
   contextTokens: number;
@@ -60,6 +66,11 @@ export interface Engine extends AsyncDisposable {
    * @throws EngineDied when the engine's process ended
    */
   generate(request: EngineRequest, signal: AbortSignal): AsyncIterable<EngineEvent>;
+  /**
+   * Asks the vocabulary; needs no sequence.
+   * @throws Refusal `bad_request` for a token that the vocabulary does not have; EngineDied
+   */
+  tokenize(task: Tokenizing): Promise<Tokenized>;
   /** Settles with the reason when the engine ends by itself. */
   readonly died: Promise<EngineDied>;
 }

@@ -129,7 +129,7 @@ function finishReason(settlement: Settlement, { calls }: Gathered): string {
   return calls.length > 0 ? 'tool_calls' : 'stop';
 }
 
-function usageOf({ promptTokens, outputTokens, cachedTokens }: Settlement) {
+export function usageOf({ promptTokens, outputTokens, cachedTokens }: Settlement) {
   return {
     prompt_tokens: promptTokens,
     completion_tokens: outputTokens,

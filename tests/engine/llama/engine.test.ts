@@ -282,3 +282,37 @@ describe('sampling', () => {
     expect(new Set(await say(2)).size).toBeGreaterThan(new Set(await say(null)).size);
   });
 });
+
+describe('the vocabulary', () => {
+  test('gives the tokens of a text and the text of tokens, while others run', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const running = collect(engine, aRawRequest(longPrompt, { maxTokens: 8 }));
+    const content = 'ba be bi';
+    const { tokens } = await engine.tokenize({ kind: 'tokenize', text: content, first: false, control: true });
+    expect(tokens.length).toBeGreaterThan(1);
+    expect((await engine.tokenize({ kind: 'detokenize', tokens })).text).toBe(content);
+    await running;
+  });
+
+  test('continues tokens exactly as the text that they are', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const text = 'ba be bi bo bu';
+    const { tokens } = await engine.tokenize({ kind: 'tokenize', text, first: true, control: true });
+    const fromText = await collect(engine, aRawRequest(text, { maxTokens: 12, cacheScope: 'text' }));
+    const prompt = { kind: 'tokens' as const, tokens };
+    const fromTokens = await collect(engine, aRequest('', { prompt, maxTokens: 12, cacheScope: 'tokens' }));
+    expect(fromTokens.text).toBe(fromText.text);
+    expect(fromTokens.end.usage.promptTokens).toBe(tokens.length);
+  });
+
+  test('refuses a token that it does not have, and goes on', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const wrong = engine.tokenize({ kind: 'detokenize', tokens: [2 ** 31 - 1] });
+    await expect(wrong).rejects.toMatchObject({ outcome: 'bad_request', param: 'tokens' });
+    const prompt = { kind: 'tokens' as const, tokens: [2 ** 31 - 1] };
+    await expect(collect(engine, aRequest('', { prompt }))).rejects.toMatchObject({ param: 'prompt' });
+    expect((await engine.tokenize({ kind: 'tokenize', text: 'ba', first: false, control: false })).tokens).not.toEqual(
+      [],
+    );
+  });
+});

@@ -19,9 +19,11 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
       bosText: '',
       eosText: '',
       firstToken: null,
+      vocabularyTokens: 256,
       compile: () => () => '',
       tokenize: (text) => Uint32Array.from(text, (character) => character.codePointAt(0) ?? 0),
     },
+    spell: () => '',
     textOf: String,
     isEnd: () => false,
     decode: async (parts: readonly Part[]) => {

@@ -31,6 +31,7 @@ const aModel = (more: Partial<PromptModel> = {}): PromptModel => ({
   bosText: '<s>',
   eosText: '<|im_end|>',
   firstToken: null,
+  vocabularyTokens: 256,
   compile: () => joinMessages,
   tokenize,
   ...more,
@@ -104,4 +105,12 @@ test('a template that refuses the messages is the request’s fault, one that ca
 test('a template that writes without end is refused', () => {
   const endless = aModel({ compile: () => () => 'x'.repeat(17 * 2 ** 20) });
   expect(() => promptReader(endless)(chat('a'))).toThrow(expect.objectContaining({ outcome: 'bad_request' }));
+});
+
+test('tokens are taken as they are, but never one that the vocabulary does not have', () => {
+  const read = promptReader(aModel({ firstToken: 1, vocabularyTokens: 100 }));
+  expect([...read({ kind: 'tokens', tokens: [5, 99] })]).toEqual([5, 99]);
+  expect(() => read({ kind: 'tokens', tokens: [5, 100] })).toThrow(
+    expect.objectContaining({ outcome: 'bad_request', param: 'prompt' }),
+  );
 });

@@ -79,6 +79,8 @@ export interface Binding {
   readonly prompts: PromptModel;
   /** Text of tokens; control tokens have none, an open character is U+FFFD. */
   textOf(tokens: readonly number[]): string;
+  /** Text of tokens as they are: control tokens by their names. */
+  spell(tokens: Uint32Array): string;
   isEnd(token: number): boolean;
   /** Ids of tokens are below this. */
   readonly vocabularyTokens: number;
@@ -146,6 +148,7 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
     prompts: promptModel(model, nativeModel, module),
     textOf: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(Uint32Array.from(tokens), false)),
     ...vocabularyOf(model),
+    spell: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(tokens, true)),
     isEnd: (token) => token === model.tokens.eos || token === model.tokens.eot || nativeModel.isEogToken(token),
     decode: (parts) => decode(native, parts),
     sampler: async (settings, format) => {
@@ -236,6 +239,7 @@ export function specialTexts(model: LlamaModel): Omit<PromptModel, 'compile' | '
   return {
     chatTemplate: tokenizer?.chat_template ?? null,
     controlTexts: (tokenizer?.ggml?.tokens ?? []).filter((_, index) => Number(types[index]) === controlType),
+    vocabularyTokens: tokenizer?.ggml?.tokens?.length ?? 0,
     bosText: model.tokens.bosString ?? '',
     eosText: model.tokens.eosString ?? '',
     firstToken: model.tokens.shouldPrependBosToken ? model.tokens.bos : null,

@@ -11,7 +11,7 @@ import type { RowScores } from './scores.ts';
 import { createSeating } from './seating.ts';
 import { promptReader } from './template.ts';
 import type { LoopTuning } from './tuning.ts';
-import type { RunEvent, StepSummary } from './wire.ts';
+import type { RefusedEvent, RunEvent, StepSummary } from './wire.ts';
 
 /** Told what happened: once per step, and without a step when a request starts or leaves between two. */
 export type LoopOutlet = (events: [id: number, event: RunEvent][], step?: StepSummary) => void;
@@ -190,7 +190,7 @@ function fitting(prompt: Uint32Array, contextTokens: number): Uint32Array {
   );
 }
 
-function refused(error: unknown): RunEvent {
+export function refused(error: unknown): RefusedEvent {
   if (error instanceof Refusal) {
     return { kind: 'refused', outcome: error.outcome, message: error.message, param: error.param };
   }

@@ -8,6 +8,8 @@ import { basename, join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { EngineDied } from '../engine.ts';
 import type { Engine, EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
+import { asking } from './asking.ts';
+import type { Asking } from './asking.ts';
 import { mailbox } from './mailbox.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { LoopTuning } from './tuning.ts';
@@ -124,10 +126,12 @@ async function handshake(
 ): Promise<LlamaEngine> {
   const ready = Promise.withResolvers<EngineInfo>();
   const runs = new Map<number, Mailbox<RunEvent>>();
+  const questions = asking(pipe);
   let steps = 0;
   receiveLines(pipe, (message: FromEngine) => {
     if (message.kind === 'ready') ready.resolve(message.info);
     else if (message.kind === 'failed') ready.reject(new Refusal('load_failed', message.message));
+    else if (message.kind === 'tokenized') questions.answered(message);
     else if (message.kind === 'note') outside.note?.(message.message);
     else {
       if (message.step) {
@@ -140,12 +144,22 @@ async function handshake(
   const mourn = (why: EngineDied): void => {
     ready.reject(diedLoading(why, options));
     for (const run of runs.values()) run.fail(why);
+    questions.died(why);
   };
   void exited.then(mourn);
   const { publicOnly = false, tuning = {}, freeBytes = null } = outside;
   send(pipe, { kind: 'open', options, publicOnly, tuning, freeBytes });
   const info = await ready.promise;
-  return engineOver({ child, pipe, exited, runs, info, steps: () => steps, saves: Boolean(options.promptCache) });
+  return engineOver({
+    child,
+    pipe,
+    exited,
+    runs,
+    questions,
+    info,
+    steps: () => steps,
+    saves: Boolean(options.promptCache),
+  });
 }
 
 function diedLoading(why: EngineDied, { path }: EngineOptions): Refusal {
@@ -161,13 +175,14 @@ interface OpenProcess {
   pipe: Socket;
   exited: Promise<EngineDied>;
   runs: Map<number, Mailbox<RunEvent>>;
+  questions: Asking;
   info: EngineInfo;
   steps: () => number;
   /** Whether it has prompts to save before it ends. */
   saves: boolean;
 }
 
-function engineOver({ child, pipe, exited, runs, info, steps, saves }: OpenProcess): LlamaEngine {
+function engineOver({ child, pipe, exited, runs, questions, info, steps, saves }: OpenProcess): LlamaEngine {
   let ids = 0;
   const isDead = (): boolean => child.exitCode !== null || child.signalCode !== null;
 
@@ -201,6 +216,10 @@ function engineOver({ child, pipe, exited, runs, info, steps, saves }: OpenProce
     pid: child.pid ?? 0,
     steps,
     generate,
+    tokenize: async (task) => {
+      if (isDead()) throw await exited;
+      return questions.ask(task);
+    },
     died: exited,
     [Symbol.asyncDispose]: async () => {
       if (isDead()) return;

@@ -25,6 +25,7 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
     },
     textOf: (tokens) => model.detokenize(asTokens(tokens), false),
     ...vocabularyOf(model),
+    spell: (tokens) => model.detokenize(asTokens(tokens), true),
     isEnd: (token) => model.isEogToken(asTokens([token])[0]),
     decode: async ([part]) => {
       if (part === undefined) return [];

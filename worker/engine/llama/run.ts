@@ -59,7 +59,7 @@ export function newRun(
   sampler: Sampler,
 ): Run {
   // A raw prompt is continued, so its last tokens decide about a leading space; a chat's answer begins afresh.
-  const before = request.prompt.kind === 'raw' ? Array.from(prompt.subarray(-2)) : [];
+  const before = request.prompt.kind !== 'chat' ? Array.from(prompt.subarray(-2)) : [];
   return {
     id,
     scope: request.cacheScope,

@@ -6,12 +6,13 @@ import { bindNative, internalsFault } from './binding.ts';
 import type { Binding } from './binding.ts';
 import { loadModel, openContext } from './load.ts';
 import type { LoadedModel } from './load.ts';
-import { openLoop } from './loop.ts';
+import { openLoop, refused } from './loop.ts';
 import type { LoopOutlet, SlotLoop } from './loop.ts';
 import { openPromptCache } from './prompt-cache.ts';
 import { bindPublic } from './public.ts';
 import { selfTest } from './selftest.ts';
 import { cpuTuning, gpuTuning } from './tuning.ts';
+import { translate } from './vocabulary.ts';
 import { receiveLines, send } from './wire.ts';
 import type { FromEngine, OpenMessage, ToEngine } from './wire.ts';
 
@@ -20,24 +21,39 @@ type Tell = (message: FromEngine) => void;
 /** Resolves when the load failed; rejects when the loop broke. Otherwise the process ends with its pipe. */
 export async function serveEngine(pipe: Socket, now: () => number): Promise<void> {
   const opening = Promise.withResolvers<OpenMessage>();
-  let loop: SlotLoop | null = null;
+  const tell: Tell = (message) => send(pipe, message);
+  let loaded: Loaded | null = null;
   receiveLines(pipe, (message: ToEngine) => {
     if (message.kind === 'open') opening.resolve(message);
-    else if (message.kind === 'run') void loop?.submit(message.id, message.request);
-    else if (message.kind === 'close') loop?.close();
-    else loop?.abort(message.id);
+    else if (message.kind === 'run') void loaded?.loop.submit(message.id, message.request);
+    else if (message.kind === 'close') loaded?.loop.close();
+    else if (message.kind === 'abort') loaded?.loop.abort(message.id);
+    else if (loaded) tell(translated(loaded.binding, message));
   });
-  loop = await load(await opening.promise, now, (message) => send(pipe, message));
-  if (loop === null) return;
-  await loop.run();
+  loaded = await load(await opening.promise, now, tell);
+  if (loaded === null) return;
+  await loaded.loop.run();
   pipe.destroy();
+}
+
+function translated(binding: Binding, { id, task }: Extract<ToEngine, { kind: 'tokenize' }>): FromEngine {
+  try {
+    return { kind: 'tokenized', id, result: translate(binding, task) };
+  } catch (error) {
+    return { kind: 'tokenized', id, result: refused(error) };
+  }
+}
+
+interface Loaded {
+  binding: Binding;
+  loop: SlotLoop;
 }
 
 async function load(
   { options, publicOnly, tuning, freeBytes }: OpenMessage,
   now: () => number,
   tell: Tell,
-): Promise<SlotLoop | null> {
+): Promise<Loaded | null> {
   try {
     const binding = await openBinding(options, await loadModel(options, freeBytes), publicOnly, now, tell);
     const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
@@ -47,7 +63,7 @@ async function load(
     if (slots < options.slots)
       tell({ kind: 'note', message: `it has ${slots} of ${options.slots} slots: no more fit` });
     tell({ kind: 'ready', info: { contextTokens, slots, vramBytes } });
-    return loop;
+    return { binding, loop };
   } catch (error) {
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     return null;

@@ -23,6 +23,8 @@ export interface PromptModel {
   firstToken: number | null;
   /** @throws Error when the template is no Jinja */
   compile(template: string): (values: TemplateValues) => string;
+  /** How many tokens there are: ids are below it. */
+  vocabularyTokens: number;
   /** @param control whether control tokens are recognised in the text */
   tokenize(text: string, control: boolean): Uint32Array;
 }
@@ -47,6 +49,7 @@ export function promptReader(model: PromptModel): (prompt: Prompt) => Uint32Arra
   const render = compiled(model);
   const plain = controlFinder(model.controlTexts);
   return (prompt) => {
+    if (prompt.kind === 'tokens') return knownTokens(model, prompt.tokens, 'prompt');
     if (prompt.kind === 'raw') return withFirst(model, model.tokenize(prompt.text, true));
     const hidden: string[] = [];
     const hide = (text: string): string => hideAll(text, plain, hidden);
@@ -137,8 +140,17 @@ function joined(parts: readonly Uint32Array[]): Uint32Array {
   return all;
 }
 
+/** @throws Refusal `bad_request`: llama.cpp reads what it is given, whatever lies there */
+export function knownTokens({ vocabularyTokens }: PromptModel, tokens: readonly number[], param: string): Uint32Array {
+  const stray = tokens.find((token) => token >= vocabularyTokens);
+  if (stray === undefined) return Uint32Array.from(tokens);
+  throw new Refusal('bad_request', `${param} has the token ${stray}, but the model has only ${vocabularyTokens}`, {
+    param,
+  });
+}
+
 /** The first token once: templates often write it themselves. */
-function withFirst(model: PromptModel, tokens: Uint32Array): Uint32Array {
+export function withFirst(model: PromptModel, tokens: Uint32Array): Uint32Array {
   if (model.firstToken === null || tokens[0] === model.firstToken) return tokens;
   return joined([Uint32Array.of(model.firstToken), tokens]);
 }

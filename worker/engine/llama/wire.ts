@@ -1,8 +1,9 @@
 // What the worker and its engine process say to each other: one JSON object per line, one line per step.
 import type { Socket } from 'node:net';
 import type { RefusalName } from '@berth/shared/outcome.ts';
+import type { Tokenizing } from '@berth/shared/request.ts';
 import type { LoopTuning } from './tuning.ts';
-import type { EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
+import type { EngineEvent, EngineInfo, EngineOptions, EngineRequest, Tokenized } from '../engine.ts';
 
 export interface OpenMessage {
   kind: 'open';
@@ -18,15 +19,26 @@ export interface OpenMessage {
 export type ToEngine =
   | OpenMessage
   | { kind: 'run'; id: number; request: EngineRequest }
+  | { kind: 'tokenize'; id: number; task: Tokenizing }
   | { kind: 'abort'; id: number }
   /** Save the prompts and end: nothing runs any more. */
   | { kind: 'close' };
 
+export interface RefusedEvent {
+  kind: 'refused';
+  outcome: RefusalName;
+  message: string;
+  param: string | null;
+}
+
+export interface TokenizedMessage {
+  kind: 'tokenized';
+  id: number;
+  result: Tokenized | RefusedEvent;
+}
+
 /** `gone` answers an abort: the sequence is free. */
-export type RunEvent =
-  | EngineEvent
-  | { kind: 'refused'; outcome: RefusalName; message: string; param: string | null }
-  | { kind: 'gone' };
+export type RunEvent = EngineEvent | RefusedEvent | { kind: 'gone' };
 
 export interface StepSummary {
   /** Steps since the load. */
@@ -41,6 +53,7 @@ export type FromEngine =
   | { kind: 'ready'; info: EngineInfo }
   | { kind: 'failed'; message: string }
   | { kind: 'note'; message: string }
+  | TokenizedMessage
   /** `step` is missing between steps. */
   | { kind: 'events'; step?: StepSummary; events: [id: number, event: RunEvent][] };
 

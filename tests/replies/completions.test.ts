@@ -1,0 +1,59 @@
+// Replies of `/v1/completions`: golden transcripts, and text that arrives as it was written.
+import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
+import { completionReply } from '@berth/worker/replies/completions.ts';
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { aContext, aSettlement, streamed, whole } from './replying.ts';
+
+const aReply = (fields: object = {}) =>
+  completionReply(parseOpenaiCompletion({ model: 'berth', prompt: 'Once', ...fields }), aContext({ thinking: true }));
+
+const head = '"id":"cmpl-00ff","object":"text_completion","created":1795339800,"model":"berth"';
+const chunk = (text: string, finish = 'null', usage = '') =>
+  `data: {${head},"choices":[{"index":0,"text":${JSON.stringify(text)},"logprobs":null,"finish_reason":${finish}}]${usage}}\n\n`;
+
+describe('a stream', () => {
+  test('is the pieces, the finish and [DONE]', () => {
+    expect(streamed(aReply({ stream: true }), [' upon', ' a time'])).toBe(
+      chunk(' upon') + chunk(' a time') + chunk('', '"stop"') + 'data: [DONE]\n\n',
+    );
+  });
+
+  test('with include_usage ends with the usage, null before', () => {
+    const text = streamed(aReply({ stream: true, stream_options: { include_usage: true } }), ['x']);
+    expect(text).toContain(chunk('x', 'null', ',"usage":null'));
+    expect(text).toMatch(/"choices":\[\],"usage":\{"prompt_tokens":12.*\}\n\ndata: \[DONE\]\n\n$/);
+  });
+
+  test('with echo begins with the prompt', () => {
+    expect(streamed(aReply({ stream: true, echo: true }), [' upon'])).toMatch(/"text":"Once".*\n\n.*"text":" upon"/);
+  });
+});
+
+test('a whole reply holds the text, how it ended and the usage', () => {
+  const settlement = aSettlement({ finish: 'length' });
+  expect(whole(aReply({ echo: true }), [' upon', ' a time'], settlement)).toMatchObject({
+    object: 'text_completion',
+    choices: [{ index: 0, text: 'Once upon a time', logprobs: null, finish_reason: 'length' }],
+    usage: { prompt_tokens: 12, completion_tokens: 3, total_tokens: 15 },
+  });
+});
+
+test('any text arrives as it was written, tags of other endpoints included', () => {
+  const piece = fc.oneof(
+    fc.string({ unit: 'binary' }),
+    fc.constantFrom('<think>', '</think>', '<tool_call>', '\u2028'),
+  );
+  fc.assert(
+    fc.property(fc.array(piece), (pieces) => {
+      const frames = streamed(aReply({ stream: true }), pieces)
+        .split('\n\n')
+        .slice(0, -2);
+      const texts = frames.map((frame) => {
+        const { choices }: { choices: { text: string }[] } = JSON.parse(frame.slice('data: '.length));
+        return choices[0]?.text ?? '';
+      });
+      expect(texts.join('')).toBe(pieces.join(''));
+    }),
+  );
+});
