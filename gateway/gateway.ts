@@ -36,6 +36,7 @@ import { openSession } from './session.ts';
 import { settle } from './settle.ts';
 import type { GatewaySettings } from './settings.ts';
 import { createWaitingRoom } from './waiting.ts';
+import { createWire } from './wire.ts';
 import { createRoster } from './workers/roster.ts';
 
 export interface GatewayOptions {
@@ -47,6 +48,8 @@ export interface GatewayOptions {
   /** The pool's secret, with which calls are signed. */
   secret: string;
   authenticate: Authenticate;
+  /** Whether anybody may come in without a key. */
+  keyless: boolean;
   book: KeyBook;
   usage: Usage;
   settings: Pick<
@@ -54,6 +57,8 @@ export interface GatewayOptions {
     | 'host'
     | 'port'
     | 'corsOrigins'
+    | 'allowedHosts'
+    | 'trustedProxies'
     | 'waitingMax'
     | 'waitingPerKeyMax'
     | 'waitingBytesMax'
@@ -128,6 +133,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     routes,
     authenticate: options.authenticate,
     cors: createCors(settings.corsOrigins ?? []),
+    wire: createWire({
+      hosts: settings.allowedHosts,
+      keyless: options.keyless,
+      origins: settings.corsOrigins ?? [],
+      proxies: settings.trustedProxies ?? [],
+    }),
     clock,
     random,
     draining: () => door.draining,

@@ -1,6 +1,7 @@
 // The gateway's HTTP server: finds the route, makes the reply, hands both to the route's handler.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
@@ -14,6 +15,8 @@ import type { Caller, Scope as KeyScope } from './policy/key.ts';
 import { createReply } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
+import { checkFraming } from './wire.ts';
+import type { Wire } from './wire.ts';
 
 /** Who may call a route. `public` needs no key; `pool` needs the signature of a worker. */
 type Scope = 'public' | 'pool' | KeyScope;
@@ -45,6 +48,7 @@ interface Options {
   routes: readonly Route[];
   authenticate: Authenticate;
   cors: Cors;
+  wire: Wire;
   clock: Clock;
   random: Random;
   draining: () => boolean;
@@ -62,10 +66,21 @@ const limits = {
   requireHostHeader: true,
 };
 
-export function createHttpServer({ routes, authenticate, cors, clock, random, draining, settle }: Options): Server {
+export function createHttpServer({
+  routes,
+  authenticate,
+  cors,
+  wire,
+  clock,
+  random,
+  draining,
+  settle,
+}: Options): Server {
   const find = routeFinder(routes);
+  const doubtful = new WeakSet<Socket>();
 
   return createServer({ ...limits, noDelay: true }, (request, response) => {
+    if (doubtful.has(request.socket)) return;
     const arrivedMs = clock.monotonic();
     const path = pathOf(request);
     const found = find(request.method ?? '', path);
@@ -79,15 +94,25 @@ export function createHttpServer({ routes, authenticate, cors, clock, random, dr
       keepAlive: () => !draining(),
     });
     void settle(reply, arrivedMs, async (record) => {
+      try {
+        checkFraming(request);
+      } catch (error) {
+        // Where this request ends is in doubt: nothing that comes after it is one, and Node has read it already.
+        response.shouldKeepAlive = false;
+        doubtful.add(request.socket);
+        throw error;
+      }
+      const scope = found.kind === 'route' ? found.route.scope : null;
+      if (scope !== 'pool') wire.checkOrigin(request.headers, request.method ?? '');
       const preflight = request.method === 'OPTIONS' && found.kind !== 'none' ? cors.preflight(request.headers) : null;
       if (preflight) return reply.nothing(preflight);
       if (found.kind === 'none') throw notFound(request.method ?? '', path);
       if (found.kind === 'method') {
         throw new Refusal('method_not_allowed', `${path} takes ${found.methods.join(', ')}, not ${request.method}`);
       }
-      const { scope, handle } = found.route;
-      const owner = callerFor(scope, request, authenticate);
-      await handle({ id, request, reply, arrivedMs, owner, record, rest: found.rest });
+      const caller = () => authenticate(request.headers, wire.address(request) ?? undefined);
+      const owner = callerFor(found.route.scope, caller);
+      await found.route.handle({ id, request, reply, arrivedMs, owner, record, rest: found.rest });
     });
   });
 }
@@ -95,9 +120,9 @@ export function createHttpServer({ routes, authenticate, cors, clock, random, dr
 const nobody: Caller = { team: 'none', key: 'none', id: 'none', rights: { ...allRights, scopes: [] } };
 
 /** @throws Refusal `unauthorized`, `forbidden` */
-function callerFor(scope: Scope, { headers, socket }: IncomingMessage, authenticate: Authenticate): Caller {
+function callerFor(scope: Scope, authenticated: () => Caller): Caller {
   if (scope === 'public' || scope === 'pool') return nobody;
-  const caller = authenticate(headers, socket.remoteAddress);
+  const caller = authenticated();
   if (caller.rights.scopes.includes(scope)) return caller;
   throw new Refusal('forbidden', `this key lacks the scope ${scope}: ask an administrator for a key that has it`);
 }

@@ -39,13 +39,14 @@ async function main(): Promise<void> {
   const { keys, used, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
   const usage = createUsage({ registers: used, clock: systemClock, node });
-  const { authenticate, key } = await chooseKeys(settings, book, log);
+  const { authenticate, keyless, key } = await chooseKeys(settings, book, log);
   const gateway = await startGateway({
     ledger,
     degraded,
     alone: settings.redisUrl === null,
     secret,
     authenticate,
+    keyless,
     book,
     usage,
     settings,
@@ -78,19 +79,20 @@ async function chooseKeys(
   { auth, apiKeys, host, stateDir, allowNetworks }: GatewaySettings,
   book: KeyBook,
   log: Log,
-): Promise<{ authenticate: Authenticate; key?: { key?: string; keyPath?: string } }> {
+): Promise<{ authenticate: Authenticate; keyless: boolean; key?: { key?: string; keyPath?: string } }> {
   if (auth === 'off') {
     if (!isLoopback(host)) log.warn('AUTH=off: everyone who reaches this address may use it', { host });
-    return { authenticate: openDoor };
+    return { authenticate: openDoor, keyless: true };
   }
   const open = auth === 'auto' && apiKeys === null && isLoopback(host);
   const network = allowNetworks === null ? undefined : networkDoor(allowNetworks);
   const door = { book, now: () => systemClock.now(), open, ...(network && { network }) };
-  if (open) return { authenticate: createAuthenticate([], door) };
-  if (apiKeys !== null) return { authenticate: createAuthenticate(apiKeys, door) };
+  const keyless = open || network !== undefined;
+  if (open) return { authenticate: createAuthenticate([], door), keyless };
+  if (apiKeys !== null) return { authenticate: createAuthenticate(apiKeys, door), keyless };
   const { key, path } = await keptKey(stateDir);
   log.info('a key is needed', { path });
-  return { authenticate: createAuthenticate([key], door), key: { key, keyPath: path } };
+  return { authenticate: createAuthenticate([key], door), keyless, key: { key, keyPath: path } };
 }
 
 /** How often a gateway looks for what others changed: keys, and usage, of which there is more. */

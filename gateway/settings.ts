@@ -4,6 +4,7 @@ import type { Settings } from '@berth/shared/config.ts';
 import { parseOrigins } from './cors.ts';
 import { isKey } from './keys.ts';
 import { parseNetworks } from './policy/networks.ts';
+import { parseHosts } from './wire.ts';
 
 const dayMs = 24 * 3_600_000;
 
@@ -51,6 +52,19 @@ export const gatewaySettings = {
     about: 'Folder for what must outlive a restart: the key that was made, the keys of teams, and usage.',
     fallback: '.berth',
     parse: text,
+  }),
+  allowedHosts: optional({
+    name: 'ALLOWED_HOSTS',
+    about:
+      'Names under which the gateway is reached, separated by commas; addresses, names without a dot, `.local` and `.internal` always are.',
+    fallbackAbout: 'any name where every request needs a key',
+    parse: parseHosts,
+  }),
+  trustedProxies: optional({
+    name: 'TRUSTED_PROXIES',
+    about: 'Networks of the proxies in front whose `X-Forwarded-For` is believed, such as `10.0.0.0/24`.',
+    fallbackAbout: 'none',
+    parse: parseNetworks,
   }),
   allowNetworks: optional({
     name: 'ALLOW_NETWORKS',

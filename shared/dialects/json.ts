@@ -5,6 +5,8 @@ export type JsonObject = Record<string, unknown>;
 
 /** Nesting that no honest request reaches. */
 const depthMax = 64;
+/** Objects and arrays of one body: each costs far more memory than its two bytes. */
+const containersMax = 50_000;
 const quote = 0x22;
 const backslash = 0x5c;
 
@@ -44,12 +46,18 @@ function decode(bytes: Uint8Array): string {
 /** Counts brackets before anything is built, so that a body of brackets costs one pass and no memory. */
 function checkDepth(bytes: Uint8Array): void {
   let depth = 0;
+  let containers = 0;
   for (let at = 0; at < bytes.length; at++) {
     const byte = bytes[at];
     if (byte === quote) at = endOfString(bytes, at);
-    else if (byte === 0x5b || byte === 0x7b) depth++;
-    else if (byte === 0x5d || byte === 0x7d) depth--;
+    else if (byte === 0x5b || byte === 0x7b) {
+      depth++;
+      containers++;
+    } else if (byte === 0x5d || byte === 0x7d) depth--;
     if (depth > depthMax) throw new Refusal('bad_request', `the body is nested deeper than ${depthMax} levels`);
+    if (containers > containersMax) {
+      throw new Refusal('bad_request', `the body has more than ${containersMax} objects and arrays`);
+    }
   }
 }
 

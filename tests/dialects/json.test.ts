@@ -15,6 +15,12 @@ describe('reading a body', () => {
     );
   });
 
+  test('more objects and arrays than any honest body has are refused before one is built', () => {
+    const body = (count: number) => bytes(`{"a":[${'[],'.repeat(count)}0],"text":"${'['.repeat(60_000)}"}`);
+    expect(refused(() => parseJson(body(50_000))).message).toContain('more than 50000 objects');
+    expect(parseJson(body(49_000))).toHaveProperty('text');
+  });
+
   test('a byte order mark is skipped', () => {
     expect(parseJson(new Uint8Array([0xef, 0xbb, 0xbf, ...bytes('{"a":1}')]))).toEqual({ a: 1 });
   });

@@ -67,6 +67,8 @@ export interface RigWish {
 
 const settings: GatewayOptions['settings'] = {
   host: '127.0.0.1',
+  allowedHosts: null,
+  trustedProxies: null,
   port: 0,
   corsOrigins: null,
   waitingMax: 512,
@@ -106,6 +108,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     alone: true,
     secret,
     authenticate: wish.door ? createAuthenticate(wish.door, { book, now: () => clock.now() }) : openDoor,
+    keyless: !wish.door,
     book,
     usage,
     settings: { ...settings, ...wish.settings },
