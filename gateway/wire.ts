@@ -107,7 +107,7 @@ function nameOf(host: string): string {
 }
 
 function isLocal(name: string): boolean {
-  return name === 'localhost' || name.endsWith('.localhost') || /^\[?::1\]?$/.test(name) || /^127\./.test(name);
+  return name === 'localhost' || name.endsWith('.localhost') || /^\[?::1\]?$/.test(name) || name.startsWith('127.');
 }
 
 /** `berth.example.org, llm.example.org`. @throws Error naming what is no host */
