@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { isLoopback } from './keys.ts';
 import type { Network } from './policy/networks.ts';
 
 export interface Wire {
@@ -107,7 +108,7 @@ function nameOf(host: string): string {
 }
 
 function isLocal(name: string): boolean {
-  return name === 'localhost' || name.endsWith('.localhost') || /^\[?::1\]?$/.test(name) || name.startsWith('127.');
+  return name.endsWith('.localhost') || isLoopback(name.replace(/^\[(.*)\]$/, '$1'));
 }
 
 /** `berth.example.org, llm.example.org`. @throws Error naming what is no host */

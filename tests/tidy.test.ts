@@ -12,7 +12,7 @@ const tracked = execFileSync('git', ['ls-files', '--cached', '--others', '--excl
   .split('\n')
   .filter((path) => path !== '' && !path.endsWith('package-lock.json'));
 const sources = tracked.filter((path) => /\.(ts|mjs)$/.test(path));
-const product = sources.filter((path) => /^(gateway|worker|shared|deploy)\//.test(path));
+const product = sources.filter((path) => /^(gateway|worker|shared|deploy|cli)\//.test(path));
 const read = (path: string) => readFileSync(join(root, path), 'utf8');
 const importsOf = (path: string) =>
   [...read(path).matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map(([, name]) => name ?? '');

@@ -62,6 +62,8 @@ describe('where anybody may come in', () => {
 
   it('a page of this machine may write to a gateway on it', async () => {
     expect(await status(open, { host: 'localhost:8080', origin: 'http://127.0.0.1:3000' })).toBe(200);
+    expect(await status(open, { host: 'localhost:8080', origin: 'http://[::1]:3000' })).toBe(200);
+    expect(await status(open, { host: 'localhost:8080', origin: 'http://127.evil.example' })).toBe(403);
     expect(await status(open, { host: '10.0.0.7:8080', origin: 'http://127.0.0.1:3000' })).toBe(403);
   });
 

@@ -1,0 +1,44 @@
+// Calls of a gateway's admin API, and what their failures mean for the person at the terminal.
+import { Failed } from './command.ts';
+import type { World } from './command.ts';
+
+/** @returns the reply's text @throws Failed with a sentence that says what to do */
+export async function callText({ url, key }: World, method: string, path: string, body?: unknown): Promise<string> {
+  const headers = new Headers({ 'content-type': 'application/json' });
+  if (key !== null) headers.set('authorization', `Bearer ${key}`);
+  const reply = await fetch(`${url}${path}`, {
+    method,
+    headers,
+    redirect: 'error',
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  }).catch((error: Error) => {
+    const why = error.cause instanceof Error ? error.cause.message : error.message;
+    throw new Failed(`no gateway answers at ${url} (${why}): set BERTH_URL to its address`);
+  });
+  const text = await reply.text();
+  if (reply.ok) return text;
+  throw new Failed(whyRefused(reply.status, text, key !== null));
+}
+
+export async function call(world: World, method: string, path: string, body?: unknown): Promise<unknown> {
+  const text = await callText(world, method, path, body);
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new Failed(`what answers at ${world.url} is no gateway of Berth: set BERTH_URL to its address`);
+  }
+}
+
+function whyRefused(status: number, text: string, hadKey: boolean): string {
+  if (status === 401) {
+    return hadKey
+      ? 'the gateway does not take this key: set BERTH_KEY to one with the scope admin'
+      : 'the gateway wants a key: set BERTH_KEY to one with the scope admin';
+  }
+  try {
+    const { error } = JSON.parse(text) as { error: string | { message: string } };
+    return typeof error === 'string' ? error : error.message;
+  } catch {
+    return `the gateway answered ${status}`;
+  }
+}

@@ -1,0 +1,22 @@
+// The command line's process: the only place in it that knows the environment and the terminal.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { berth } from './berth.ts';
+
+const { BERTH_URL, BERTH_KEY, API_KEY, STATE_DIR, GATEWAY_PORT } = process.env;
+
+/** The key that was given, else the first of the gateway's settings, else the one that a gateway in this folder made. */
+async function findKey(): Promise<string | null> {
+  const [first = ''] = (BERTH_KEY || API_KEY || '').split(',', 1);
+  if (first !== '') return first.trim();
+  const kept = await readFile(join(STATE_DIR || '.berth', 'key'), 'utf8').catch(() => '');
+  return kept.trim() || null;
+}
+
+process.exitCode = await berth(process.argv.slice(2), {
+  url: (BERTH_URL || `http://127.0.0.1:${GATEWAY_PORT || '8080'}`).replace(/\/+$/, ''),
+  key: await findKey(),
+  say: (text) => void process.stdout.write(`${text}\n`),
+  explain: (text) => void process.stderr.write(`${text}\n`),
+  read: (path) => readFile(path === '-' ? '/dev/stdin' : path, 'utf8'),
+});
