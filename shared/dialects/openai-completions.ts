@@ -19,13 +19,14 @@ export function parseOpenaiCompletion(body: unknown): Generation {
   const echo = request.optional('echo', flag) ?? false;
   if (echo && prompt.kind !== 'raw') refuse('echo', 'needs a prompt of text, not of tokens');
   const stream = request.optional('stream', flag) ?? false;
+  const usage = request.optional('stream_options', includeUsage) ?? false;
   return {
     dialect: 'openai',
     endpoint: 'completion',
     model,
     prompt,
     stream,
-    includeUsage: stream && (request.optional('stream_options', includeUsage) ?? false),
+    includeUsage: stream && usage,
     sampling: samplingOf(request),
     maxTokens: maxTokensOf(request, defaultTokens),
     stop: request.optional('stop', parts.stops(4)) ?? [],

@@ -50,6 +50,7 @@ export function parseOpenaiChat(body: unknown): Generation {
   const format = formatOf(request);
   if (tools.length > 0 && format.kind !== 'text') refuse('response_format', 'cannot be combined with tools yet');
   const stream = request.optional('stream', flag) ?? false;
+  const usage = request.optional('stream_options', includeUsage) ?? false;
   const think = thinkOf(request);
   return {
     dialect: 'openai',
@@ -57,7 +58,7 @@ export function parseOpenaiChat(body: unknown): Generation {
     model,
     prompt: { kind: 'chat', messages, tools, ...(think !== null && { think }) },
     stream,
-    includeUsage: stream && (request.optional('stream_options', includeUsage) ?? false),
+    includeUsage: stream && usage,
     sampling: samplingOf(request),
     maxTokens: maxTokensOf(request),
     stop: request.optional('stop', parts.stops(4)) ?? [],

@@ -4,6 +4,9 @@ import { echoModels, startLocal } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
 import { installClients, ollamaClient, openaiPackage, openaiVersions } from './clients.ts';
 import type { OllamaClient, OllamaPart, OpenaiClient } from './clients.ts';
+import { tapped } from './tap.ts';
+import type { Tapped } from './tap.ts';
+import { openValidity } from './validity.ts';
 import { eventually } from './eventually.ts';
 import { heldSlots } from './pool.ts';
 
@@ -18,12 +21,16 @@ let demo: Berth;
 /** One slot, no queue: what is refused, and what is cut. */
 let narrow: Berth;
 let models: Folder;
+/** Everything that they answered. */
+const answers: Tapped[] = [];
 
 beforeAll(async () => {
   await installClients();
   models = await echoModels('m', ...openaiVersions, 'ollama');
   const env = { ENGINE: 'echo', MODELS_DIR: models.path, NUM_PARALLEL: '1', MAX_QUEUE: '0' };
-  [demo, narrow] = await Promise.all([startLocal(), startLocal({ env })]);
+  const started = await Promise.all([startLocal(), startLocal({ env })]);
+  demo = await tapped(started[0], answers);
+  narrow = await tapped(started[1], answers);
 }, 180_000);
 afterAll(async () => {
   await Promise.all([demo.stop(), narrow.stop()]);
@@ -239,4 +246,14 @@ describe('the package ollama', () => {
     expect(cut.message).toContain('the answer was cut');
     expect(texts.join('')).toBe('one two ');
   });
+});
+
+test('every answer to all this was valid by the published descriptions, stream events included', (context) => {
+  const faultsOf = openValidity();
+  if (faultsOf === null) {
+    context.skip();
+    return;
+  }
+  expect(answers.length).toBeGreaterThan(40);
+  expect(answers.flatMap(faultsOf)).toEqual([]);
 });

@@ -7,21 +7,32 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { root } from './berth.ts';
 
-const folder = join(root, 'tests/clients');
+export const clientsFolder = join(root, 'tests/clients');
 const installMs = 120_000;
 
 /** Installs exactly what the lock says, unless that has been done. @throws Error with what npm said */
 export async function installClients(): Promise<void> {
-  const changedMs = async (path: string) => (await stat(join(folder, path)).catch(() => null))?.mtimeMs ?? 0;
+  const changedMs = async (path: string) => (await stat(join(clientsFolder, path)).catch(() => null))?.mtimeMs ?? 0;
   const [wanted, installed] = await Promise.all(
     ['package-lock.json', 'node_modules/.package-lock.json'].map(changedMs),
   );
   if ((installed ?? 0) > (wanted ?? 0)) return;
   const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
-  await promisify(execFile)('npm', args, { cwd: folder, timeout: installMs });
+  await promisify(execFile)('npm', args, { cwd: clientsFolder, timeout: installMs });
 }
 
-const load = createRequire(join(folder, 'package.json'));
+const load = createRequire(join(clientsFolder, 'package.json'));
+
+/** A package of that install, or a file of one, as whoever asks knows it. */
+export function loadClient<T>(name: string): T {
+  return load(name) as T;
+}
+
+/** The same of a package that is an ES module, as its users import it. */
+export async function importClient<T>(name: string): Promise<T> {
+  const loaded: T = await import(load.resolve(name));
+  return loaded;
+}
 
 interface Usage {
   prompt_tokens: number;
@@ -41,6 +52,10 @@ interface CompletionChunk {
   usage?: Usage | null;
 }
 
+interface TextCompletion {
+  choices: { text: string; finish_reason: string | null }[];
+}
+
 type Body = Record<string, unknown>;
 
 export interface OpenaiClient {
@@ -48,7 +63,13 @@ export interface OpenaiClient {
     completions: {
       create(body: Body & { stream: true }, options?: Body): Promise<AsyncIterable<CompletionChunk>>;
       create(body: Body, options?: Body): Promise<Completion>;
+      parse(body: Body): Promise<{ choices: { message: { parsed: { answer: string } | null } }[] }>;
+      stream(body: Body): { finalContent(): Promise<string | null> };
     };
+  };
+  completions: {
+    create(body: Body & { stream: true }): Promise<AsyncIterable<TextCompletion>>;
+    create(body: Body): Promise<TextCompletion>;
   };
   models: {
     list(): Promise<{ data: { id: string }[] }>;
