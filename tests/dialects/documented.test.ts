@@ -1,4 +1,4 @@
-// docs/api.md names every field that the parsers read.
+// The tables of docs/api.md name every field that the parsers read.
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
