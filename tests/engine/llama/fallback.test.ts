@@ -1,4 +1,5 @@
-// The engine over the public API only: slower, one request at a time, but right.
+// The engine over the public API only: slower, one request at a time, but right. `npm run fallback` runs the engine's
+// own tests on it, but for those of several slots in one batch and of logprobs, which the API does not give.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Engine } from '../../../worker/engine/engine.ts';
 import { llamaEngines } from '../../../worker/engine/llama/open.ts';
@@ -71,4 +72,11 @@ test('an abort frees the slot', async () => {
   setTimeout(() => abort.abort(new Error('client gone')), 30);
   await expect(running).rejects.toThrow('client gone');
   expect((await collect(fallback!, aRequest('be', { maxTokens: 2 }))).end.finish).toBe('length');
+});
+
+test('what it cannot do is refused by its name', async () => {
+  await expect(collect(fallback!, aRequest('ba', { topLogprobs: 2 }))).rejects.toMatchObject({
+    outcome: 'bad_request',
+    message: expect.stringContaining('logprobs'),
+  });
 });

@@ -4,13 +4,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Engine } from '../../../worker/engine/engine.ts';
 import { llamaEngines } from '../../../worker/engine/llama/open.ts';
 import { aRequest, collect, plainSampling, someOptions, unaborted } from '../requests.ts';
-import { modelFolder } from './models.ts';
+import { modelFolder, publicOnly } from './models.ts';
 
 const folder = modelFolder();
 let engine: Engine;
 beforeAll(async () => {
   const path = folder.random('words.gguf', { ends: true });
-  engine = await llamaEngines({ env: process.env })({ ...someOptions, path, slots: 8 }, unaborted());
+  engine = await llamaEngines({ env: process.env, publicOnly })({ ...someOptions, path, slots: 8 }, unaborted());
 });
 afterAll(async () => {
   await engine[Symbol.asyncDispose]();

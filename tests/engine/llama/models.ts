@@ -6,6 +6,9 @@ import { writeGguf } from '../../models/gguf.ts';
 import { randomModel } from '../../models/random.ts';
 import { scriptedModel } from '../../models/scripted.ts';
 
+/** `ENGINE_API=public` runs the engine's tests over the public API, the way it goes on when the internals changed. */
+export const publicOnly = process.env['ENGINE_API'] === 'public';
+
 export interface ModelFolder extends Disposable {
   path(file: string): string;
   /** A model of about a million random weights that may end its turn, or never does. */
