@@ -1,4 +1,5 @@
 // The routes that generate: read → serve, with the settling around it.
+import { parseOllamaEmbed, parseOllamaEmbeddings, parseOpenaiEmbeddings } from '@berth/shared/dialects/embeddings.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
 import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
@@ -12,6 +13,9 @@ const openaiCompletion: Generating = { dialect: openai, path: '/v1/completions',
 /** They take a slot like any other request, for a moment: the model may have to be loaded. */
 const tokenize: Generating = { dialect: openai, path: '/tokenize', read: parseTokenize };
 const detokenize: Generating = { dialect: openai, path: '/detokenize', read: parseDetokenize };
+const openaiEmbeddings: Generating = { dialect: openai, path: '/v1/embeddings', read: parseOpenaiEmbeddings };
+const ollamaEmbed: Generating = { dialect: ollama, path: '/api/embed', read: parseOllamaEmbed };
+const ollamaEmbeddings: Generating = { dialect: ollama, path: '/api/embeddings', read: parseOllamaEmbeddings };
 const ollamaChat: Generating = { dialect: ollama, path: '/api/chat', read: parseOllamaChat };
 const ollamaGenerate: Generating = { dialect: ollama, path: '/api/generate', read: parseOllamaGenerate };
 
@@ -21,6 +25,10 @@ const generating: [path: string, Generating][] = [
   ['/chat/completions', openaiChat],
   ['/v1/completions', openaiCompletion],
   ['/completions', openaiCompletion],
+  ['/v1/embeddings', openaiEmbeddings],
+  ['/embeddings', openaiEmbeddings],
+  ['/api/embed', ollamaEmbed],
+  ['/api/embeddings', ollamaEmbeddings],
   ['/tokenize', tokenize],
   ['/v1/tokenize', tokenize],
   ['/detokenize', detokenize],

@@ -41,6 +41,19 @@ export type Tokenizing =
   /** `first` adds the token that stands before every prompt; `control` reads control tokens in the text as such. */
   { kind: 'tokenize'; text: string; first: boolean; control: boolean } | { kind: 'detokenize'; tokens: number[] };
 
+/** What an embedding model is asked for. */
+export interface Embedding {
+  /** Texts, or tokens of the model's vocabulary. */
+  inputs: (string | number[])[];
+  /** An input that is too long is cut to the context; else it is refused. */
+  truncate: boolean;
+  /** The first so many numbers of each vector; `null` = all. */
+  dimensions: number | null;
+  encoding: 'float' | 'base64';
+  /** Which body the client reads: OpenAI's, or one of Ollama's two. */
+  form: 'openai' | 'ollama' | 'ollama_single';
+}
+
 /** Sampling values. `null` = the engine's default; ranges are checked by the dialects. */
 export interface Sampling {
   temperature: number | null;
@@ -64,10 +77,10 @@ export type OutputFormat = { kind: 'text' } | { kind: 'json' } | { kind: 'schema
 
 export interface Generation {
   dialect: DialectName;
-  endpoint: 'chat' | 'generate' | 'completion' | Tokenizing['kind'];
+  endpoint: 'chat' | 'generate' | 'completion' | 'embeddings' | Tokenizing['kind'];
   /** The model's name as the client wrote it: replies echo it. */
   model: string;
-  /** `null` = only load (or, with `keepAliveMs` 0, unload) the model, Ollama's empty prompt; or `tokenizing`. */
+  /** `null` = only load (or, with `keepAliveMs` 0, unload) the model, Ollama's empty prompt; or `tokenizing` or `embedding`. */
   prompt: Prompt | null;
   stream: boolean;
   /** OpenAI's `stream_options.include_usage`. */
@@ -87,4 +100,5 @@ export interface Generation {
   /** The answer begins with the prompt: OpenAI's `echo`. */
   echo?: true;
   tokenizing?: Tokenizing;
+  embedding?: Embedding;
 }

@@ -16,6 +16,7 @@ export interface Self {
 
 /**
  * What the next beat says. `weight` is 1 until workers of different speed are told apart by measurement.
+ * @param models of the lane that beats: each lane of a worker is a worker of its own to the ledger
  * @param contextTokens what a load would ask for
  */
 export function beatOf(
@@ -49,9 +50,7 @@ function cardsOf(models: readonly Model[], residents: readonly Resident[], conte
 /** Models that the ledger may send requests for: a withdrawn one takes none until it has made room. */
 function servedOf(models: readonly Model[], residents: readonly Resident[]): string[] {
   const withdrawn = new Set(residents.filter(({ withdrawn }) => withdrawn).map(({ name }) => name));
-  return models
-    .filter(({ name, capabilities }) => capabilities.includes('completion') && !withdrawn.has(name))
-    .map(({ name }) => name);
+  return models.map(({ name }) => name).filter((name) => !withdrawn.has(name));
 }
 
 /** Models that a request would have to wait for: neither loaded nor on the way. */

@@ -13,19 +13,20 @@ import type { Random } from '@berth/shared/random.ts';
 import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
+import { compute } from './compute.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineRequest, EngineUsage } from './engine/engine.ts';
 import type { Metrics } from './metrics.ts';
+import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import { NotStartedHere } from './models/residency.ts';
 import type { Residency, Use } from './models/residency.ts';
 import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';
-import { wholeHeaders } from './replies/reply.ts';
 import type { Reply, ReplyContext } from './replies/reply.ts';
 import type { Slot, Slots } from './slots.ts';
-import { tokenize } from './tokenize.ts';
+import { nothingRan, rounded } from './spent.ts';
 import type { Watchdog } from './watchdog.ts';
 
 /** One route: how its requests are read and its replies written. */
@@ -38,6 +39,8 @@ export interface Endpoint {
 
 export interface Kit {
   slots: Slots;
+  /** Slots of requests for embedding models. */
+  embedSlots: Slots;
   catalog: Catalog;
   residency: Residency;
   watchdog: Watchdog;
@@ -63,8 +66,9 @@ export async function serveGeneration(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { slots, clock } = kit;
+  const { clock } = kit;
   const acceptedMs = clock.monotonic();
+  const slots = laneOf(kit, call.model);
   const lastReply = (): boolean => slots.state === 'draining';
   const outbox = createOutbox({ response, dialect: endpoint.dialect, clock, lastReply });
   const slot = slots.take(call.epoch, { id: call.lease, model: call.model, ...call.owner });
@@ -72,6 +76,11 @@ export async function serveGeneration(
   const outcome = await answer(kit, endpoint, call, { request, outbox, slot, acceptedMs });
   if (outcome !== null) kit.metrics.ended(outcome);
   await leaveIfCut(kit, call, outbox, (clock.monotonic() - acceptedMs) / 1_000);
+}
+
+/** A lane is a worker of its own to the ledger, which gives its leases by model. */
+function laneOf({ slots, embedSlots, catalog }: Kit, model: string): Slots {
+  return catalog.models().some((known) => known.name === model && isEmbedder(known)) ? embedSlots : slots;
 }
 
 interface Exchange {
@@ -97,7 +106,7 @@ async function answer(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchan
 }
 
 /** The end of a reply, to be written when everything it held has been given back. */
-interface Answer {
+export interface Answer {
   headers: Readonly<Record<string, string>>;
   text: string;
   settlement: Settlement;
@@ -107,7 +116,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const generation = endpoint.parse(parseJson(await readBody(exchange.request)));
   const model = await modelFor(kit, call.model, generation);
   using both = linked([exchange.outbox.signal, kit.cut]);
-  if (endpoint.reply === null) return await compute(kit, model, generation, both.signal);
+  if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();
   const thinking = model.capabilities.includes('thinking');
   const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking });
@@ -121,14 +130,6 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   return { headers: reply.headers, text, settlement };
 }
 
-/** What the loaded model's vocabulary answers. */
-async function compute(kit: Kit, model: Model, { tokenizing }: Generation, signal: AbortSignal): Promise<Answer> {
-  using use = await kit.residency.use(model, null, signal);
-  if (tokenizing === undefined) throw new Error('an endpoint without a reply has nothing to compute');
-  const text = await tokenize(use.engine, tokenizing);
-  return { headers: wholeHeaders, text, settlement: { ...nothingRan, finish: 'stop', loadMs: use.loadMs } };
-}
-
 interface Started extends Exchange {
   generation: Generation;
   reply: Reply;
@@ -140,15 +141,6 @@ interface Ran {
   pending: string;
   settlement: Settlement;
 }
-
-const nothingRan: Omit<Settlement, 'finish' | 'loadMs'> = {
-  promptTokens: 0,
-  cachedTokens: 0,
-  outputTokens: 0,
-  ttftMs: 0,
-  prefillMs: 0,
-  decodeMs: 0,
-};
 
 /** Ollama's empty prompt: the model is loaded, or with a keep-alive of 0 unloaded when it is idle. */
 async function loadOnly({ residency }: Kit, model: Model, { generation, signal }: Started): Promise<Ran> {
@@ -202,11 +194,6 @@ function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, l
   return { finish, promptTokens, cachedTokens, outputTokens, ...times };
 }
 
-/** Milliseconds to the microsecond: the rest is noise. */
-function rounded(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000;
-}
-
 function engineRequest(generation: Generation, prompt: Prompt, team: string, random: Random): EngineRequest {
   const { sampling, maxTokens, stop, format, topLogprobs } = generation;
   const seed = sampling.seed ?? random.integer(2 ** 32);
@@ -217,7 +204,8 @@ function engineRequest(generation: Generation, prompt: Prompt, team: string, ran
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {
   const model = await catalog.find(name);
   if (model === null) throw modelNotFound(generation.model);
-  if (generation.tokenizing || model.capabilities.includes('completion')) return model;
+  const needed = generation.embedding ? 'embedding' : 'completion';
+  if (generation.tokenizing || model.capabilities.includes(needed)) return model;
   throw new Refusal('bad_request', `model '${generation.model}' does not support ${generation.endpoint}`, {
     param: 'model',
   });

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Checked } from '@berth/shared/auth.ts';
+import { parseOllamaEmbed, parseOllamaEmbeddings, parseOpenaiEmbeddings } from '@berth/shared/dialects/embeddings.ts';
 import { ollama, parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
 import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
 import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
@@ -18,8 +19,11 @@ import { openaiReply } from './replies/openai.ts';
 const endpoints: Readonly<Record<string, Endpoint>> = {
   '/v1/chat/completions': { dialect: openai, parse: parseOpenaiChat, reply: openaiReply },
   '/v1/completions': { dialect: openai, parse: parseOpenaiCompletion, reply: completionReply },
+  '/v1/embeddings': { dialect: openai, parse: parseOpenaiEmbeddings, reply: null },
   '/tokenize': { dialect: openai, parse: parseTokenize, reply: null },
   '/detokenize': { dialect: openai, parse: parseDetokenize, reply: null },
+  '/api/embed': { dialect: ollama, parse: parseOllamaEmbed, reply: null },
+  '/api/embeddings': { dialect: ollama, parse: parseOllamaEmbeddings, reply: null },
   '/api/chat': { dialect: ollama, parse: parseOllamaChat, reply: ollamaReply },
   '/api/generate': { dialect: ollama, parse: parseOllamaGenerate, reply: ollamaReply },
 };
@@ -83,8 +87,11 @@ function plain(response: ServerResponse, status: number, body: string): void {
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
 }
 
-async function metrics({ metrics, slots, residency }: ServerOptions, response: ServerResponse): Promise<void> {
-  const text = await metrics.text({ slots, residency });
+async function metrics(
+  { metrics, slots, embedSlots, residency }: ServerOptions,
+  response: ServerResponse,
+): Promise<void> {
+  const text = await metrics.text({ slots, embedSlots, residency });
   response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
 }
 

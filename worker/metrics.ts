@@ -25,6 +25,7 @@ export interface Metrics {
 /** What is read at the moment of a scrape. */
 interface Sources {
   slots: Slots;
+  embedSlots: Slots;
   residency: Residency;
 }
 
@@ -52,15 +53,19 @@ export function createMetrics(version: string): Metrics {
   gauge('berth_worker_info', 'Always 1; the version is the label.', ['version']).set({ version }, 1);
   const slotsTotal = gauge('berth_worker_slots', 'Slots that may be in use now: 0 while draining or stalled.');
   const slotsUsed = gauge('berth_worker_slots_used', 'Slots in use.');
+  const embedTotal = gauge('berth_worker_embedding_slots', 'Slots for embeddings that may be in use now.');
+  const embedUsed = gauge('berth_worker_embedding_slots_used', 'Slots for embeddings in use.');
   const running = gauge('berth_worker_running', 'Requests that use a model now.', ['model']);
   const loadedModels = gauge('berth_worker_loaded_models', 'Models that are loaded.');
   const steps = gauge('berth_worker_engine_steps', "Steps of a model's engine since its load.", ['model']);
   const vram = gauge('berth_worker_vram_bytes', 'Bytes that a loaded model takes on the device.', ['model']);
 
-  const observe = ({ slots, residency }: Sources): void => {
+  const observe = ({ slots, embedSlots, residency }: Sources): void => {
     const ready = residency.residents().filter(({ phase }) => phase === 'ready');
     slotsTotal.set(slots.capacity());
     slotsUsed.set(slots.used());
+    embedTotal.set(embedSlots.capacity());
+    embedUsed.set(embedSlots.used());
     loadedModels.set(ready.length);
     for (const each of [running, steps, vram]) each.reset();
     for (const { name: model, users, engine } of ready) {

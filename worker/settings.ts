@@ -20,6 +20,12 @@ export const workerSettings = {
     fallback: '4',
     parse: integer(1, 256),
   }),
+  embedParallel: setting({
+    name: 'EMBED_PARALLEL',
+    about: 'Slots of a worker for embeddings, in a lane of their own: they never take one of NUM_PARALLEL.',
+    fallback: '2',
+    parse: integer(1, 64),
+  }),
   loadedMax: setting({
     name: 'MAX_LOADED_MODELS',
     aliases: ['OLLAMA_MAX_LOADED_MODELS'],

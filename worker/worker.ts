@@ -12,8 +12,9 @@ import type { Self } from './cards.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
 import { createWorkerServer } from './http.ts';
 import { createMetrics } from './metrics.ts';
-import { createCatalog } from './models/catalog.ts';
-import type { Catalog } from './models/catalog.ts';
+import { announceLanes, embeddingsLane } from './lanes.ts';
+import { createCatalog, isEmbedder } from './models/catalog.ts';
+import type { Catalog, Model } from './models/catalog.ts';
 import type { CheckFile } from './models/checker.ts';
 import { createResidency } from './models/residency.ts';
 import type { Residency, ResidencyEvent } from './models/residency.ts';
@@ -32,6 +33,7 @@ export interface WorkerOptions {
   secret: string;
   device: string;
   engine: Omit<EngineOptions, 'path'>;
+  embedParallel: number;
   loadedMax: number;
   keepAliveMs: number;
   modelsDir: string | null;
@@ -79,6 +81,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
   self: Self;
   slots: Slots;
+  embedSlots: Slots;
   catalog: Catalog;
   residency: Residency;
   watchdog: Watchdog;
@@ -92,6 +95,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   const { clock, log, ledger, engine } = options;
   const self = { worker: options.id, epoch: options.random.id(), url: '', slots: engine.slots, device: options.device };
   const slots = createSlots(engine.slots, self.epoch);
+  const embedSlots = createSlots(options.embedParallel, self.epoch);
   const metrics = createMetrics(options.version);
   const watchdog = createWatchdog(clock);
   const catalog = createCatalog(options);
@@ -103,27 +107,35 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     if (event.kind !== 'used' && event.kind !== 'idle') announcer.soon();
   };
   const residency = createResidency({ ...options, onEvent });
-  const now = (): ReturnType<AnnouncerOptions['now']> =>
-    beatOf(self, slots, catalog.models(), residency.residents(), engine.contextTokens);
+  const beat = (who: Self, lane: Slots, models: Model[]) =>
+    beatOf(who, lane, models, residency.residents(), engine.contextTokens);
+  const embedders = (): Model[] => catalog.models().filter(isEmbedder);
+  const others = (): Model[] => catalog.models().filter((model) => !isEmbedder(model));
+  const embedSelf = (): Self => ({ ...self, worker: embeddingsLane(self.worker), slots: options.embedParallel });
   const onStale = (): void => {
     log.error('another process announces this worker id: this one leaves. Give each worker its own WORKER_ID');
     options.onStale();
   };
-  const announcer = createAnnouncer({ ledger, now, clock, log, onStale });
+  const lane = (now: AnnouncerOptions['now']) => createAnnouncer({ ledger, now, clock, log, onStale });
+  const announcer = announceLanes(
+    lane(() => beat(self, slots, others())),
+    lane(() => beat(embedSelf(), embedSlots, embedders())),
+    () => embedders().length > 0,
+  );
   const cut = new AbortController();
-  const kit = { slots, catalog, residency, watchdog, metrics, cut: cut.signal, onRefused: announcer.soon };
+  const kit = { slots, embedSlots, catalog, residency, watchdog, metrics, cut: cut.signal, onRefused: announcer.soon };
   const server = createWorkerServer({ ...options, ...kit });
-  return { clock, log, self, slots, catalog, residency, watchdog, announcer, server, cut };
+  return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
 }
 
 /** An engine without progress: first nothing new is taken, then it is killed. */
-function watchEngines({ watchdog, slots, announcer, residency, log }: Parts): void {
+function watchEngines({ watchdog, slots, embedSlots, announcer, residency, log }: Parts): void {
   const { stalled, dead } = watchdog.check();
   for (const model of dead) residency.kill(model, 'it made no progress although it had work');
   if (slots.state === 'draining' || stalled === (slots.state === 'stalled')) return;
   if (stalled) log.error('an engine with work makes no progress');
   else log.info('the engine works again');
-  slots.stall(stalled);
+  for (const lane of [slots, embedSlots]) lane.stall(stalled);
   announcer.soon();
 }
 
@@ -140,11 +152,13 @@ async function rescan({ catalog, residency, announcer, log }: Parts): Promise<vo
 }
 
 async function drain(parts: Parts, timers: Disposable, withinMs: number): Promise<void> {
-  const { slots, announcer, residency, server, cut, clock, log } = parts;
-  const idle = slots.drain();
+  const { slots, embedSlots, announcer, residency, server, cut, clock, log } = parts;
+  const idle = Promise.all([slots.drain(), embedSlots.drain()]);
   announcer.soon();
   if (!(await within(clock, withinMs, idle))) {
-    log.warn('running requests are cut: they took longer than DRAIN_TIMEOUT', { running: slots.used() });
+    log.warn('running requests are cut: they took longer than DRAIN_TIMEOUT', {
+      running: slots.used() + embedSlots.used(),
+    });
     cut.abort(new Refusal('worker_failed', 'the worker was stopped before the answer was complete'));
     await within(clock, cutMs, idle);
   }

@@ -139,7 +139,8 @@ interface Need {
 }
 
 /** OpenAI's effort is a hint to models that think; Ollama's `think` is an order. */
-function needsOf({ dialect, endpoint, prompt }: Generation): Need[] {
+function needsOf({ dialect, endpoint, prompt, embedding }: Generation): Need[] {
+  if (embedding) return [{ capability: 'embedding', word: endpoint, param: 'model' }];
   if (prompt === null) return [];
   const needs: Need[] = [{ capability: 'completion', word: endpoint, param: 'model' }];
   if (prompt.kind !== 'chat') return needs;

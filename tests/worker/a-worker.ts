@@ -24,7 +24,7 @@ import type { EchoEngines, EchoScript } from '../../worker/engine/echo.ts';
 import type { OpenEngine } from '../../worker/engine/engine.ts';
 import { startWorker } from '../../worker/worker.ts';
 import type { Worker, WorkerOptions } from '../../worker/worker.ts';
-import { gguf } from './gguf-file.ts';
+import { gguf, text, u32 } from './gguf-file.ts';
 import { readGguf } from '../../worker/models/gguf.ts';
 
 const secret = 'the secret of the tests';
@@ -71,18 +71,28 @@ interface Running {
 
 type Options = Partial<WorkerOptions> & {
   models?: string[];
+  /** Embedding models. */
+  embedders?: string[];
   echo?: Partial<EchoScript>;
   opens?: (open: OpenEngine) => OpenEngine;
 };
 
+const encoderKeys = {
+  'general.architecture': text('bert'),
+  'bert.context_length': u32(512),
+  'bert.pooling_type': u32(1),
+};
+
 export async function aWorker({
   models = ['m'],
+  embedders = [],
   echo: script = {},
   opens,
   ...options
 }: Options = {}): Promise<TestWorker> {
   const modelsDir = await mkdtemp(join(tmpdir(), 'berth-worker-'));
   for (const name of models) await writeFile(join(modelsDir, `${name}.gguf`), gguf());
+  for (const name of embedders) await writeFile(join(modelsDir, `${name}.gguf`), gguf({ keys: encoderKeys }));
   const clock: Clock = options.clock ?? systemClock;
   const echo = echoEngines(clock, script);
   const { ledger, beats, leaves } = rememberingLedger();
@@ -94,6 +104,7 @@ export async function aWorker({
     secret,
     device: 'cpu',
     engine: { contextTokens: 4096, slots: 4, threads: 1, gpu: false },
+    embedParallel: 1,
     loadedMax: 3,
     keepAliveMs: 300_000,
     modelsDir,

@@ -36,6 +36,7 @@ beforeAll(async () => {
     ...common,
     secret,
     slots,
+    embedSlots: createSlots(1, 'e1'),
     catalog: createCatalog({ ...common, modelsDir: folder, demoPath: '', check: readGguf }),
     residency: createResidency({
       ...common,

@@ -18,6 +18,7 @@ function anEngine(): Script {
     info: { contextTokens: 1, slots: 1, vramBytes: 0 },
     steps: () => steps,
     died: new Promise(() => undefined),
+    embed: () => Promise.reject(new Error('none')),
     tokenize: () => Promise.reject(new Error('nothing is asked')),
     generate: () => {
       throw new Error('not here');

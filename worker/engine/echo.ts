@@ -4,7 +4,17 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import type { Prompt, Tokenizing } from '@berth/shared/request.ts';
 import { linked } from '../abort.ts';
 import { EngineDied } from './engine.ts';
-import type { Engine, EngineEvent, EngineOptions, EngineRequest, OpenEngine, TokenScore, Tokenized } from './engine.ts';
+import type {
+  EmbedInput,
+  Embedded,
+  Engine,
+  EngineEvent,
+  EngineOptions,
+  EngineRequest,
+  OpenEngine,
+  TokenScore,
+  Tokenized,
+} from './engine.ts';
 
 /** What an echo engine does. A request overrides it in its text: `[[tokenDelayMs=20 dieAfterTokens=3]] hello`. */
 export interface EchoScript {
@@ -20,6 +30,8 @@ export interface EchoScript {
   /** The message is echoed this many times. */
   repeat: number;
 }
+
+const embeddedLength = 16;
 
 const harmless: EchoScript = {
   loadDelayMs: 0,
@@ -118,6 +130,11 @@ function openEcho(
     steps: () => steps,
     generate,
     tokenize: async (task) => tokenized(task),
+    embed: async (input) => {
+      await pause(clock, usual.prefillDelayMs, death.signal);
+      steps += 1;
+      return embedded(input, options.contextTokens);
+    },
     died: died.promise,
     [Symbol.asyncDispose]: async () => {
       alive.delete(die);
@@ -164,6 +181,21 @@ function allWords(prompt: Prompt): string {
 }
 
 /** As ids, tokens are characters here. */
+/** Texts with the same words have the same vector. */
+function embedded({ input, truncate, at }: EmbedInput, contextTokens: number): Embedded {
+  const tokens = typeof input === 'string' ? words(input) : input.map(String);
+  if (tokens.length > contextTokens && !truncate) {
+    const message = `${at} has ${tokens.length} tokens, more than the context length of ${contextTokens}`;
+    throw new Refusal('context_exceeded', message, { param: at });
+  }
+  const vector = new Float32Array(embeddedLength);
+  for (const token of tokens.slice(0, contextTokens)) {
+    const place = Array.from(token.trim()).reduce((sum, letter) => sum + letter.codePointAt(0)!, 0) % embeddedLength;
+    vector[place] = vector[place]! + 1;
+  }
+  return { vector, tokens: Math.min(tokens.length, contextTokens) };
+}
+
 function tokenized(task: Tokenizing): Tokenized {
   if (task.kind === 'detokenize') return { tokens: task.tokens, text: spelled(task.tokens) };
   return { tokens: Array.from(task.text, (character) => character.codePointAt(0) ?? 0), text: task.text };

@@ -47,6 +47,22 @@ export interface Tokenized {
   text: string;
 }
 
+/** One input of an embedding model. */
+export interface EmbedInput {
+  /** Text, or tokens of the model's vocabulary. */
+  input: string | number[];
+  /** What is too long is cut to the context; else it is refused. */
+  truncate: boolean;
+  /** The field that it comes from, for a refusal. */
+  at: string;
+}
+
+export interface Embedded {
+  /** As the model gave it, not normalised. */
+  vector: Float32Array;
+  tokens: number;
+}
+
 export interface EngineInfo {
   /** Tokens of one sequence: prompt and answer together. */
   contextTokens: number;
@@ -71,6 +87,11 @@ export interface Engine extends AsyncDisposable {
    * @throws Refusal `bad_request` for a token that the vocabulary does not have; EngineDied
    */
   tokenize(task: Tokenizing): Promise<Tokenized>;
+  /**
+   * One input's vector, from an engine that was opened with `embeds`. Inputs are taken in the order of arrival.
+   * @throws Refusal `context_exceeded`, `bad_request`; EngineDied
+   */
+  embed(input: EmbedInput): Promise<Embedded>;
   /** Settles with the reason when the engine ends by itself. */
   readonly died: Promise<EngineDied>;
 }
@@ -79,6 +100,8 @@ export interface EngineOptions {
   path: string;
   /** Wanted tokens per sequence; clamped to the model's own. */
   contextTokens: number;
+  /** For an embedding model: it embeds, one input at a time, and generates nothing. */
+  embeds?: true;
   /** Wanted sequences. */
   slots: number;
   threads: number;

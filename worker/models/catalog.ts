@@ -22,6 +22,11 @@ export interface Model {
   capabilities: ModelCard['capabilities'];
 }
 
+/** It embeds, and generates nothing. */
+export function isEmbedder({ capabilities }: Pick<Model, 'capabilities'>): boolean {
+  return capabilities.includes('embedding');
+}
+
 export interface Catalog {
   /** As of the last scan, by name. */
   models(): Model[];

@@ -5,6 +5,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { linked } from '../abort.ts';
 import type { Engine, EngineOptions, OpenEngine } from '../engine/engine.ts';
 import { reasonOf } from '../reason.ts';
+import { isEmbedder } from './catalog.ts';
 import type { Model } from './catalog.ts';
 import { again, blank, loadFailed, once } from './entry.ts';
 import type { Entry } from './entry.ts';
@@ -190,7 +191,8 @@ export function createResidency(options: ResidencyOptions): Residency {
     const late = new AbortController();
     using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
     using either = linked([late.signal, closed.signal]);
-    return await open({ ...options.engine, path: model.path }, either.signal);
+    const embeds = isEmbedder(model) && ({ embeds: true, promptCache: null } as const);
+    return await open({ ...options.engine, path: model.path, ...embeds }, either.signal);
   };
 
   const loaded = (entry: Entry, engine: Engine, startedMs: number): void => {

@@ -1,27 +1,27 @@
-// Questions to the engine process that are answered at once, beside the requests that run.
-import type { Socket } from 'node:net';
+// Questions to the engine process that are answered once, beside the requests that run.
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Tokenizing } from '@berth/shared/request.ts';
-import type { EngineDied, Tokenized } from '../engine.ts';
-import { send } from './wire.ts';
-import type { TokenizedMessage } from './wire.ts';
+import type { EngineDied } from '../engine.ts';
+import type { RefusedEvent } from './wire.ts';
 
-export interface Asking {
+export interface Asking<Question, Answer extends object> {
   /** @throws Refusal, or EngineDied */
-  ask(task: Tokenizing): Promise<Tokenized>;
-  answered(message: TokenizedMessage): void;
+  ask(question: Question): Promise<Answer>;
+  answered(message: { id: number; result: Answer | RefusedEvent }): void;
   died(why: EngineDied): void;
 }
 
-export function asking(pipe: Socket): Asking {
-  const open = new Map<number, PromiseWithResolvers<Tokenized>>();
+/** @param put sends a question */
+export function asking<Question, Answer extends object>(
+  put: (id: number, question: Question) => void,
+): Asking<Question, Answer> {
+  const open = new Map<number, PromiseWithResolvers<Answer>>();
   let ids = 0;
   return {
-    async ask(task) {
+    async ask(question) {
       const id = (ids += 1);
-      const answer = Promise.withResolvers<Tokenized>();
+      const answer = Promise.withResolvers<Answer>();
       open.set(id, answer);
-      send(pipe, { kind: 'tokenize', id, task });
+      put(id, question);
       return answer.promise.finally(() => open.delete(id));
     },
     answered({ id, result }) {

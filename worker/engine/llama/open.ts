@@ -6,15 +6,24 @@ import { Socket } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
+import type { Tokenizing } from '@berth/shared/request.ts';
 import { EngineDied } from '../engine.ts';
-import type { Engine, EngineEvent, EngineInfo, EngineOptions, EngineRequest } from '../engine.ts';
+import type {
+  EmbedInput,
+  Engine,
+  EngineEvent,
+  EngineInfo,
+  EngineOptions,
+  EngineRequest,
+  Tokenized,
+} from '../engine.ts';
 import { asking } from './asking.ts';
 import type { Asking } from './asking.ts';
 import { mailbox } from './mailbox.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { LoopTuning } from './tuning.ts';
 import { receiveLines, send } from './wire.ts';
-import type { FromEngine, RunEvent, StepSummary } from './wire.ts';
+import type { EmbeddedMessage, FromEngine, RunEvent, StepSummary } from './wire.ts';
 
 export interface LlamaOutside {
   /** The worker's environment; the engine sees only what it needs of it. */
@@ -126,12 +135,14 @@ async function handshake(
 ): Promise<LlamaEngine> {
   const ready = Promise.withResolvers<EngineInfo>();
   const runs = new Map<number, Mailbox<RunEvent>>();
-  const questions = asking(pipe);
+  const questions = asking<Tokenizing, Tokenized>((id, task) => send(pipe, { kind: 'tokenize', id, task }));
+  const vectors = asking<EmbedInput, Vector>((id, input) => send(pipe, { kind: 'embed', id, input }));
   let steps = 0;
   receiveLines(pipe, (message: FromEngine) => {
     if (message.kind === 'ready') ready.resolve(message.info);
     else if (message.kind === 'failed') ready.reject(new Refusal('load_failed', message.message));
     else if (message.kind === 'tokenized') questions.answered(message);
+    else if (message.kind === 'embedded') vectors.answered(message);
     else if (message.kind === 'note') outside.note?.(message.message);
     else {
       if (message.step) {
@@ -145,6 +156,7 @@ async function handshake(
     ready.reject(diedLoading(why, options));
     for (const run of runs.values()) run.fail(why);
     questions.died(why);
+    vectors.died(why);
   };
   void exited.then(mourn);
   const { publicOnly = false, tuning = {}, freeBytes = null } = outside;
@@ -156,6 +168,7 @@ async function handshake(
     exited,
     runs,
     questions,
+    vectors,
     info,
     steps: () => steps,
     saves: Boolean(options.promptCache),
@@ -170,19 +183,27 @@ function diedLoading(why: EngineDied, { path }: EngineOptions): Refusal {
   );
 }
 
+type Vector = Exclude<EmbeddedMessage['result'], { kind: 'refused' }>;
+
+function numbersOf(vector: string): Float32Array {
+  const bytes = Buffer.from(vector, 'base64');
+  return Float32Array.from({ length: bytes.length / 4 }, (_, index) => bytes.readFloatLE(4 * index));
+}
+
 interface OpenProcess {
   child: ChildProcess;
   pipe: Socket;
   exited: Promise<EngineDied>;
   runs: Map<number, Mailbox<RunEvent>>;
-  questions: Asking;
+  questions: Asking<Tokenizing, Tokenized>;
+  vectors: Asking<EmbedInput, Vector>;
   info: EngineInfo;
   steps: () => number;
   /** Whether it has prompts to save before it ends. */
   saves: boolean;
 }
 
-function engineOver({ child, pipe, exited, runs, questions, info, steps, saves }: OpenProcess): LlamaEngine {
+function engineOver({ child, pipe, exited, runs, questions, vectors, info, steps, saves }: OpenProcess): LlamaEngine {
   let ids = 0;
   const isDead = (): boolean => child.exitCode !== null || child.signalCode !== null;
 
@@ -219,6 +240,11 @@ function engineOver({ child, pipe, exited, runs, questions, info, steps, saves }
     tokenize: async (task) => {
       if (isDead()) throw await exited;
       return questions.ask(task);
+    },
+    embed: async (input) => {
+      if (isDead()) throw await exited;
+      const { vector, tokens } = await vectors.ask(input);
+      return { vector: numbersOf(vector), tokens };
     },
     died: exited,
     [Symbol.asyncDispose]: async () => {

@@ -11,6 +11,8 @@ import type { LoopOutlet, SlotLoop } from './loop.ts';
 import { openPromptCache } from './prompt-cache.ts';
 import { bindPublic } from './public.ts';
 import { selfTest } from './selftest.ts';
+import { serveEmbedder } from './serve-embedder.ts';
+import type { Receive } from './serve-embedder.ts';
 import { cpuTuning, gpuTuning } from './tuning.ts';
 import { translate } from './vocabulary.ts';
 import { receiveLines, send } from './wire.ts';
@@ -23,17 +25,33 @@ export async function serveEngine(pipe: Socket, now: () => number): Promise<void
   const opening = Promise.withResolvers<OpenMessage>();
   const tell: Tell = (message) => send(pipe, message);
   let loaded: Loaded | null = null;
+  let embedder: Receive | null = null;
   receiveLines(pipe, (message: ToEngine) => {
     if (message.kind === 'open') opening.resolve(message);
+    else if (embedder !== null) embedder(message);
     else if (message.kind === 'run') void loaded?.loop.submit(message.id, message.request);
     else if (message.kind === 'close') loaded?.loop.close();
     else if (message.kind === 'abort') loaded?.loop.abort(message.id);
-    else if (loaded) tell(translated(loaded.binding, message));
+    else if (message.kind === 'tokenize' && loaded) tell(translated(loaded.binding, message));
   });
-  loaded = await load(await opening.promise, now, tell);
+  const open = await opening.promise;
+  if (open.options.embeds) {
+    embedder = await loadEmbedder(open, tell);
+    return;
+  }
+  loaded = await load(open, now, tell);
   if (loaded === null) return;
   await loaded.loop.run();
   pipe.destroy();
+}
+
+async function loadEmbedder({ options, freeBytes }: OpenMessage, tell: Tell): Promise<Receive | null> {
+  try {
+    return await serveEmbedder(await loadModel(options, freeBytes), options, tell);
+  } catch (error) {
+    tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    return null;
+  }
 }
 
 function translated(binding: Binding, { id, task }: Extract<ToEngine, { kind: 'tokenize' }>): FromEngine {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { RefusalName } from '@berth/shared/outcome.ts';
 import type { Tokenizing } from '@berth/shared/request.ts';
 import type { LoopTuning } from './tuning.ts';
-import type { EngineEvent, EngineInfo, EngineOptions, EngineRequest, Tokenized } from '../engine.ts';
+import type { EmbedInput, EngineEvent, EngineInfo, EngineOptions, EngineRequest, Tokenized } from '../engine.ts';
 
 export interface OpenMessage {
   kind: 'open';
@@ -20,6 +20,7 @@ export type ToEngine =
   | OpenMessage
   | { kind: 'run'; id: number; request: EngineRequest }
   | { kind: 'tokenize'; id: number; task: Tokenizing }
+  | { kind: 'embed'; id: number; input: EmbedInput }
   | { kind: 'abort'; id: number }
   /** Save the prompts and end: nothing runs any more. */
   | { kind: 'close' };
@@ -35,6 +36,13 @@ export interface TokenizedMessage {
   kind: 'tokenized';
   id: number;
   result: Tokenized | RefusedEvent;
+}
+
+export interface EmbeddedMessage {
+  kind: 'embedded';
+  id: number;
+  /** The vector as base64 of its 32-bit numbers, little-endian: a fifth of their JSON. */
+  result: { vector: string; tokens: number } | RefusedEvent;
 }
 
 /** `gone` answers an abort: the sequence is free. */
@@ -54,6 +62,7 @@ export type FromEngine =
   | { kind: 'failed'; message: string }
   | { kind: 'note'; message: string }
   | TokenizedMessage
+  | EmbeddedMessage
   /** `step` is missing between steps. */
   | { kind: 'events'; step?: StepSummary; events: [id: number, event: RunEvent][] };
 
