@@ -32,7 +32,7 @@ export interface RefusedEvent {
   param: string | null;
 }
 
-export interface TokenizedMessage {
+interface TokenizedMessage {
   kind: 'tokenized';
   id: number;
   result: Tokenized | RefusedEvent;
