@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
@@ -86,6 +87,16 @@ describe('the worker process', () => {
     const { code, output } = await ended;
     expect([code, output.includes('draining')]).toEqual([0, true]);
     expect(beats.at(-1)).toMatchObject({ last: true, running: [] });
+  });
+
+  it('keeps prompts in a private folder, which goes with it', async () => {
+    const { child, ready, ended } = run({ ...good, ENGINE: 'llama', PROMPT_CACHE_BYTES: '1MiB' });
+    await ready;
+    child.kill('SIGTERM');
+    const { output } = await ended;
+    const folder = /"folder":"([^"]+)"/.exec(output)?.[1] ?? '';
+    expect(folder).toMatch(/berth-prompts-\d+/);
+    expect(existsSync(folder)).toBe(false);
   });
 
   it('leaves Ctrl-C to its supervisor, and drains when the supervisor is gone', async () => {

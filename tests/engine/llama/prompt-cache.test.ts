@@ -79,6 +79,19 @@ describe.each([
   });
 });
 
+test('a stream goes on unharmed while others’ prompts are saved and read back beside it', async () => {
+  const engine = await opened({ slots: 2 });
+  const long = aRawRequest('la le li lo', { cacheScope: 'other team', maxTokens: 600 });
+  const alone = await collect(engine, { ...long, cacheScope: 'alone' });
+  const beside = collect(engine, long);
+  const cached: number[] = [];
+  for (const word of ['ba', 'da', 'ba', 'da', 'ba', 'da']) {
+    cached.push((await collect(engine, ask(`${article(word)} be`))).started.cachedTokens);
+  }
+  expect(cached.slice(2).every((tokens) => tokens > 200)).toBe(true);
+  expect((await beside).text).toBe(alone.text);
+});
+
 test('it survives an unload and a new load of the same model, and not one with another context', async () => {
   const first = await opened();
   const cold = await collect(first, ask(`${article('ba')} be`, 'cold'));
@@ -171,11 +184,4 @@ test('a folder that cannot be written costs the speed-up only, and is told once'
   const engine = await opened({ promptCache: { folder: file, bytesMax: 1e9 } });
   for (const word of ['ba', 'la', 'ba', 'la']) await collect(engine, ask(article(word)));
   expect(notes.filter((note) => note.includes('prompt cache'))).toHaveLength(1);
-});
-
-test('without a cache nothing is written', async () => {
-  const engine = await opened({ promptCache: null });
-  for (const word of ['ba', 'la', 'ba']) await collect(engine, ask(article(word)));
-  await engine[Symbol.asyncDispose]();
-  expect(readdirSync(root)).toEqual([]);
 });
