@@ -18,6 +18,8 @@ export function parseOpenaiCompletion(body: unknown): Generation {
   refuseUnsupported(request);
   const echo = request.optional('echo', flag) ?? false;
   if (echo && prompt.kind !== 'raw') refuse('echo', 'needs a prompt of text, not of tokens');
+  const topLogprobs = request.optional('logprobs', integer(0, 5));
+  if (echo && topLogprobs !== null) refuse('logprobs', 'cannot be combined with echo: a prompt has no scores');
   const stream = request.optional('stream', flag) ?? false;
   const usage = request.optional('stream_options', includeUsage) ?? false;
   return {
@@ -34,6 +36,7 @@ export function parseOpenaiCompletion(body: unknown): Generation {
     keepAliveMs: null,
     contextTokens: null,
     ...(echo && { echo }),
+    ...(topLogprobs !== null && { topLogprobs }),
   };
 }
 
@@ -57,6 +60,5 @@ const words: Check<string> = (value, path) => {
 function refuseUnsupported(request: Fields): void {
   if ((request.optional('n', integer(1, 128)) ?? 1) > 1) refuse('n', 'must be 1: one answer per request');
   if ((request.optional('best_of', integer(0, 20)) ?? 1) > 1) refuse('best_of', 'must be 1: one answer per request');
-  if (request.optional('logprobs', integer(0, 5)) !== null) refuse('logprobs', 'is not supported yet');
   if ((request.optional('suffix', text) ?? '') !== '') refuse('suffix', 'is not supported yet: no model here fills in');
 }

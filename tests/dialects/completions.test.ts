@@ -49,7 +49,7 @@ describe('a completion', () => {
     ['prompt[1]', { prompt: [5, -1] }],
     ['n', { n: 2 }],
     ['best_of', { best_of: 2 }],
-    ['logprobs', { logprobs: 1 }],
+    ['logprobs', { logprobs: 1, echo: true }],
     ['suffix', { suffix: 'the end' }],
     ['echo', { echo: true, prompt: [5] }],
     ['max_tokens', { max_tokens: 0 }],

@@ -205,7 +205,7 @@ describe.each(openaiVersions)('the package %s', (name) => {
   });
 
   test('completes a text, whole and as a stream', async () => {
-    const body = { model, prompt: 'A slot', temperature: 0, max_tokens: 8 };
+    const body = { model, prompt: 'A slot', temperature: 0, max_tokens: 8, logprobs: 2 };
     const whole = await client(demo).completions.create(body);
     expect(whole.choices[0]?.text).not.toBe('');
     let text = '';

@@ -3,7 +3,8 @@ import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions
 import { completionReply } from '@berth/worker/replies/completions.ts';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { aContext, aSettlement, streamed, whole } from './replying.ts';
+import type { EngineEvent } from '@berth/worker/engine/engine.ts';
+import { aContext, aSettlement, ending, streamed, whole } from './replying.ts';
 
 const aReply = (fields: object = {}) =>
   completionReply(parseOpenaiCompletion({ model: 'berth', prompt: 'Once', ...fields }), aContext({ thinking: true }));
@@ -36,6 +37,42 @@ test('a whole reply holds the text, how it ended and the usage', () => {
     object: 'text_completion',
     choices: [{ index: 0, text: 'Once upon a time', logprobs: null, finish_reason: 'length' }],
     usage: { prompt_tokens: 12, completion_tokens: 3, total_tokens: 15 },
+  });
+});
+
+describe('log-probabilities', () => {
+  const top = [{ token: ' upon', logprob: -0.5, bytes: [] }];
+  const scored = (token: string): EngineEvent => {
+    return { kind: 'text', text: token, tokens: 1, scores: [{ token, logprob: -0.5, bytes: [], top }] };
+  };
+  const columns = (token: string, offset: number) => ({
+    tokens: [token],
+    token_logprobs: [-0.5],
+    top_logprobs: [{ ' upon': -0.5 }],
+    text_offset: [offset],
+  });
+
+  test('are columns in a whole reply', () => {
+    const reply = aReply({ logprobs: 1 });
+    for (const token of [' upon', ' a']) reply.piece(scored(token), 0);
+    const { choices }: { choices: { logprobs: unknown }[] } = JSON.parse(reply.whole(aSettlement(), ending));
+    expect(choices[0]?.logprobs).toEqual({
+      tokens: [' upon', ' a'],
+      token_logprobs: [-0.5, -0.5],
+      top_logprobs: [{ ' upon': -0.5 }, { ' upon': -0.5 }],
+      text_offset: [0, 5],
+    });
+  });
+
+  test('go with their text in a stream, and their places count on', () => {
+    const reply = aReply({ logprobs: 1, stream: true });
+    const logprobsOf = (frame: string) => {
+      const { choices }: { choices: { logprobs: unknown }[] } = JSON.parse(frame.slice('data: '.length));
+      return choices[0]?.logprobs;
+    };
+    expect(logprobsOf(reply.piece(scored(' upon'), 0))).toEqual(columns(' upon', 0));
+    expect(logprobsOf(reply.piece(scored(' a'), 0))).toEqual(columns(' a', 5));
+    expect(reply.end(aSettlement(), ending)).toContain('"logprobs":null,"finish_reason":"stop"');
   });
 });
 

@@ -2,7 +2,7 @@
 import { lineJson } from '@berth/shared/dialects/json.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Generation } from '@berth/shared/request.ts';
-import type { Settlement } from '@berth/shared/settlement.ts';
+import { columns, keptLogprobs } from './logprobs.ts';
 import { usageOf } from './openai.ts';
 import { type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
 import type { Segment } from './split.ts';
@@ -14,13 +14,21 @@ import type { Segment } from './split.ts';
 export function completionReply(generation: Generation, context: ReplyContext): Reply {
   const reading = readEvents(generation, context);
   const { model, includeUsage, stream } = generation;
-  const head = {
-    id: `cmpl-${context.id}`,
-    object: 'text_completion',
-    created: Math.floor(context.createdMs / 1000),
-    model,
+  const created = Math.floor(context.createdMs / 1000);
+  const head = { id: `cmpl-${context.id}`, object: 'text_completion', created, model };
+  const logprobs = keptLogprobs(generation);
+  let told = 0;
+  const scores = () => {
+    const taken = columns(logprobs.take(), told);
+    told += taken?.tokens.join('').length ?? 0;
+    return taken?.tokens.length === 0 ? null : taken;
   };
-  const choice = (text: string, finish: string | null) => ({ index: 0, text, logprobs: null, finish_reason: finish });
+  const choice = (text: string, finish: string | null) => ({
+    index: 0,
+    text,
+    logprobs: scores(),
+    finish_reason: finish,
+  });
   const frame = (fields: object) => `data: ${lineJson({ ...head, ...fields })}\n\n`;
   const chunk = (text: string, finish: string | null = null) =>
     frame({ choices: [choice(text, finish)], ...(includeUsage && { usage: null }) });
@@ -30,6 +38,7 @@ export function completionReply(generation: Generation, context: ReplyContext): 
   return {
     headers: stream ? openai.streamHeaders : wholeHeaders,
     piece(event) {
+      logprobs.keep(event);
       const segments = reading.read(event);
       if (!stream) return '';
       return event.kind === 'started' && repeated !== '' ? chunk(repeated) : chunks(segments);
@@ -38,7 +47,7 @@ export function completionReply(generation: Generation, context: ReplyContext): 
       const usage = includeUsage ? frame({ choices: [], usage: usageOf(settlement) }) : '';
       return `${chunks(reading.rest())}${chunk('', finishOf(settlement))}${usage}data: [DONE]\n\n`;
     },
-    whole(settlement: Settlement) {
+    whole(settlement) {
       reading.rest();
       const text = `${repeated}${reading.gathered.text}`;
       return lineJson({ ...head, choices: [choice(text, finishOf(settlement))], usage: usageOf(settlement) });
