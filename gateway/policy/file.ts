@@ -8,7 +8,7 @@ import type { Entry } from './registers.ts';
 /** @throws Error that names the file and says what to do when it holds something else */
 export async function readEntries(path: string): Promise<Map<string, Entry>> {
   const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return null;
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return null;
     throw new Error(`${path} cannot be read: ${error.message}`, { cause: error });
   });
   if (text === null) return new Map();
@@ -45,13 +45,13 @@ export async function writeEntries(path: string, held: ReadonlyMap<string, Entry
   await rename(draft, path);
 }
 
-/** A name for this folder, made at the first look and the same ever after. */
+/** A name for this folder, made at the first look and the same ever after; of a folder that keeps nothing, a new one. */
 export async function nodeName(path: string): Promise<string> {
-  const read = () => readFile(path, 'utf8').catch(() => '');
-  const known = (await read()).trim();
+  const known = (await readFile(path, 'utf8').catch(() => '')).trim();
   if (/^[0-9a-f]{16}$/.test(known)) return known;
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const fresh = randomBytes(8).toString('hex');
-  await writeFile(path, `${fresh}\n`, { mode: 0o600 });
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    .then(() => writeFile(path, `${fresh}\n`, { mode: 0o600 }))
+    .catch(() => {});
   return fresh;
 }

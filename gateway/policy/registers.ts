@@ -18,7 +18,7 @@ export interface Registers extends AsyncDisposable {
   readonly size: number;
   /** Holds at once here; `flush` tells the others. A revision that is not higher is ignored. */
   put(name: string, entry: Entry): void;
-  /** To the file, then to Redis, which may be away: then it is told later. @throws Error when the file cannot be written */
+  /** To the file and to Redis; what fails is tried again later. @throws Error when neither keeps it */
   flush(): Promise<void>;
 }
 
@@ -63,6 +63,7 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
   const untold = new Set<string>();
   let seen: string | null = null;
   let closed = false;
+  let unwritten = false;
   let timer: Disposable | undefined;
 
   if (path !== null) {
@@ -148,7 +149,13 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
       await pull(carrier).catch(() => {});
       await push(carrier).catch(() => {});
     }
-    await save().catch((error: unknown) => log.error('policy is not written', { path, error: String(error) }));
+    await save().then(
+      () => (unwritten = false),
+      (error: unknown) => {
+        if (!unwritten) log.error('policy is not written to its file: see STATE_DIR', { path, error: String(error) });
+        unwritten = true;
+      },
+    );
   }
 
   const loop = async (): Promise<void> => {
@@ -165,8 +172,9 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
     },
     put: (name, entry) => void take(name, entry, true),
     async flush() {
-      await save();
-      if (carrier) await push(carrier).catch(() => {});
+      const saved = save();
+      const kept = await Promise.allSettled([saved, carrier ? push(carrier) : saved]);
+      if (kept.every(({ status }) => status === 'rejected')) await saved;
     },
     async [Symbol.asyncDispose]() {
       closed = true;

@@ -8,6 +8,7 @@ import { silentLog } from '@berth/shared/log.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { connectRedis } from '@berth/shared/redis.ts';
 import type { Redis } from '@berth/shared/redis.ts';
+import { nodeName } from '../../../gateway/policy/file.ts';
 import { openRegisters } from '../../../gateway/policy/registers.ts';
 import type { Registers } from '../../../gateway/policy/registers.ts';
 import { ownRedis } from '../../tools/redis.ts';
@@ -109,6 +110,20 @@ describe('the file', () => {
     expect((await stat(join(folder, 'keys.json'))).mode & 0o777).toBe(0o600);
     const kept = JSON.parse(await readFile(join(folder, 'keys.json'), 'utf8')) as Record<string, unknown>;
     expect(Object.keys(kept)).toEqual(['a', 'b']);
+  });
+
+  test('that cannot be written fails a change that nobody else keeps, and not one that Redis has', async ({ skip }) => {
+    await using server = await ownRedis(skip);
+    await using redis = await connectRedis({ url: server.url });
+    await writeFile(join(folder, 'no-folder'), '');
+    await using alone = await open('no-folder/keys.json', null);
+    alone.put('a', { revision: 1, value: 1 });
+    await expect(alone.flush()).rejects.toThrow();
+    await using one = await open('no-folder/keys.json', redis);
+    one.put('a', { revision: 1, value: 1 });
+    await one.flush();
+    expect(await redis.command('HLEN', 'b:{test}:policy:keys')).toBe(1);
+    expect(await nodeName(join(folder, 'no-folder/node'))).toMatch(/^[0-9a-f]{16}$/);
   });
 
   test.each(['', '[]', '{"a":', '{"a":{}}', '{"a":{"revision":1,"value":"wrong"}}'])(
