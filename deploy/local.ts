@@ -8,6 +8,7 @@ import { gatewaySettings } from '../gateway/settings.ts';
 import { SettingsError, readSettings } from '../shared/config.ts';
 import { workerSettings } from '../worker/settings.ts';
 import { keepRunning } from './child.ts';
+import { get } from './get.ts';
 import type { Child, Ready } from './child.ts';
 
 const say = (line: string) => void process.stdout.write(`${line}\n`);
@@ -49,11 +50,8 @@ async function healthy(url: string, workers: readonly Child[]): Promise<void> {
   });
   const endMs = performance.now() + readyMs;
   while (performance.now() < endMs) {
-    const ok = await fetch(`${url}/health`).then(
-      ({ ok }) => ok,
-      () => false,
-    );
-    if (ok) return;
+    const { status } = await get(`${url}/health`).catch(() => ({ status: 0 }));
+    if (status === 200) return;
     await new Promise((resolve) => setTimeout(resolve, lookMs));
   }
   throw new Error('no worker became ready: LOG_LEVEL=info npm start says more');
@@ -67,9 +65,8 @@ function givenKey(): string | undefined {
 
 async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
   const own = key ?? givenKey();
-  const headers = new Headers(own === undefined ? [] : [['authorization', `Bearer ${own}`]]);
-  const reply = await fetch(`${url}/api/tags`, { headers });
-  const { models }: { models: { name: string }[] } = JSON.parse(await reply.text());
+  const reply = await get(`${url}/api/tags`, own === undefined ? {} : { authorization: `Bearer ${own}` });
+  const { models }: { models: { name: string }[] } = JSON.parse(reply.text);
   const names = models.map(({ name }) => name.replace(/:latest$/, ''));
 
   say(`\nBerth is ready at ${url}  (OpenAI: ${url}/v1, Ollama: ${url})`);

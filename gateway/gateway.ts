@@ -1,5 +1,6 @@
 // A gateway put together: the stages of a request's life around one ledger, behind one HTTP server.
 import { once } from 'node:events';
+import { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '@berth/shared/clock.ts';
 import { createCrowd } from '@berth/shared/crowd.ts';
@@ -35,6 +36,8 @@ import { serve } from './serve.ts';
 import { openSession } from './session.ts';
 import { settle } from './settle.ts';
 import type { GatewaySettings } from './settings.ts';
+import { keepCertificate, readCertificate } from './tls.ts';
+import type { TlsFiles } from './tls.ts';
 import { createWaitingRoom } from './waiting.ts';
 import { createWire } from './wire.ts';
 import { createRoster } from './workers/roster.ts';
@@ -50,6 +53,8 @@ export interface GatewayOptions {
   authenticate: Authenticate;
   /** Whether anybody may come in without a key. */
   keyless: boolean;
+  /** `null` = plain HTTP. */
+  tls: TlsFiles | null;
   book: KeyBook;
   usage: Usage;
   settings: Pick<
@@ -129,6 +134,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...usageRoutes({ usage: options.usage }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
+  const certificate = options.tls && (await readCertificate(options.tls));
   const server = createHttpServer({
     routes,
     authenticate: options.authenticate,
@@ -139,6 +145,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       origins: settings.corsOrigins ?? [],
       proxies: settings.trustedProxies ?? [],
     }),
+    certificate,
     clock,
     random,
     draining: () => door.draining,
@@ -154,6 +161,10 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     await session[Symbol.asyncDispose]();
     throw error;
   }
+  const renewal =
+    certificate && options.tls && server instanceof TlsServer
+      ? keepCertificate(server, options.tls, { first: certificate, clock, log })
+      : null;
   // A connection that cannot be accepted (too many open files) is not the end of those that are open.
   server.on('error', (error) => log.error('a connection was not accepted', { error: error.message }));
 
@@ -179,6 +190,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       server.closeIdleConnections();
       clock.after(cutMs, () => server.closeAllConnections());
       await closed;
+      renewal?.[Symbol.dispose]();
       await session[Symbol.asyncDispose]();
       await agent.destroy();
       await ledger[Symbol.asyncDispose]();

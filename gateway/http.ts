@@ -1,6 +1,7 @@
 // The gateway's HTTP server: finds the route, makes the reply, hands both to the route's handler.
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
@@ -15,6 +16,7 @@ import type { Caller, Scope as KeyScope } from './policy/key.ts';
 import { createReply } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
+import type { Certificate } from './tls.ts';
 import { checkFraming } from './wire.ts';
 import type { Wire } from './wire.ts';
 
@@ -49,6 +51,8 @@ interface Options {
   authenticate: Authenticate;
   cors: Cors;
   wire: Wire;
+  /** `null` = plain HTTP. */
+  certificate: Certificate | null;
   clock: Clock;
   random: Random;
   draining: () => boolean;
@@ -66,11 +70,15 @@ const limits = {
   requireHostHeader: true,
 };
 
+/** A client that opens a connection and does not shake hands holds it for so long. */
+const handshakeTimeout = 10_000;
+
 export function createHttpServer({
   routes,
   authenticate,
   cors,
   wire,
+  certificate,
   clock,
   random,
   draining,
@@ -79,7 +87,7 @@ export function createHttpServer({
   const find = routeFinder(routes);
   const doubtful = new WeakSet<Socket>();
 
-  return createServer({ ...limits, noDelay: true }, (request, response) => {
+  const listen = (request: IncomingMessage, response: ServerResponse): void => {
     if (doubtful.has(request.socket)) return;
     const arrivedMs = clock.monotonic();
     const path = pathOf(request);
@@ -114,7 +122,10 @@ export function createHttpServer({
       const owner = callerFor(found.route.scope, caller);
       await found.route.handle({ id, request, reply, arrivedMs, owner, record, rest: found.rest });
     });
-  });
+  };
+  const settings = { ...limits, noDelay: true };
+  if (certificate === null) return createServer(settings, listen);
+  return createTlsServer({ ...settings, ...certificate, minVersion: 'TLSv1.2', handshakeTimeout }, listen);
 }
 
 const nobody: Caller = { team: 'none', key: 'none', id: 'none', rights: { ...allRights, scopes: [] } };

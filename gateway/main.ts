@@ -26,6 +26,7 @@ import { nodeName } from './policy/file.ts';
 import { checkRow, createUsage, isKept } from './policy/usage.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
+import type { TlsFiles } from './tls.ts';
 
 async function main(): Promise<void> {
   const settings = readSettings(gatewaySettings, process.env);
@@ -35,6 +36,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     write: batchedWriter(process.stdout),
   });
+  const tls = tlsFiles(settings);
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
   const { keys, used, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
@@ -47,6 +49,7 @@ async function main(): Promise<void> {
     secret,
     authenticate,
     keyless,
+    tls,
     book,
     usage,
     settings,
@@ -61,7 +64,7 @@ async function main(): Promise<void> {
     );
   });
 
-  const url = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${gateway.address.port}`;
+  const url = `${tls === null ? 'http' : 'https'}://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${gateway.address.port}`;
   log.info('listening', { url });
   // Heard from here on: a signal that comes right after `ready` must drain too.
   const leaving = toldToLeave();
@@ -72,6 +75,12 @@ async function main(): Promise<void> {
   await gateway.drain(settings.drainTimeoutMs);
   await Promise.all([keys[Symbol.asyncDispose](), used[Symbol.asyncDispose]()]);
   process.exit(0);
+}
+
+function tlsFiles({ tlsCert, tlsKey }: GatewaySettings): TlsFiles | null {
+  if (tlsCert === null && tlsKey === null) return null;
+  if (tlsCert !== null && tlsKey !== null) return { certPath: tlsCert, keyPath: tlsKey };
+  throw new Error('TLS_CERT and TLS_KEY belong together: set both, or neither for plain HTTP');
 }
 
 /** Open on loopback until there are keys, a key beyond it; open beyond it only when told so, with a warning each time. */

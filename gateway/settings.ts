@@ -53,6 +53,19 @@ export const gatewaySettings = {
     fallback: '.berth',
     parse: text,
   }),
+  tlsCert: optional({
+    name: 'TLS_CERT',
+    about:
+      'PEM file with the certificate and those above it: the gateway then speaks HTTPS. A renewed one is taken within 10 s.',
+    fallbackAbout: 'plain HTTP',
+    parse: text,
+  }),
+  tlsKey: optional({
+    name: 'TLS_KEY',
+    about: 'PEM file with the private key of `TLS_CERT`.',
+    fallbackAbout: 'plain HTTP',
+    parse: text,
+  }),
   allowedHosts: optional({
     name: 'ALLOWED_HOSTS',
     about:

@@ -109,6 +109,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     secret,
     authenticate: wish.door ? createAuthenticate(wish.door, { book, now: () => clock.now() }) : openDoor,
     keyless: !wish.door,
+    tls: null,
     book,
     usage,
     settings: { ...settings, ...wish.settings },
