@@ -30,8 +30,11 @@ describe('without CORS_ORIGINS', () => {
   it('a preflight is a method that is not allowed, and no reply says anything to browsers', async () => {
     const preflight = await ask(closed, { method: 'OPTIONS', headers: asking }).answer;
     expect([preflight.status, corsOf(preflight.headers)]).toEqual([405, []]);
-    const reply = await ask(closed, { headers: { origin: page } }).answer;
-    expect([reply.status, corsOf(reply.headers)]).toEqual([200, []]);
+    const read = await ask(closed, { method: 'GET', path: '/v1/models', headers: { origin: page } }).answer;
+    expect([read.status, corsOf(read.headers)]).toEqual([200, []]);
+    // A page may send what needs no preflight; without a key that alone would run a model.
+    const written = await ask(closed, { headers: { origin: page } }).answer;
+    expect([written.status, corsOf(written.headers)]).toEqual([403, []]);
   });
 });
 
@@ -60,6 +63,14 @@ describe('with an origin named', () => {
   it('another page gets nothing', async () => {
     const preflight = await ask(open, { method: 'OPTIONS', headers: { ...asking, origin: 'https://evil.org' } }).answer;
     expect([preflight.status, corsOf(preflight.headers)]).toEqual([405, []]);
+  });
+});
+
+describe('with every page named, and no key needed', () => {
+  it('a page asks, and reads the answer', async () => {
+    await using every = await startRig({ settings: { corsOrigins: ['*'] } });
+    const { status, headers } = await ask(every, { headers: { origin: page } }).answer;
+    expect([status, headers['access-control-allow-origin']]).toEqual([200, '*']);
   });
 });
 
