@@ -25,6 +25,7 @@ import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';
 import type { Reply, ReplyContext } from './replies/reply.ts';
+import { syntaxOf } from './replies/tools/families.ts';
 import type { Slot, Slots } from './slots.ts';
 import { nothingRan, rounded } from './spent.ts';
 import type { Watchdog } from './watchdog.ts';
@@ -119,7 +120,8 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();
   const thinking = model.capabilities.includes('thinking');
-  const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking });
+  const syntax = syntaxOf(model.header.chatTemplate);
+  const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking, syntax });
   const started = { ...exchange, generation, reply, signal: both.signal };
   const { pending, settlement } =
     generation.prompt === null

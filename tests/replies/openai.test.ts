@@ -39,11 +39,12 @@ describe('a stream', () => {
     );
   });
 
-  test('of a tool call has id and name once, then the arguments as text, and finishes with tool_calls', () => {
+  test('of a tool call has id and name once, then the arguments as they are written, and finishes with tool_calls', () => {
     const pieces = [
       'Let me see.\n<tool',
       '_call>\n{"name": "weather", "argu',
-      'ments": {"city": "Oslo"}}\n</tool_call>\n',
+      'ments": {"city":',
+      ' "Oslo"}}\n</tool_call>\n',
     ];
     const second = '<tool_call>{"name": "weather", "arguments": {}}</tool_call>';
     expect(streamed(aStream({ tools }), [...pieces, second])).toBe(
@@ -52,7 +53,8 @@ describe('a stream', () => {
         chunk(
           '{"tool_calls":[{"index":0,"id":"call_00ff_0","type":"function","function":{"name":"weather","arguments":""}}]}',
         ) +
-        chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"city\\":\\"Oslo\\"}"}}]}') +
+        chunk('{"tool_calls":[{"index":0,"function":{"arguments":"{\\"city\\":"}}]}') +
+        chunk('{"tool_calls":[{"index":0,"function":{"arguments":" \\"Oslo\\"}"}}]}') +
         chunk(
           '{"tool_calls":[{"index":1,"id":"call_00ff_1","type":"function","function":{"name":"weather","arguments":""}}]}',
         ) +

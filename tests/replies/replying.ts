@@ -2,6 +2,7 @@
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { EngineEvent, TokenScore } from '@berth/worker/engine/engine.ts';
 import type { Reply, ReplyContext } from '@berth/worker/replies/reply.ts';
+import { hermes } from '@berth/worker/replies/tools/hermes.ts';
 
 const createdMs = Date.UTC(2026, 10, 22, 9, 30, 0, 500);
 export const ending = { nowMs: createdMs + 250, totalMs: 250 };
@@ -10,6 +11,7 @@ export const aContext = (fields: Partial<ReplyContext> = {}): ReplyContext => ({
   id: '00ff',
   createdMs,
   thinking: false,
+  syntax: hermes,
   ...fields,
 });
 

@@ -1,20 +1,28 @@
 // Thinking, tool calls and the answer are told apart, however the text is cut, and nothing is lost.
-import { type Segment, splitter } from '@berth/worker/replies/split.ts';
+import { type Segment, type Splitting, splitter } from '@berth/worker/replies/split.ts';
+import { hermes } from '@berth/worker/replies/tools/hermes.ts';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-const both = { thinking: true, calls: true };
+const both = { thinking: true, calls: { syntax: hermes, tools: [], inPieces: false } };
 const text = (text: string): Segment => ({ kind: 'text', text });
 const thinking = (text: string): Segment => ({ kind: 'thinking', text });
-const call = (name: string, args = {}): Segment => ({ kind: 'call', name, arguments: args });
+const call = (name: string, args = {}): Segment => ({
+  kind: 'call',
+  name,
+  arguments: args,
+  written: JSON.stringify(args),
+  begun: false,
+});
 
 /** Segments of the pieces, with neighbours of one kind put together as a client does. */
-function split(pieces: readonly string[], options = both): Segment[] {
+function split(pieces: readonly string[], options: Splitting = both): Segment[] {
   const splitting = splitter(options);
   const joined: Segment[] = [];
   for (const segment of [...pieces.flatMap((piece) => splitting.push(piece)), ...splitting.flush()]) {
     const last = joined.at(-1);
-    if (last !== undefined && last.kind !== 'call' && last.kind === segment.kind) last.text += segment.text;
+    if (last?.kind === 'text' && segment.kind === 'text') last.text += segment.text;
+    else if (last?.kind === 'thinking' && segment.kind === 'thinking') last.text += segment.text;
     else joined.push({ ...segment });
   }
   return joined;
@@ -98,7 +106,7 @@ describe('splitting', () => {
       fc.property(fc.array(fragment, { maxLength: 20 }), (pieces) => {
         const written = pieces.join('');
         const expected = written === '' ? [] : [text(written)];
-        expect(split(pieces, { thinking: false, calls: true })).toEqual(expected);
+        expect(split(pieces, { ...both, thinking: false })).toEqual(expected);
       }),
       { numRuns: 1000 },
     );
@@ -106,8 +114,15 @@ describe('splitting', () => {
 
   test('leaves every tag alone when neither was asked for', () => {
     for (const [, written] of samples) {
-      expect(split(written.split(''), { thinking: false, calls: false })).toEqual([text(written)]);
+      expect(split(written.split(''), { thinking: false, calls: null })).toEqual([text(written)]);
     }
+  });
+
+  test('is thinking from the start where the prompt opened it', () => {
+    const splitting = splitter(both);
+    splitting.open();
+    const segments = [...splitting.push('hm'), ...splitting.push('\n</think>\n\nYes'), ...splitting.flush()];
+    expect(segments).toEqual([thinking('hm'), text('Yes')]);
   });
 
   test('holds back only what may be the beginning of a tag', () => {

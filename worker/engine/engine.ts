@@ -24,8 +24,8 @@ export interface EngineUsage {
 }
 
 export type EngineEvent =
-  /** The prompt was rendered, tokenised and fits: the request has a sequence. Always first. */
-  | { kind: 'started'; promptTokens: number; cachedTokens: number }
+  /** The prompt was rendered, tokenised and fits: the request has a sequence. Always first. `thinking`: it ends in an open `<think>`. */
+  | { kind: 'started'; promptTokens: number; cachedTokens: number; thinking?: true }
   /** Whole UTF-8 text of one or more tokens; never empty. `scores`: of the tokens it is made of, when asked for. */
   | { kind: 'text'; text: string; tokens: number; scores?: TokenScore[] }
   /** Always last. */

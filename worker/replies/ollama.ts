@@ -5,8 +5,9 @@ import { rfc3339 } from '@berth/shared/dialects/rfc3339.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { keptLogprobs } from './logprobs.ts';
-import { type Call, type Ending, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
+import { type Ending, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
 import type { Segment } from './split.ts';
+import type { Call } from './tools/input.ts';
 
 type Body = Record<string, unknown>;
 
@@ -57,8 +58,10 @@ interface Parts {
   calls?: Body[];
 }
 
-function textPart(segment: Exclude<Segment, { kind: 'call' }>): Parts {
-  return segment.kind === 'text' ? { text: segment.text } : { thinking: segment.text };
+/** Calls come whole here, so there are no pieces of any. */
+function textPart(segment: Exclude<Segment, Call>): Parts {
+  if (segment.kind === 'begins') return {};
+  return segment.kind === 'thinking' ? { thinking: segment.text } : { text: segment.text };
 }
 
 function chatShape({ text = '', thinking = '', calls = [] }: Parts): Body {

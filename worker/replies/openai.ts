@@ -4,23 +4,16 @@ import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { type Logprobs, keptLogprobs, openaiLogprobs } from './logprobs.ts';
-import {
-  type Call,
-  type Gathered,
-  type Reply,
-  type ReplyContext,
-  finishOf,
-  readEvents,
-  wholeHeaders,
-} from './reply.ts';
+import { type Gathered, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
 import type { Segment } from './split.ts';
+import type { Call } from './tools/input.ts';
 
 /**
  * A reply to `POST /v1/chat/completions`. Streamed: a chunk with the role, one per delta, one with the finish
  * reason, with `include_usage` one with the usage (null in all before), then `[DONE]`.
  */
 export function openaiReply(generation: Generation, context: ReplyContext): Reply {
-  const reading = readEvents(generation, context);
+  const reading = readEvents(generation, context, generation.stream);
   const logprobs = keptLogprobs(generation);
   const write = chunkWriter(generation, context, logprobs);
   let calls = 0;
@@ -28,7 +21,11 @@ export function openaiReply(generation: Generation, context: ReplyContext): Repl
   const delta = (segment: Segment): string => {
     if (segment.kind === 'text') return write.delta(`{"content":${lineJson(segment.text)}}`);
     if (segment.kind === 'thinking') return write.delta(`{"reasoning_content":${lineJson(segment.text)}}`);
-    return callDeltas(segment, context.id, calls++).map(write.delta).join('');
+    if (segment.kind === 'begins') return write.delta(callBegins(segment.name, context.id, calls++));
+    if (segment.kind === 'arguments') return write.delta(callGoesOn(segment.text, calls - 1));
+    if (segment.begun) return '';
+    const begins = write.delta(callBegins(segment.name, context.id, calls++));
+    return begins + write.delta(callGoesOn(segment.written, calls - 1));
   };
 
   return {
@@ -75,19 +72,16 @@ function headOf({ id, createdMs }: ReplyContext, model: string) {
 }
 
 /** Id and name come once, then the arguments: what clients' accumulators expect. */
-function callDeltas(call: Call, id: string, index: number): string[] {
-  const first = { index, ...callOf({ ...call, arguments: {} }, id, index) };
-  first.function.arguments = '';
-  const rest = { index, function: { arguments: JSON.stringify(call.arguments) } };
-  return [lineJson({ tool_calls: [first] }), lineJson({ tool_calls: [rest] })];
+function callBegins(name: string, id: string, index: number): string {
+  return lineJson({ tool_calls: [{ index, ...callOf({ name, written: '' }, id, index) }] });
 }
 
-function callOf(call: Call, id: string, index: number) {
-  return {
-    id: `call_${id}_${index}`,
-    type: 'function',
-    function: { name: call.name, arguments: JSON.stringify(call.arguments) },
-  };
+function callGoesOn(text: string, index: number): string {
+  return lineJson({ tool_calls: [{ index, function: { arguments: text } }] });
+}
+
+function callOf({ name, written }: Pick<Call, 'name' | 'written'>, id: string, index: number) {
+  return { id: `call_${id}_${index}`, type: 'function', function: { name, arguments: written } };
 }
 
 function completion(
@@ -123,10 +117,10 @@ function messageOf({ text, thinking, calls }: Gathered, id: string) {
 }
 
 /** Agents go on only when they read `tool_calls`; a reply cut by the bound says so even after a call. */
-function finishReason(settlement: Settlement, { calls }: Gathered): string {
+function finishReason(settlement: Settlement, { callCount }: Gathered): string {
   const finish = finishOf(settlement);
   if (finish === 'length') return 'length';
-  return calls.length > 0 ? 'tool_calls' : 'stop';
+  return callCount > 0 ? 'tool_calls' : 'stop';
 }
 
 export function usageOf({ promptTokens, outputTokens, cachedTokens }: Settlement) {

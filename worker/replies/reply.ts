@@ -3,6 +3,8 @@ import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { EngineEvent } from '../engine/engine.ts';
 import { type Segment, type Splitter, splitter } from './split.ts';
+import type { Call } from './tools/input.ts';
+import type { ToolSyntax } from './tools/syntax.ts';
 
 export interface ReplyContext {
   /** An id of letters and digits, unique to the request: the reply's and its tool calls' ids are made of it. */
@@ -11,6 +13,8 @@ export interface ReplyContext {
   createdMs: number;
   /** The model's card says that it can think: `<think>…</think>` at the start is told apart from the answer. */
   thinking: boolean;
+  /** How the model writes its tool calls. */
+  syntax: ToolSyntax;
 }
 
 /** The moment of the reply's end. */
@@ -37,14 +41,15 @@ export interface Reply {
 
 export const wholeHeaders: Readonly<Record<string, string>> = { 'content-type': 'application/json' };
 
-export type Call = Extract<Segment, { kind: 'call' }>;
-
 /** What a reply holds so far: how it finished depends on its calls, and one that is sent whole is made of it. */
 export interface Gathered {
   /** Stays empty in a streamed reply, like `thinking`: that text has gone already. */
   text: string;
   thinking: string;
+  /** Those that are whole. */
   calls: Call[];
+  /** How many have begun, as far as the client was told. */
+  callCount: number;
 }
 
 export interface Reading {
@@ -55,36 +60,51 @@ export interface Reading {
   rest(): Segment[];
 }
 
-/** Turns an engine's events into segments as the request wants them: thinking told apart or left out, calls parsed. */
-export function readEvents(generation: Generation, context: ReplyContext): Reading {
-  const split = splitterOf(generation, context);
+/**
+ * Turns an engine's events into segments as the request wants them: thinking told apart or left out, calls parsed.
+ * @param inPieces whether calls are told while their arguments are written, or when they are whole
+ */
+export function readEvents(generation: Generation, context: ReplyContext, inPieces = false): Reading {
+  const split = splitterOf(generation, context, inPieces);
   const wanted = wantedOf(generation);
-  const gathered: Gathered = { text: '', thinking: '', calls: [] };
+  const gathered: Gathered = { text: '', thinking: '', calls: [], callCount: 0 };
+  const gather = (segment: Segment): void => {
+    if (segment.kind === 'begins' || (segment.kind === 'call' && !segment.begun)) gathered.callCount += 1;
+    if (segment.kind === 'call') gathered.calls.push(segment);
+    else if (!generation.stream && (segment.kind === 'text' || segment.kind === 'thinking'))
+      gathered[segment.kind] += segment.text;
+  };
   const take = (segments: Segment[]): Segment[] =>
     segments.filter((segment) => {
-      if (!wanted(segment, gathered)) return false;
-      if (segment.kind === 'call') gathered.calls.push(segment);
-      else if (!generation.stream) gathered[segment.kind] += segment.text;
-      return true;
+      const takes = wanted(segment);
+      if (takes) gather(segment);
+      return takes;
     });
   return {
     gathered,
-    read: (event) => (event.kind === 'text' ? take(split.push(event.text)) : []),
+    read: (event) => {
+      if (event.kind === 'started' && event.thinking === true) split.open();
+      return event.kind === 'text' ? take(split.push(event.text)) : [];
+    },
     rest: () => take(split.flush()),
   };
 }
 
-function splitterOf({ prompt }: Generation, { thinking }: ReplyContext): Splitter {
-  const chat = prompt?.kind === 'chat';
-  return splitter({ thinking: chat && thinking, calls: chat && prompt.tools.length > 0 });
+function splitterOf({ prompt }: Generation, { thinking, syntax }: ReplyContext, inPieces: boolean): Splitter {
+  if (prompt?.kind !== 'chat') return splitter({ thinking: false, calls: null });
+  const { tools } = prompt;
+  return splitter({ thinking, calls: tools.length > 0 ? { syntax, tools, inPieces } : null });
 }
 
 /** Thinking that was switched off, and calls beyond the one that was asked for, are left out. */
-function wantedOf({ prompt, parallelCalls }: Generation): (segment: Segment, gathered: Gathered) => boolean {
+function wantedOf({ prompt, parallelCalls }: Generation): (segment: Segment) => boolean {
   const think = prompt?.kind !== 'chat' || prompt.think !== false;
-  return (segment, { calls }) => {
+  let calls = 0;
+  return (segment) => {
     if (segment.kind === 'thinking') return think;
-    return segment.kind === 'text' || parallelCalls !== false || calls.length === 0;
+    if (segment.kind === 'text') return true;
+    if (segment.kind === 'begins' || (segment.kind === 'call' && !segment.begun)) calls += 1;
+    return parallelCalls !== false || calls <= 1;
   };
 }
 

@@ -1,0 +1,17 @@
+// Which family's syntax a model's calls are in, by the marks in its chat template.
+import { deepseek } from './deepseek.ts';
+import { gemma } from './gemma.ts';
+import { generic } from './generic.ts';
+import { hermes } from './hermes.ts';
+import { llama3 } from './llama3.ts';
+import { mistral } from './mistral.ts';
+import { phi } from './phi.ts';
+import { qwenCoder } from './qwen-coder.ts';
+import type { ToolSyntax } from './syntax.ts';
+
+/** The surest mark first; the last one takes what is left. */
+export const families: readonly ToolSyntax[] = [deepseek, mistral, gemma, qwenCoder, hermes, phi, llama3, generic];
+
+export function syntaxOf(template: string | null): ToolSyntax {
+  return families.find((family) => family.knows(template ?? '')) ?? generic;
+}
