@@ -88,7 +88,8 @@ export const workerSettings = {
   }),
   threads: setting({
     name: 'THREADS',
-    about: 'Threads of an engine on the processor; 0 = half of the cores, which is best where cores are shared.',
+    about:
+      'Threads on the processor, shared by the loaded models; 0 = half of the cores, which is best where cores are shared.',
     fallback: '0',
     parse: integer(0, 1_024),
   }),

@@ -17,7 +17,7 @@ import { createCatalog, isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import type { CheckFile } from './models/checker.ts';
 import { createResidency } from './models/residency.ts';
-import type { Residency, ResidencyEvent } from './models/residency.ts';
+import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
 import { createSlots } from './slots.ts';
 import type { Slots } from './slots.ts';
@@ -103,6 +103,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
 
   const onEvent = (event: ResidencyEvent): void => {
     metrics.residency(event);
+    if (event.kind === 'loaded' || event.kind === 'unloaded') shareThreads(engine.threads, residency.residents());
     // Use and rest change nothing but the hour of the unload: the next beat is soon enough for that.
     if (event.kind !== 'used' && event.kind !== 'idle') announcer.soon();
   };
@@ -126,6 +127,12 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   const kit = { slots, embedSlots, catalog, residency, watchdog, metrics, cut: cut.signal, onRefused: announcer.soon };
   const server = createWorkerServer({ ...options, ...kit });
   return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
+}
+
+/** Threads that wait for each other's turn on a processor cost far more than they bring, so the sum stays the same. */
+function shareThreads(threads: number, residents: readonly Resident[]): void {
+  const engines = residents.flatMap(({ phase, engine }) => (phase === 'ready' && engine !== null ? [engine] : []));
+  for (const each of engines) each.useThreads(Math.max(1, Math.floor(threads / engines.length)));
 }
 
 /** An engine without progress: first nothing new is taken, then it is killed. */

@@ -17,6 +17,7 @@ function anEngine(): Script {
   const engine: Engine = {
     info: { contextTokens: 1, slots: 1, vramBytes: 0 },
     steps: () => steps,
+    useThreads: () => {},
     died: new Promise(() => undefined),
     embed: () => Promise.reject(new Error('none')),
     tokenize: () => Promise.reject(new Error('nothing is asked')),

@@ -1,9 +1,10 @@
 // A whole worker over real sockets: what it announces, several models, draining, hanging engines, slow gateways.
 import { rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '@berth/shared/clock.ts';
 import { silentLog } from '@berth/shared/log.ts';
+import type { OpenEngine } from '../../worker/engine/engine.ts';
 import { virtualClock } from '../doubles/clock.ts';
 import { aWorker, chat, rawCall, until } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
@@ -183,6 +184,29 @@ async function steadySteps(url: string): Promise<number> {
     before = steps;
   }
 }
+
+describe('the threads of a worker', () => {
+  it('are shared by its loaded models, and come back with an unload', async () => {
+    const counts: Record<string, number> = {};
+    const opens =
+      (echo: OpenEngine): OpenEngine =>
+      async (options, signal) => {
+        const engine = await echo(options, signal);
+        const name = basename(options.path, '.gguf');
+        return { ...engine, useThreads: (count) => void (counts[name] = count) };
+      };
+    const engine = { contextTokens: 4096, slots: 4, threads: 7, gpu: false } as const;
+    const { call } = await started({ models: ['m', 'other', 'third'], opens, engine });
+    await call();
+    expect(counts).toEqual({ m: 7 });
+    await call({ model: 'other:latest', body: { ...chat('x'), model: 'other' } });
+    await call({ model: 'third:latest', body: { ...chat('x'), model: 'third' } });
+    expect(counts).toEqual({ m: 2, other: 2, third: 2 });
+    await call({ path: '/api/generate', model: 'third:latest', body: { model: 'third', prompt: '', keep_alive: 0 } });
+    await until(() => counts['m'] === 3);
+    expect(counts).toMatchObject({ m: 3, other: 3 });
+  });
+});
 
 describe('an engine that hangs', () => {
   it('stops new work after 15 s, and is killed and replaced after 30 s', async () => {

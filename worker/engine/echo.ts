@@ -135,6 +135,7 @@ function openEcho(
       steps += 1;
       return embedded(input, options.contextTokens);
     },
+    useThreads: () => {},
     died: died.promise,
     [Symbol.asyncDispose]: async () => {
       alive.delete(die);

@@ -92,6 +92,8 @@ export interface Engine extends AsyncDisposable {
    * @throws Refusal `context_exceeded`, `bad_request`; EngineDied
    */
   embed(input: EmbedInput): Promise<Embedded>;
+  /** From the next step on; what it was opened with is for the time until the first call. */
+  useThreads(count: number): void;
   /** Settles with the reason when the engine ends by itself. */
   readonly died: Promise<EngineDied>;
 }

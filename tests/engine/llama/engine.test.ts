@@ -78,6 +78,15 @@ describe('requests at once', () => {
     expect(steps.reduce((sum, { decoded }) => sum + decoded, 0)).toBe(4 * 39);
   });
 
+  test('the number of threads may change in mid-answer', async () => {
+    const engine = await opened(words);
+    const one = await collect(engine, aRequest('ba', { maxTokens: 60 }));
+    const again = collect(engine, aRequest('ba', { maxTokens: 60, cacheScope: 'again' }));
+    setTimeout(() => engine.useThreads(2), 5);
+    expect((await again).text).toBe(one.text);
+    engine.useThreads(1);
+  });
+
   test.skipIf(publicOnly)('more requests than slots wait their turn', async () => {
     const engine = await opened(words);
     const answers = await Promise.all(prompts.map((text) => collect(engine, aRequest(text, { maxTokens: 8 }))));

@@ -42,6 +42,7 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
     vocabularyTokens: 0,
     bytesOf: () => new Uint8Array(),
     scorer: () => ({ score: async () => ({ chosen: 0, top: [] }), [Symbol.dispose]: () => {} }),
+    useThreads: () => {},
     cellBytes: 0,
     version: '',
     save: async () => 0,

@@ -24,6 +24,7 @@ interface NativeContext {
   initBatch(tokens: number): void;
   addToBatch(sequence: number, position: number, tokens: Uint32Array, logitIndexes: Uint32Array): Uint32Array;
   decodeBatch(): Promise<void>;
+  setThreads(count: number): void;
   sampleToken(row: number, sampler: NativeSampler): Promise<number>;
   /** With logits of the tokens named, of the greedy choice, and of the best so many; and the sum of all weights. */
   sampleToken(
@@ -96,6 +97,8 @@ export interface Binding {
   copy(target: number, source: number): Promise<void>;
   /** Keeps the first `length` cells of a sequence. @returns how many could be kept: `length` or 0 */
   keep(sequence: number, length: number): Promise<number>;
+  /** From the next batch on. */
+  useThreads(count: number): void;
   /** The most bytes that one token's cells take. */
   readonly cellBytes: number;
   /** Says in which format files are written. */
@@ -114,7 +117,7 @@ export async function internalsFault({ llama, model }: LoadedModel, context: Lla
   const wanted: [object, string][] = [
     [
       native,
-      'initBatch addToBatch decodeBatch sampleToken removeTokenCellsFromSequence getSequenceKvCacheMinPosition copySequenceStateFromOtherSequence saveSequenceStateToFile loadSequenceStateFromFile',
+      'initBatch addToBatch decodeBatch setThreads sampleToken removeTokenCellsFromSequence getSequenceKvCacheMinPosition copySequenceStateFromOtherSequence saveSequenceStateToFile loadSequenceStateFromFile',
     ],
     [nativeModel, 'tokenize detokenize isEogToken'],
     [module, 'AddonSampler AddonJinjaRenderer'],
@@ -140,6 +143,7 @@ function internals(
 /** The whole speed: batches over all sequences, through the package's internals. */
 export function bindNative({ llama, model }: LoadedModel, context: LlamaContext): Binding {
   const { native, nativeModel, module } = internals(llama, model, context);
+  let threads = context.idealThreads;
   return {
     contextTokens: context.contextSize,
     slots: context.totalSequences,
@@ -150,7 +154,11 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
     ...vocabularyOf(model),
     spell: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(tokens, true)),
     isEnd: (token) => token === model.tokens.eos || token === model.tokens.eot || nativeModel.isEogToken(token),
-    decode: (parts) => decode(native, parts),
+    decode: (parts) => {
+      native.setThreads(threads);
+      return decode(native, parts);
+    },
+    useThreads: (count) => void (threads = count),
     sampler: async (settings, format) => {
       const sampler = new module.AddonSampler(nativeModel);
       await openSampler(llama, model, sampler, settings, format);

@@ -246,6 +246,7 @@ function engineOver({ child, pipe, exited, runs, questions, vectors, info, steps
       const { vector, tokens } = await vectors.ask(input);
       return { vector: numbersOf(vector), tokens };
     },
+    useThreads: (count) => send(pipe, { kind: 'threads', count }),
     died: exited,
     [Symbol.asyncDispose]: async () => {
       if (isDead()) return;

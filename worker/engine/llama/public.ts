@@ -53,6 +53,7 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
       await sequence.eraseContextTokenRanges([{ start: length, end: sequence.nextTokenIndex }]);
       return sequence.nextTokenIndex === length ? length : 0;
     },
+    useThreads: () => {}, // the API sets them when the context is made
     cellBytes: cellBytesOf(context),
     version: `${knownVersion} public`,
     save: async (_, path) => (await sequence.saveStateToFile(path)).fileSize,

@@ -30,6 +30,7 @@ export async function serveEngine(pipe: Socket, now: () => number): Promise<void
     if (message.kind === 'open') opening.resolve(message);
     else if (embedder !== null) embedder(message);
     else if (message.kind === 'run') void loaded?.loop.submit(message.id, message.request);
+    else if (message.kind === 'threads') loaded?.binding.useThreads(message.count);
     else if (message.kind === 'close') loaded?.loop.close();
     else if (message.kind === 'abort') loaded?.loop.abort(message.id);
     else if (message.kind === 'tokenize' && loaded) tell(translated(loaded.binding, message));

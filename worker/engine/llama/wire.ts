@@ -22,6 +22,7 @@ export type ToEngine =
   | { kind: 'tokenize'; id: number; task: Tokenizing }
   | { kind: 'embed'; id: number; input: EmbedInput }
   | { kind: 'abort'; id: number }
+  | { kind: 'threads'; count: number }
   /** Save the prompts and end: nothing runs any more. */
   | { kind: 'close' };
 
