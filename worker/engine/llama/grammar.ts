@@ -2,6 +2,7 @@
 // refused by name. Pure.
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { OutputFormat } from '@berth/shared/request.ts';
+import { refuseAmbiguous } from './ambiguity.ts';
 
 const schemaBounds = {
   nodesMax: 1000,
@@ -51,7 +52,9 @@ function rootOf(schema: Json, writer: Writer): string {
   for (const name of Object.keys(defs)) writer.rules.set(ruleOf(name), '');
   for (const [name, def] of Object.entries(defs))
     writer.rules.set(ruleOf(name), write(def, `$defs.${name}`, 1, writer));
-  return write(schema, 'schema', 0, writer);
+  const root = write(schema, 'schema', 0, writer);
+  refuseAmbiguous(schema, defs);
+  return root;
 }
 
 /** Say nothing that an answer could break. */
