@@ -50,9 +50,12 @@ export function createEvents(): Events {
   };
 }
 
-/** All promises that can settle have settled: the immediate comes only after the last microtask. */
+/**
+ * All promises that can settle have settled: a tick comes only after the last microtask. An immediate would do too, at
+ * the price of a look for input and output after each event, of which there is none.
+ */
 function settled(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => process.nextTick(resolve));
 }
 
 function before(left: Planned, right: Planned): boolean {

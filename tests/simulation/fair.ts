@@ -36,9 +36,11 @@ export const aWorker = (some: Partial<WorkerSettings> = {}): WorkerSettings => (
 
 export function fairPlan({ seed, workers, streams, weights = {} }: FairSettings): Plan {
   const chance = chanceFrom(seed);
-  const load = streams.flatMap((stream, at) => worksOf(stream, at, chance)).toSorted((a, b) => a.atMs - b.atMs);
+  const load = streams
+    .flatMap((stream, at) => worksOf(stream, at, weights[stream.team] ?? 1, chance))
+    .toSorted((a, b) => a.atMs - b.atMs);
   const limits = { waitingMax: 100_000, waitingPerKeyMax: 100_000, queueTimeoutMs: 3_600_000 };
-  return { gateways: 3, workers, limits, load, faults: [], weights };
+  return { gateways: 3, workers, limits, load, faults: [] };
 }
 
 /** How long after its last request a stream waits for answers. */
@@ -48,6 +50,7 @@ const leaveMs = 3_000;
 function worksOf(
   { team, key, model = 'hot', perS, fromMs = 0, untilMs, meanMs, spread = 0.5 }: Stream,
   at: number,
+  weight: number,
   chance: Chance,
 ) {
   const works: Work[] = [];
@@ -59,6 +62,7 @@ function worksOf(
       model,
       team,
       key,
+      weight,
       priority: 1,
       stream: false,
       bytes: 400,
@@ -136,4 +140,9 @@ export function meanGapMs(stays: readonly Stay[], fromMs: number, untilMs: numbe
 /** Slots that were released within a time. */
 export function releases(stays: readonly Stay[], fromMs: number, untilMs: number): number {
   return stays.filter((stay) => stay.untilMs > fromMs && stay.untilMs <= untilMs).length;
+}
+
+/** From a moment to the next release, ms: what somebody would wait whom every order serves first. */
+export function nextRelease(stays: readonly Stay[], fromMs: number): number {
+  return stays.reduce((least, { untilMs }) => (untilMs > fromMs ? Math.min(least, untilMs - fromMs) : least), Infinity);
 }

@@ -155,7 +155,7 @@ function watched(estimate: Estimate, oracle: Oracle): Estimate {
 }
 
 function jobOf(work: Work, arrivedMs: number): Job {
-  const { id, model, team, key, bytes, stream, priority, patienceMs, pieces } = work;
+  const { id, model, team, key, weight = 1, bytes, stream, priority, patienceMs, pieces } = work;
   const sampling = {
     temperature: null,
     topK: null,
@@ -187,7 +187,7 @@ function jobOf(work: Work, arrivedMs: number): Job {
     },
     model,
     body: Buffer.alloc(bytes),
-    owner: { team, key },
+    owner: { team, key, weight },
     priority,
     arrivedMs,
     retry: false,

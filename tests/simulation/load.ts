@@ -12,6 +12,8 @@ export interface Work {
   model: string;
   team: string;
   key: string;
+  /** Of the team; 1 unless it is said. */
+  weight?: number;
   priority: PriorityClass;
   stream: boolean;
   bytes: number;

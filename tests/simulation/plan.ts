@@ -11,8 +11,6 @@ export interface Plan {
   limits: GatewayLimits;
   load: Work[];
   faults: TimedFault[];
-  /** Of teams, as an operator would set them in the ledger. */
-  weights?: Record<string, number>;
 }
 
 /** A pool, a load and at least three faults, all from the seed. */

@@ -199,7 +199,6 @@ export function createPool(parts: PoolParts): SimPool {
     workers,
     past,
     start() {
-      for (const [team, weight] of Object.entries(plan.weights ?? {})) server.pool.weights.set(team, weight);
       for (let at = 0; at < plan.workers.length; at++) startWorker(at);
       for (let at = 0; at < plan.gateways; at++) void startGateway(at);
     },
