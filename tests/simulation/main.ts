@@ -62,4 +62,5 @@ async function main(): Promise<void> {
 }
 
 if (isMainThread) await main();
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a window's has one, a thread's has not
 else await run(workerData as Share, (told) => parentPort?.postMessage(told));
