@@ -1,12 +1,13 @@
-// Our engine beside llama-server on the same models; `--quick` takes one sample of each. Not finished, so no script runs
-// it: throughput works, the sample of a cancellation has been seen to break off or to hang.
+// `npm run bench:engine`: our engine beside llama-server on the same models, interleaved. `--quick` takes one sample of
+// each and `--model 15M` one model's; only a whole run is published.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { writeGguf } from '../../models/gguf.ts';
 import { randomModel } from '../../models/random.ts';
 import { knownVersion } from '../../../worker/engine/llama/binding.ts';
+import { insert } from '../gateway/report.ts';
 import { buildPeer, startOurs, startPeer } from './peer.ts';
 import type { Server } from './peer.ts';
 import { report } from './report.ts';
@@ -14,20 +15,24 @@ import type { Results } from './report.ts';
 import { freed, gap, throughput, warmStart } from './samples.ts';
 
 const quick = process.argv.includes('--quick');
-const folder = join(import.meta.dirname, '../../../.cache/bench-engine');
+const only = process.argv.includes('--model') ? process.argv.at(process.argv.indexOf('--model') + 1) : null;
+const root = join(import.meta.dirname, '../../..');
+const folder = join(root, '.cache/bench-engine');
 const contextTokens = 4096;
 const chunks = [64, 128, 256, 512];
 const models = [
   { name: '15M', parameters: 15e6, vocabulary: 12_800, promptTokens: 128, tokens: 256, samples: 7 },
   { name: '150M', parameters: 150e6, vocabulary: 32_000, promptTokens: 256, tokens: 64, samples: 3 },
-].map((model) => ({ ...model, samples: quick ? 1 : model.samples, path: join(folder, `${model.name}.gguf`) }));
+]
+  .filter(({ name }) => only === null || name === only)
+  .map((model) => ({ ...model, samples: quick ? 1 : model.samples, path: join(folder, `${model.name}.gguf`) }));
 
 const git = (...args: string[]) =>
   execFileSync('git', ['-C', import.meta.dirname, ...args], { encoding: 'utf8' }).trim();
 const results: Results = {
-  date: new Date().toISOString().slice(0, 10),
+  date: new Date().toISOString().slice(0, 16).replace('T', ' '),
   commit: git('rev-parse', '--short=12', 'HEAD'),
-  machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, no GPU`,
+  machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, no GPU, load average ${loadavg()[0]?.toFixed(1)} at the start`,
   versions: `Node ${process.versions.node}, node-llama-cpp ${knownVersion}, llama-server of the same source`,
   throughput: [],
   gaps: [],
@@ -78,7 +83,16 @@ for (const model of models) {
   console.log(name, 'gaps: done');
 }
 
-const text = report(results);
-writeFileSync(join(folder, 'results.json'), JSON.stringify(results, null, 1));
-writeFileSync(join(folder, 'results.md'), text);
-console.log(`\n${text}\nwritten to ${folder}`);
+publish(report(results));
+
+/** Raw data always; BENCHMARKS.md only from a whole run. */
+function publish(text: string): void {
+  const whole = !quick && only === null;
+  const place = whole ? join(import.meta.dirname, 'results') : folder;
+  mkdirSync(place, { recursive: true });
+  writeFileSync(join(place, `${results.date.replace(/[ :]/g, '-')}.json`), `${JSON.stringify(results)}\n`);
+  console.log(`\n${text}`);
+  if (!whole) return;
+  const document = join(root, 'BENCHMARKS.md');
+  writeFileSync(document, insert(readFileSync(document, 'utf8'), text, 'bench:engine'));
+}

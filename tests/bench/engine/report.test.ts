@@ -28,10 +28,11 @@ const results: Results = {
   warm: [{ model: '15M', ours: [{ coldMs: 1000, warmMs: 50 }], peer: [{ coldMs: 900, warmMs: 90 }] }],
 };
 
-test('tells the ratio of the medians, and their geometric mean with the worst', () => {
+test('tells the ratio of the medians, and beside the goals their geometric mean and the worst', () => {
   const text = report(results);
   expect(text).toContain('| 15M, 1 | 200 | 100 | 2.00 |');
-  expect(text).toContain('15M: 1.00 (worst 0.50)');
+  expect(text).toContain('| 15M | tokens/s, geometric mean over the slot counts | ≥ 1 × | 1.00 × |');
+  expect(text).toContain('| 15M | tokens/s, the worst slot count | ≥ 0.9 × | 0.50 × |');
 });
 
 test('tells how much smaller the worst gap is, and what it costs the long prompt', () => {

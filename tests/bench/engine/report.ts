@@ -32,7 +32,7 @@ export function report(results: Results): string {
     '',
     throughputTable(results),
     '',
-    geometric(results),
+    goalTable(results),
     '',
     gapTable(results),
     '',
@@ -67,16 +67,50 @@ function throughputTable({ throughput }: Results): string {
   return table(head.split('|'), rows);
 }
 
-function geometric({ throughput }: Results): string {
+const goals = { speed: 1, speedWorst: 0.9, prefill: 0.95, cpu: 1, gap: 5, longTtft: 1.15, warm: 10 };
+/** The chunk that is the default on a processor. */
+const defaultChunk = 128;
+
+/** Each goal beside what was measured, whether it is met or not. */
+function goalTable({ throughput, gaps, warm }: Results): string {
   const models = [...new Set(throughput.map(({ model }) => model))];
-  const means = models.map((model) => {
-    const ratios = throughput
-      .filter((it) => it.model === model)
-      .map(({ ours, peer }) => medianOf(ours, (it) => it.tokensPerS) / medianOf(peer, (it) => it.tokensPerS));
-    const mean = Math.exp(ratios.reduce((sum, value) => sum + Math.log(value), 0) / ratios.length);
-    return `${model}: ${ratio(mean)} (worst ${ratio(Math.min(...ratios))})`;
+  const rows = models.flatMap((model) => {
+    const own = throughput.filter((it) => it.model === model);
+    const ratios = (value: (sample: Throughput) => number) =>
+      own.map(({ ours, peer }) => medianOf(ours, value) / medianOf(peer, value));
+    const speed = ratios((it) => it.tokensPerS);
+    const gap = gaps.find((it) => it.model === model);
+    const chunk = gap?.ours.find((it) => it.chunk === defaultChunk)?.samples ?? [];
+    const gapGain = medianOf(gap?.peer ?? [], (it) => it.gapMs) / medianOf(chunk, (it) => it.gapMs);
+    const longTtft = medianOf(chunk, (it) => it.ttftMs) / medianOf(gap?.peer ?? [], (it) => it.ttftMs);
+    const known = warm.find((it) => it.model === model)?.ours ?? [];
+    return [
+      [`tokens/s, geometric mean over the slot counts`, `≥ ${goals.speed} ×`, `${ratio(geometric(speed))} ×`],
+      [`tokens/s, the worst slot count`, `≥ ${goals.speedWorst} ×`, `${ratio(Math.min(...speed))} ×`],
+      [
+        `processor time per token, geometric mean`,
+        `≤ ${goals.cpu} ×`,
+        `${ratio(geometric(ratios((it) => it.cpuUsPerToken)))} ×`,
+      ],
+      [
+        `prompt tokens/s, geometric mean`,
+        `≥ ${goals.prefill} ×`,
+        `${ratio(geometric(ratios((it) => it.prefillPerS)))} ×`,
+      ],
+      [`worst gap beside a prompt of 2,048 tokens, smaller by`, `≥ ${goals.gap} ×`, `${ratio(gapGain)} ×`],
+      [`that prompt's time to the first token`, `≤ ${goals.longTtft} ×`, `${ratio(longTtft)} ×`],
+      [
+        `first token with 1,900 of 2,000 tokens known, sooner by`,
+        `≥ ${goals.warm} ×`,
+        `${ratio(medianOf(known, (it) => it.coldMs) / medianOf(known, (it) => it.warmMs))} ×`,
+      ],
+    ].map((cells) => [model, ...cells]);
   });
-  return `Geometric mean of the speed ratios over the slot counts: ${means.join(', ')}.`;
+  return table(['model', "ours beside llama-server's", 'goal', 'measured'], rows);
+}
+
+function geometric(ratios: readonly number[]): number {
+  return Math.exp(ratios.reduce((sum, value) => sum + Math.log(value), 0) / ratios.length);
 }
 
 function gapTable({ gaps }: Results): string {

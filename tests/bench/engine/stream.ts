@@ -1,7 +1,8 @@
 // The client of both engines: one streamed completion, and when each of its pieces came.
 import { Agent, request } from 'node:http';
 
-const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+/** A connection for each request: llama-server closes idle ones when it likes, and one that is used just then breaks. */
+const agent = new Agent({ keepAlive: false, maxSockets: 64 });
 
 export interface Stream {
   /** Milliseconds from the request to each piece of text; one piece is one token. */
