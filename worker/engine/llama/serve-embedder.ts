@@ -22,8 +22,8 @@ export async function serveEmbedder(
   const embed = async ({ id, input }: Extract<ToEngine, { kind: 'embed' }>): Promise<void> => {
     try {
       const { vector, tokens } = await embedder.embed(input);
-      tell({ kind: 'embedded', id, result: { vector: textOf(vector), tokens } });
       tell({ kind: 'events', events: [], step: { step: (steps += 1), decoded: 0, prefilled: tokens } });
+      tell({ kind: 'embedded', id, result: { vector: textOf(vector), tokens } });
     } catch (error) {
       tell({ kind: 'embedded', id, result: refused(error) });
     }
