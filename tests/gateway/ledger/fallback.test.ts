@@ -137,6 +137,21 @@ describe('alone', () => {
     ]);
   });
 
+  it('keeps the lanes of a worker apart: embeddings take no slot for chat', async () => {
+    const embedder = aCard({ name: 'embedder:latest', capabilities: ['embedding'] });
+    const lane = 'w+embeddings';
+    await join('w', 1);
+    await join(lane, 1, { serves: [embedder.name], announcement: announcement(lane, 1, { models: [embedder] }) });
+    await session();
+    await loseLedger();
+    const embed = { model: embedder.name };
+    expect([await take('e', embed), await take('f', embed), await take('c')]).toEqual(['held', 'wait', 'held']);
+    expect((await ledger.survey()).workers).toMatchObject([
+      { worker: 'w', held: 1 },
+      { worker: lane, held: 1 },
+    ]);
+  });
+
   it('counts what runs already', async () => {
     await join('w', 2);
     await session();
