@@ -13,6 +13,8 @@ export interface Tool {
   description: string;
   /** JSON schema of the arguments. */
   parameters: Record<string, unknown>;
+  /** Every call of it has to follow the schema. */
+  strict?: true;
 }
 
 export interface ChatMessage {
@@ -97,6 +99,8 @@ export interface Generation {
   topLogprobs?: number;
   /** `false` = at most one tool call per answer; left out = any number. */
   parallelCalls?: false;
+  /** The answer has to be a call of one of these tools. */
+  mustCall?: string[];
   /** The answer begins with the prompt: OpenAI's `echo`. */
   echo?: true;
   tokenizing?: Tokenizing;

@@ -14,6 +14,7 @@ import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
 import { compute } from './compute.ts';
+import { answerFormat, tagsOf } from './answer-format.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineRequest, EngineUsage } from './engine/engine.ts';
 import type { Metrics } from './metrics.ts';
@@ -126,7 +127,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const { pending, settlement } =
     generation.prompt === null
       ? await loadOnly(kit, model, started)
-      : await generate(kit, model, call.owner.team, generation.prompt, started);
+      : await generate(kit, model, engineRequest(kit, model, call.owner.team, generation, generation.prompt), started);
   const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
   const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
   return { headers: reply.headers, text, settlement };
@@ -154,10 +155,9 @@ async function loadOnly({ residency }: Kit, model: Model, { generation, signal }
   return { pending: '', settlement: { ...nothingRan, finish: 'load', loadMs: use.loadMs } };
 }
 
-async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, started: Started): Promise<Ran> {
+async function generate(kit: Kit, model: Model, request: EngineRequest, started: Started): Promise<Ran> {
   const { generation, signal } = started;
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
-  const request = engineRequest(generation, prompt, team, kit.random);
   const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
   return await relay(kit, events, use, started);
 }
@@ -196,11 +196,20 @@ function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, l
   return { finish, promptTokens, cachedTokens, outputTokens, ...times };
 }
 
-function engineRequest(generation: Generation, prompt: Prompt, team: string, random: Random): EngineRequest {
-  const { sampling, maxTokens, stop, format, topLogprobs } = generation;
+function engineRequest(
+  { random }: Kit,
+  { header, capabilities }: Model,
+  team: string,
+  generation: Generation,
+  prompt: Prompt,
+): EngineRequest {
+  const { sampling, maxTokens, stop, topLogprobs } = generation;
+  const syntax = syntaxOf(header.chatTemplate);
+  const format = answerFormat(generation, syntax, header.chatTemplate ?? '');
+  const tags = tagsOf(generation, syntax, capabilities.includes('thinking'));
   const seed = sampling.seed ?? random.integer(2 ** 32);
   const scores = topLogprobs === undefined ? {} : { topLogprobs };
-  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, cacheScope: team, ...scores };
+  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, tags, cacheScope: team, ...scores };
 }
 
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {

@@ -47,7 +47,6 @@ export function parseOllamaChat(body: unknown): Generation {
   const common = commonOf(request);
   const messages = request.optional('messages', list(message, parts.messagesMax)) ?? [];
   const tools = request.optional('tools', list(parts.tool, parts.toolsMax)) ?? [];
-  if (tools.length > 0 && common.format.kind !== 'text') refuse('format', 'cannot be combined with tools yet');
   const prompt = messages.length === 0 ? null : chatPrompt(request, messages, tools);
   return { ...common, endpoint: 'chat', prompt };
 }

@@ -1,6 +1,6 @@
 // OpenAI's dialect: what a request must look like, and what errors and waiting look like.
 import { type Refusal, refusals } from '../outcome.ts';
-import type { ChatMessage, Generation, OutputFormat, Sampling, Think, Tool } from '../request.ts';
+import type { ChatMessage, Generation, OutputFormat, Sampling, Think } from '../request.ts';
 import {
   type Check,
   type Fields,
@@ -18,6 +18,7 @@ import {
 import type { Dialect } from './dialect.ts';
 import { type JsonObject, lineJson } from './json.ts';
 import * as parts from './parts.ts';
+import { chosenTools } from './tool-choice.ts';
 
 export const openai: Dialect = {
   name: 'openai',
@@ -46,9 +47,8 @@ export function parseOpenaiChat(body: unknown): Generation {
   const model = request.required('model', parts.modelName);
   const messages = messagesOf(request);
   refuseUnsupported(request);
-  const tools = toolsOf(request);
+  const { tools, ...chosen } = chosenTools(request);
   const format = formatOf(request);
-  if (tools.length > 0 && format.kind !== 'text') refuse('response_format', 'cannot be combined with tools yet');
   const stream = request.optional('stream', flag) ?? false;
   const usage = request.optional('stream_options', includeUsage) ?? false;
   const think = thinkOf(request);
@@ -67,6 +67,7 @@ export function parseOpenaiChat(body: unknown): Generation {
     contextTokens: null,
     ...topLogprobsOf(request),
     ...(request.optional('parallel_tool_calls', flag) === false && { parallelCalls: false }),
+    ...chosen,
   };
 }
 
@@ -179,21 +180,6 @@ const thinkOfEffort = {
   xhigh: 'max',
   max: 'max',
 } as const satisfies Record<string, Think>;
-
-// --- Tools
-
-function toolsOf(request: Fields): Tool[] {
-  const tools = request.optional('tools', list(parts.tool, parts.toolsMax)) ?? [];
-  return (request.optional('tool_choice', toolChoice) ?? 'auto') === 'none' ? [] : tools;
-}
-
-const toolChoice: Check<'auto' | 'none'> = (value, path) => {
-  if (value === 'auto' || value === 'none') return value;
-  if (value === 'required' || typeof value === 'object') {
-    return refuse(path, 'can only be "auto" or "none" yet: no call can be forced');
-  }
-  return refuse(path, 'must be "auto", "none", "required" or an object');
-};
 
 // --- Messages
 

@@ -52,13 +52,12 @@ export const tool: Check<Tool> = (value, path) => {
   if (type !== null && type !== 'function')
     refuse(entry.pathOf('type'), 'must be "function": no other tool exists here');
   const callable = entry.required('function', fieldsOf);
-  if (callable.optional('strict', flag) === true) {
-    refuse(callable.pathOf('strict'), 'cannot be kept yet: arguments are not held to their schema; leave it out');
-  }
+  const strict = callable.optional('strict', flag) === true;
   return {
     name: callable.required('name', name),
     description: callable.optional('description', text) ?? '',
     parameters: callable.optional('parameters', schema) ?? { type: 'object', properties: {} },
+    ...(strict && { strict }),
   };
 };
 

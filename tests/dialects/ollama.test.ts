@@ -224,7 +224,6 @@ describe('requests that are refused', () => {
       withMessage({ role: 'assistant', tool_calls: [{ function: { name: 'f', arguments: '{}' } }] }),
     ],
     ['tools[0].function.name', { tools: [{ type: 'function', function: {} }] }],
-    ['format', { format: 'json', tools: [{ function: { name: 'f' } }] }],
   ])('%s is at fault in chat, case %#', (param, fields) => {
     expect(refused(() => chat(fields))).toMatchObject({ outcome: 'bad_request', param });
   });

@@ -1,7 +1,7 @@
 // OpenAI's chat requests: what real clients send is taken, every wrong type is refused by name.
 import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Prompt } from '@berth/shared/request.ts';
+import type { Generation, Prompt } from '@berth/shared/request.ts';
 import { describe, expect, test } from 'vitest';
 import { refused } from './refused.ts';
 
@@ -136,6 +136,22 @@ describe('requests as clients send them', () => {
     expect(read({ parallel_tool_calls: false }).parallelCalls).toBe(false);
   });
 
+  test('a call can be forced, of any tool, of some or of one', () => {
+    const now = { type: 'function', function: { name: 'now', strict: true } };
+    const tools = [weather, now];
+    const named = { type: 'function', function: { name: 'now' } };
+    const allowed = (mode: string) => ({ type: 'allowed_tools', allowed_tools: { mode, tools: [named] } });
+    const names = ({ prompt }: Generation) => chatOf(prompt).tools.map(({ name }) => name);
+    expect(read({ tools, tool_choice: 'required' }).mustCall).toEqual(['weather', 'now']);
+    expect(read({ tools, tool_choice: named })).toMatchObject({ mustCall: ['now'], parallelCalls: false });
+    expect(names(read({ tools, tool_choice: named }))).toEqual(['weather', 'now']);
+    expect(names(read({ tools, tool_choice: allowed('auto') }))).toEqual(['now']);
+    expect(read({ tools, tool_choice: allowed('auto') }).mustCall).toBeUndefined();
+    expect(read({ tools, tool_choice: allowed('required') }).mustCall).toEqual(['now']);
+    expect(names(read({ tools, tool_choice: 'none' }))).toEqual([]);
+    expect(chatOf(read({ tools }).prompt).tools.map(({ strict }) => strict)).toEqual([undefined, true]);
+  });
+
   test.each([
     [{ response_format: { type: 'json_object' } }, { kind: 'json' }],
     [
@@ -262,7 +278,6 @@ describe('requests that are refused', () => {
     ['response_format.json_schema.schema', withSchema(nested(17))],
     ['response_format.json_schema.schema', withSchema({ description: 'x'.repeat(65_536) })],
     ['response_format.json_schema.schema', withSchema(JSON.parse('{"properties":{"__proto__":{}}}'))],
-    ['response_format', { response_format: { type: 'json_object' }, tools: [weather] }],
     ['tools', { tools: {} }],
     ['tools', { tools: Array.from({ length: 129 }, () => weather) }],
     ['tools[0].type', { tools: [{ type: 'code_interpreter' }] }],
@@ -270,9 +285,12 @@ describe('requests that are refused', () => {
     ['tools[0].function.name', { tools: [{ type: 'function', function: {} }] }],
     ['tools[0].function.description', withTool({ description: 5 })],
     ['tools[0].function.parameters', withTool({ parameters: 'x' })],
-    ['tools[0].function.strict', withTool({ strict: true })],
-    ['tool_choice', { tools: [weather], tool_choice: 'required' }],
-    ['tool_choice', { tools: [weather], tool_choice: { type: 'function', function: { name: 'weather' } } }],
+    ['tools[0].function.strict', withTool({ strict: 'yes' })],
+    ['tool_choice', { tool_choice: 'required' }],
+    ['tool_choice', { tools: [weather], tool_choice: { type: 'function', function: { name: 'wether' } } }],
+    ['tool_choice.function', { tools: [weather], tool_choice: { type: 'function' } }],
+    ['tool_choice.type', { tools: [weather], tool_choice: { type: 'custom' } }],
+    ['tool_choice.allowed_tools.mode', { tools: [weather], tool_choice: { type: 'allowed_tools', allowed_tools: {} } }],
     ['tool_choice', { tool_choice: 5 }],
     ['parallel_tool_calls', { parallel_tool_calls: 'no' }],
     ['reasoning_effort', { reasoning_effort: 'huge' }],

@@ -32,7 +32,8 @@ export function scriptedModel({ name, says, template = chatTemplate, seed = 1 }:
 function vocabularyFor(says: readonly string[]): Vocabulary {
   const encode = (word: string): string =>
     Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
-  const words = says.map(encode).filter((word) => !byteCharacters.includes(word));
+  const plain = says.filter((word) => !controlTokens.includes(word));
+  const words = plain.map(encode).filter((word) => !byteCharacters.includes(word));
   return { tokens: [...controlTokens, ...byteCharacters, ...words], controls: controlTokens.length, merges: [] };
 }
 

@@ -1,5 +1,5 @@
 // The engine's port: one loaded model that generates for several requests at once.
-import type { OutputFormat, Prompt, Sampling, Tokenizing } from '@berth/shared/request.ts';
+import type { OutputFormat, Prompt, Sampling, Tokenizing, Tool } from '@berth/shared/request.ts';
 
 export interface EngineRequest {
   prompt: Prompt;
@@ -8,11 +8,33 @@ export interface EngineRequest {
   maxTokens: number | null;
   /** The text ends before the first of these; they are not part of it. */
   stop: readonly string[];
-  format: OutputFormat;
+  format: OutputFormat | CallsFormat;
+  /** Control tokens with these texts are written out like any other token: they mark tool calls or thinking. */
+  tags?: readonly string[];
   /** So many of the most probable tokens are told with each token's score; left out = no scores. */
   topLogprobs?: number;
   /** Prefixes in the KV cache are shared only between requests of the same scope. */
   cacheScope: string;
+}
+
+/** The answer is held to calls of these tools, with arguments that follow their schemas. */
+export interface CallsFormat {
+  kind: 'calls';
+  frame: CallFrame;
+  tools: readonly Tool[];
+  /** Whether one answer may hold several calls. */
+  several: boolean;
+  /** What the answer may be instead of calls; `null` = it has to be a call. */
+  otherwise: OutputFormat | null;
+}
+
+/** An answer of calls: `open`, calls with `between` between them, `close`; a call is its name and JSON in `call`. */
+export interface CallFrame {
+  open: string;
+  call: readonly [beforeName: string, beforeArguments: string, after: string];
+  /** `null` = this family calls one tool at a time. */
+  between: string | null;
+  close: string;
 }
 
 export interface EngineUsage {

@@ -80,11 +80,26 @@ test('tools and calls reach the template in the shape that templates expect', ()
   const messages: ChatMessage[] = [
     { role: 'assistant', content: '', toolCalls: [{ id: '1', name: 'f', arguments: { a: 1 } }] },
   ];
-  read({ kind: 'chat', messages, tools: [tool] });
+  read({ kind: 'chat', messages, tools: [{ ...tool, strict: true }], think: 'low' });
+  expect(seen).toMatchObject({ enable_thinking: true, thinking: true, reasoning_effort: 'low' });
   expect(seen?.tools).toEqual([{ type: 'function', function: tool }]);
   expect(seen?.messages).toMatchObject([
     { tool_calls: [{ type: 'function', function: { name: 'f', arguments: { a: 1 } } }] },
   ]);
+});
+
+test('a template that wants ids of nine characters gets them, the same for a call and its answer', () => {
+  let seen: TemplateValues | undefined;
+  const wants = '{% if tool_call.id|length != 9 %}{{ raise_exception() }}{% endif %}';
+  const read = promptReader(aModel({ chatTemplate: wants, compile: () => (values) => ((seen = values), 'x') }));
+  const messages: ChatMessage[] = [
+    { role: 'assistant', content: '', toolCalls: [{ id: 'call_0123_0', name: 'f', arguments: {} }] },
+    { role: 'tool', content: 'rain', toolCallId: 'call_0123_0' },
+  ];
+  read({ kind: 'chat', messages, tools: [] });
+  const [call, answer] = seen?.messages ?? [];
+  expect(answer?.['tool_call_id']).toMatch(/^[a-z0-9]{9}$/);
+  expect(call).toMatchObject({ tool_calls: [{ id: answer?.['tool_call_id'] }] });
 });
 
 test('a template that refuses the messages is the request’s fault, one that cannot be read is the model’s', () => {

@@ -2,8 +2,8 @@
 import { getModuleVersion, LlamaGrammarEvaluationState } from 'node-llama-cpp';
 import type { Llama, LlamaContext, LlamaGrammar, LlamaModel } from 'node-llama-cpp';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { OutputFormat } from '@berth/shared/request.ts';
-import { gbnfFor } from './grammar.ts';
+import type { EngineRequest } from '../engine.ts';
+import { grammarFor } from './calls-grammar.ts';
 import { said } from './load.ts';
 import type { LoadedModel } from './load.ts';
 import type { SamplerSettings } from './sampling.ts';
@@ -90,7 +90,7 @@ export interface Binding {
   /** Runs one batch; for each part the row of its logits, or `null`. */
   decode(parts: readonly Part[]): Promise<(number | null)[]>;
   /** @throws Refusal `bad_request` when the format cannot be honoured */
-  sampler(settings: SamplerSettings, format: OutputFormat): Promise<Sampler>;
+  sampler(settings: SamplerSettings, format: EngineRequest['format']): Promise<Sampler>;
   /** @throws Refusal `bad_request` where rows cannot be read */
   scorer(): Scorer;
   /** Makes one sequence's cells those of another. Moves all of them, at the next batch. */
@@ -255,8 +255,8 @@ export function specialTexts(model: LlamaModel): Omit<PromptModel, 'compile' | '
 }
 
 /** @throws Refusal `bad_request` */
-export async function compiledGrammar(llama: Llama, format: OutputFormat): Promise<LlamaGrammar | null> {
-  const grammar = gbnfFor(format);
+export async function compiledGrammar(llama: Llama, format: EngineRequest['format']): Promise<LlamaGrammar | null> {
+  const grammar = grammarFor(format);
   if (grammar === null) return null;
   try {
     return await llama.createGrammar({ grammar });
@@ -270,7 +270,7 @@ async function openSampler(
   model: LlamaModel,
   sampler: NativeSampler,
   settings: SamplerSettings,
-  format: OutputFormat,
+  format: EngineRequest['format'],
 ): Promise<void> {
   const grammar = await compiledGrammar(llama, format);
   if (grammar === null) return sampler.applyConfig(settings);

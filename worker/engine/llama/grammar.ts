@@ -31,28 +31,40 @@ const base = {
 
 type Json = Record<string, unknown>;
 /** Adds rules on the way and returns the right-hand side for a schema. */
-interface Writer {
+export interface Writer {
   rules: Map<string, string>;
   nodes: number;
+  /** Tells the definitions of one schema from another's in the same grammar. */
+  scope: string;
 }
 
 /** @returns the grammar's text, or `null` when any text will do. @throws Refusal `bad_request` */
 export function gbnfFor(format: OutputFormat): string | null {
-  if (format.kind === 'text') return null;
-  const writer: Writer = { rules: new Map(Object.entries(base)), nodes: 0 };
-  writer.rules.set('root', format.kind === 'json' ? base.object : rootOf(format.schema, writer));
+  return format.kind === 'text' ? null : gbnf((writer) => formatRule(format, writer));
+}
+
+/** @param rootOf adds the rules that the root needs, and returns its right-hand side */
+export function gbnf(rootOf: (writer: Writer) => string): string {
+  const writer: Writer = { rules: new Map(Object.entries(base)), nodes: 0, scope: '' };
+  writer.rules.set('root', rootOf(writer));
   const text = [...writer.rules].map(([name, right]) => `${name} ::= ${right}\n`).join('');
   if (text.length > 4 * schemaBounds.charsMax) throw tooMuch('grammar characters', 4 * schemaBounds.charsMax);
   return text;
 }
 
-function rootOf(schema: Json, writer: Writer): string {
+/** The right-hand side for a format that is not just any text. */
+export function formatRule(format: Exclude<OutputFormat, { kind: 'text' }>, writer: Writer): string {
+  return format.kind === 'json' ? base.object : schemaRule(format.schema, writer);
+}
+
+/** @param at how errors call the schema */
+export function schemaRule(schema: Json, writer: Writer, at = 'schema'): string {
   if (JSON.stringify(schema).length > schemaBounds.charsMax) throw tooMuch('characters', schemaBounds.charsMax);
   const defs = { ...asObject(schema['definitions'], 'definitions'), ...asObject(schema['$defs'], '$defs') };
-  for (const name of Object.keys(defs)) writer.rules.set(ruleOf(name), '');
+  for (const name of Object.keys(defs)) writer.rules.set(ruleOf(name, writer), '');
   for (const [name, def] of Object.entries(defs))
-    writer.rules.set(ruleOf(name), write(def, `$defs.${name}`, 1, writer));
-  const root = write(schema, 'schema', 0, writer);
+    writer.rules.set(ruleOf(name, writer), write(def, `$defs.${name}`, 1, writer));
+  const root = write(schema, at, 0, writer);
   refuseAmbiguous(schema, defs);
   return root;
 }
@@ -141,7 +153,7 @@ function writeObject(node: Json, at: string, inner: Inner, writer: Writer): stri
   return `"{" gap ${optionalPairs(pairs, at)} gap "}"`;
 }
 
-function addRule(writer: Writer, right: string): string {
+export function addRule(writer: Writer, right: string): string {
   const name = `part-${writer.rules.size}`;
   writer.rules.set(name, right);
   return name;
@@ -188,13 +200,14 @@ function writeString(node: Json, at: string): string {
 
 function reference(value: unknown, at: string, writer: Writer): string {
   const name = typeof value === 'string' ? /^#\/(?:\$defs|definitions)\/([^/]+)$/.exec(value)?.[1] : undefined;
-  if (name === undefined || !writer.rules.has(ruleOf(name))) throw unsupported(`${at}.$ref ${JSON.stringify(value)}`);
-  return ruleOf(name);
+  if (name === undefined || !writer.rules.has(ruleOf(name, writer)))
+    throw unsupported(`${at}.$ref ${JSON.stringify(value)}`);
+  return ruleOf(name, writer);
 }
 
 /** A rule's name may hold letters, digits and dashes only. */
-function ruleOf(name: string): string {
-  return `def-${Buffer.from(name).toString('hex')}`;
+function ruleOf(name: string, { scope }: Writer): string {
+  return `def-${scope}${Buffer.from(name).toString('hex')}`;
 }
 
 function either(alternatives: readonly string[]): string {
@@ -206,8 +219,8 @@ function literal(value: unknown): string {
   return quoted(JSON.stringify(value));
 }
 
-function quoted(text: string): string {
-  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+export function quoted(text: string): string {
+  return `"${text.replace(/["\\]/g, '\\$&').replaceAll('\n', '\\n')}"`;
 }
 
 /** A tree of common beginnings, so that 500 names that begin alike are one way to go on and not 500. */

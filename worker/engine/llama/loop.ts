@@ -2,6 +2,7 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { EngineRequest } from '../engine.ts';
 import type { Binding, Part } from './binding.ts';
+import { beginsFreely } from './calls-grammar.ts';
 import { chunkFor, planStep } from './plan.ts';
 import type { PromptCache } from './prompt-cache.ts';
 import { advanceRun, newRun, startRun, takeToken } from './run.ts';
@@ -55,7 +56,7 @@ export function openLoop(
     preparing.add(id);
     try {
       if (waiting.length >= tuning.waitingMax) throw new Refusal('internal', 'too many requests wait in the engine');
-      const prompt = fitting(readPrompt(request.prompt), binding.contextTokens);
+      const prompt = fitting(readPrompt(promptOf(request)), binding.contextTokens);
       const settings = samplerSettings(request.sampling, prompt, binding.contextTokens, binding.vocabularyTokens);
       const sampler = await binding.sampler(settings, request.format);
       waiting.push(newRun(binding, id, request, prompt, sampler)); // `waiting` may be another list by now
@@ -177,6 +178,11 @@ export function openLoop(
 
 function emptySequence(index: number): Sequence {
   return { index, scope: null, tokens: [], usedAt: 0, settled: true };
+}
+
+/** Where a grammar holds the answer from its first token on, there is no room for thinking: the template says none. */
+function promptOf({ prompt, format }: EngineRequest): EngineRequest['prompt'] {
+  return beginsFreely(format) || prompt.kind !== 'chat' ? prompt : { ...prompt, think: false };
 }
 
 /** @throws Refusal `context_exceeded` when no room is left for an answer */

@@ -4,6 +4,8 @@ import type { Binding, Sampler, Scorer } from './binding.ts';
 import type { CachedSequence } from './prefix.ts';
 import { scoreTrail } from './scores.ts';
 import type { RowScores, ScoreTrail } from './scores.ts';
+import { beginsFreely } from './calls-grammar.ts';
+import { spelling } from './spelling.ts';
 import { stopSearch, wholePieces } from './text.ts';
 import type { Pieces, StopSearch } from './text.ts';
 import type { RunEvent } from './wire.ts';
@@ -47,6 +49,8 @@ export interface Run {
   outputTokens: number;
   /** Tokens whose text has not been said yet. */
   heldTokens: number;
+  /** Its prompt ends in an open `<think>`. */
+  thinking: boolean;
   startedAt: number;
   answeringSince: number | null;
 }
@@ -65,7 +69,7 @@ export function newRun(
     scope: request.cacheScope,
     prompt,
     sampler,
-    pieces: wholePieces((tokens) => binding.textOf(tokens), before),
+    pieces: wholePieces(spelling(binding, request.tags ?? []), before),
     stops: stopSearch(request.stop),
     scoring: scoringOf(binding, request),
     outputTokensMax: Math.max(1, Math.min(request.maxTokens ?? Infinity, binding.contextTokens - prompt.length)),
@@ -77,9 +81,16 @@ export function newRun(
     next: null,
     outputTokens: 0,
     heldTokens: 0,
+    thinking: opensThinking(binding, request, prompt),
     startedAt: 0,
     answeringSince: null,
   };
+}
+
+/** Where a grammar holds the answer, it is no thought, whatever the template has opened. */
+function opensThinking(binding: Binding, { prompt, format }: EngineRequest, tokens: Uint32Array): boolean {
+  if (prompt.kind !== 'chat' || !beginsFreely(format)) return false;
+  return /<think>\s*$/.test(binding.spell(tokens.subarray(-16)));
 }
 
 function scoringOf(binding: Binding, { topLogprobs }: EngineRequest): Scoring | null {
@@ -95,7 +106,12 @@ export function startRun(run: Run, sequence: Sequence, kept: number, nowMs: numb
   run.prefilled = kept;
   run.cached = kept;
   run.startedAt = nowMs;
-  return { kind: 'started', promptTokens: run.prompt.length, cachedTokens: kept };
+  return {
+    kind: 'started',
+    promptTokens: run.prompt.length,
+    cachedTokens: kept,
+    ...(run.thinking && { thinking: true }),
+  };
 }
 
 /** Notes that `share` tokens of the run are in the KV cache now. */

@@ -1,6 +1,7 @@
 // From a request's prompt to tokens: the model's own chat template, and no control token from a client's text.
+import { createHash } from 'node:crypto';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { ChatMessage, Prompt, Tool } from '@berth/shared/request.ts';
+import type { ChatMessage, Prompt, Think, Tool } from '@berth/shared/request.ts';
 
 /** What a chat template is given, under the names that templates know. */
 export interface TemplateValues {
@@ -9,6 +10,10 @@ export interface TemplateValues {
   add_generation_prompt: boolean;
   bos_token: string;
   eos_token: string;
+  /** What templates of models that think go by; left out, they do as they do by themselves. */
+  enable_thinking?: boolean;
+  thinking?: boolean;
+  reasoning_effort?: string;
 }
 
 /** What this file needs of a loaded model. */
@@ -53,7 +58,10 @@ export function promptReader(model: PromptModel): (prompt: Prompt) => Uint32Arra
     if (prompt.kind === 'raw') return withFirst(model, model.tokenize(prompt.text, true));
     const hidden: string[] = [];
     const hide = (text: string): string => hideAll(text, plain, hidden);
-    const text = renderChat(render, model, prompt.messages.map(hideIn(hide)), prompt.tools);
+    const text = renderChat(render, model, {
+      ...prompt,
+      messages: prompt.messages.map(hideIn(hide)),
+    });
     return withFirst(model, tokenizeRendered(model, text, hidden));
   };
 }
@@ -69,15 +77,15 @@ function compiled(model: PromptModel): (values: TemplateValues) => string {
 function renderChat(
   render: (values: TemplateValues) => string,
   model: PromptModel,
-  messages: ChatMessage[],
-  tools: Tool[],
+  { messages, tools, think }: Extract<Prompt, { kind: 'chat' }>,
 ): string {
   const values: TemplateValues = {
-    messages: messages.map(templateMessage),
-    tools: tools.length === 0 ? null : tools.map((tool) => ({ type: 'function', function: tool })),
+    messages: withIdsOf(model, messages).map(templateMessage),
+    tools: tools.length === 0 ? null : tools.map(templateTool),
     add_generation_prompt: true,
     bos_token: model.bosText,
     eos_token: model.eosText,
+    ...thinkingValues(think),
   };
   let text: string;
   try {
@@ -91,6 +99,31 @@ function renderChat(
   throw new Refusal('bad_request', `the messages make a prompt of more than ${renderedCharsMax} characters`);
 }
 
+/** Whether a tool is strict is between the client and us. */
+function templateTool({ name, description, parameters }: Tool): { type: 'function'; function: Tool } {
+  return { type: 'function', function: { name, description, parameters } };
+}
+
+/** Mistral's templates refuse the ids of calls that are not of nine letters and digits, as their own are. */
+function withIdsOf({ chatTemplate }: PromptModel, messages: ChatMessage[]): ChatMessage[] {
+  if (!/\|\s*length\s*!=\s*9\b/.test(chatTemplate ?? '')) return messages;
+  return messages.map((message) => ({
+    ...message,
+    ...(message.toolCallId !== undefined && { toolCallId: nineOf(message.toolCallId) }),
+    ...(message.toolCalls && { toolCalls: message.toolCalls.map((call) => ({ ...call, id: nineOf(call.id) })) }),
+  }));
+}
+
+function nineOf(id: string): string {
+  return createHash('sha256').update(id).digest('hex').slice(0, 9);
+}
+
+function thinkingValues(think: Think | undefined): Partial<TemplateValues> {
+  if (think === undefined) return {};
+  const on = think !== false;
+  return { enable_thinking: on, thinking: on, ...(typeof think === 'string' && { reasoning_effort: think }) };
+}
+
 /** The shape that templates expect: OpenAI's, with the arguments of a call as an object. */
 function templateMessage(message: ChatMessage): Record<string, unknown> {
   const calls = message.toolCalls?.map((call) => ({
@@ -102,6 +135,7 @@ function templateMessage(message: ChatMessage): Record<string, unknown> {
     role: message.role,
     content: message.content,
     ...(message.name === undefined ? {} : { name: message.name }),
+    ...(message.toolCallId === undefined ? {} : { tool_call_id: message.toolCallId }),
     ...(calls === undefined ? {} : { tool_calls: calls }),
   };
 }

@@ -1,5 +1,6 @@
 // How a family of models writes its tool calls: what every family's file gives.
 import type { Tool } from '@berth/shared/request.ts';
+import type { CallFrame } from '../../engine/engine.ts';
 import type { Input, Reading } from './input.ts';
 
 export interface ToolSyntax {
@@ -19,15 +20,6 @@ export interface ToolSyntax {
    * told is none: it is text.
    */
   read(input: Input, tools: readonly Tool[]): Reading<boolean>;
-}
-
-/** An answer of calls: `open`, calls with `between` between them, `close`; a call is its name and JSON in `call`. */
-interface CallFrame {
-  open: string;
-  call: readonly [beforeName: string, beforeArguments: string, after: string];
-  /** `null` = this family calls one tool at a time. */
-  between: string | null;
-  close: string;
 }
 
 /** A tag says already that it is a call: whatever name is in it, the client shall see it. */

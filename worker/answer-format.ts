@@ -1,0 +1,27 @@
+// What holds an answer: its format, and the calls that it has to be or may be, in the model's own syntax. Pure.
+import type { Generation, Tool } from '@berth/shared/request.ts';
+import type { EngineRequest } from './engine/engine.ts';
+import type { ToolSyntax } from './replies/tools/syntax.ts';
+
+/** @param template the model's chat template, which tells a family's versions apart */
+export function answerFormat(generation: Generation, syntax: ToolSyntax, template: string): EngineRequest['format'] {
+  const { prompt, format, mustCall, parallelCalls } = generation;
+  const tools = prompt?.kind === 'chat' ? prompt.tools : [];
+  const calls = { kind: 'calls', frame: syntax.frame(template), several: parallelCalls !== false } as const;
+  if (mustCall !== undefined) {
+    return { ...calls, tools: tools.filter(({ name }) => mustCall.includes(name)), otherwise: null };
+  }
+  if (tools.length === 0 || (format.kind === 'text' && !tools.some(({ strict }) => strict))) return format;
+  return { ...calls, tools: tools.map(asPromised), otherwise: format };
+}
+
+/** Only the arguments of a strict tool are promised to follow its schema; those of others are any object. */
+function asPromised(tool: Tool): Tool {
+  return tool.strict ? tool : { ...tool, parameters: { type: 'object' } };
+}
+
+/** Texts that mean something to a reply, and are control tokens in some models. */
+export function tagsOf({ prompt }: Generation, syntax: ToolSyntax, thinking: boolean): string[] {
+  if (prompt?.kind !== 'chat') return [];
+  return [...(prompt.tools.length > 0 ? syntax.tags : []), ...(thinking ? ['<think>', '</think>'] : [])];
+}
