@@ -83,7 +83,7 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
   } as unknown as Endpoint;
   const kit = {
     slots,
-    catalog: { find: async () => ({ name: 'llama', capabilities: ['completion'] }) },
+    catalog: { models: () => [], find: async () => ({ name: 'llama', capabilities: ['completion'] }) },
     residency: { unload: () => undefined },
     metrics: { settled: () => undefined, ended: () => undefined },
     clock: virtualClock(),
