@@ -58,16 +58,10 @@ export function parseOllamaEmbeddings(body: unknown): Generation {
 function generationOf(request: Fields, dialect: Generation['dialect'], embedding: Embedding): Generation {
   const options = request.optional('options', fieldsOf);
   return {
+    ...parts.noText,
     dialect,
     endpoint: 'embeddings',
     model: request.required('model', parts.modelName),
-    prompt: null,
-    stream: false,
-    includeUsage: false,
-    sampling: parts.unsetSampling,
-    maxTokens: 1,
-    stop: [],
-    format: { kind: 'text' },
     keepAliveMs: dialect === 'ollama' ? request.optional('keep_alive', keepAlive) : null,
     contextTokens: options?.optional('num_ctx', integer(1, parts.anyInteger)) ?? null,
     embedding,

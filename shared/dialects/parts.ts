@@ -1,5 +1,5 @@
 // Parts of a request that the dialects write alike: model, sampling, stops, schemas, tools.
-import type { Sampling, Tool, ToolCall } from '../request.ts';
+import type { Generation, Sampling, Tool, ToolCall } from '../request.ts';
 import { type Check, fieldsOf, flag, integer, list, name, number, plainJson, refuse, text, textUpTo } from './check.ts';
 import type { JsonObject } from './json.ts';
 
@@ -30,6 +30,19 @@ export const unsetSampling: Readonly<Sampling> = Object.freeze({
   frequencyPenalty: null,
   seed: null,
 });
+
+/** What a request that writes no text has in common with one that does. */
+export const noText = {
+  prompt: null,
+  stream: false,
+  includeUsage: false,
+  sampling: unsetSampling,
+  maxTokens: 1,
+  stop: [],
+  format: { kind: 'text' },
+  keepAliveMs: null,
+  contextTokens: null,
+} satisfies Partial<Generation>;
 
 /** Clients send 64-bit and negative seeds; equal ones stay equal. */
 export function seed32(seed: number | null): number | null {

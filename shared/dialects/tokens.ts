@@ -30,18 +30,10 @@ export function parseDetokenize(body: unknown): Generation {
 /** llama-server has one model, so its clients name none: the gateway takes the only one then. */
 function generationOf(request: Fields, tokenizing: Tokenizing): Generation {
   return {
+    ...parts.noText,
     dialect: 'openai',
     endpoint: tokenizing.kind,
     model: request.optional('model', parts.modelName) ?? '',
-    prompt: null,
-    stream: false,
-    includeUsage: false,
-    sampling: parts.unsetSampling,
-    maxTokens: 1,
-    stop: [],
-    format: { kind: 'text' },
-    keepAliveMs: null,
-    contextTokens: null,
     tokenizing,
   };
 }

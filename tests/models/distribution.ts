@@ -1,16 +1,9 @@
 // The whole distribution of a model after a text, greedily token by token, in a process of its own, by the package's
 // public API: what an engine's scores are compared with. Prints for each step the token and [token, probability] of all.
 //   node tests/models/distribution.ts <file> <text> <steps>
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { llama } from './reference.ts';
 
 const [path = '', text = '', steps = '1'] = process.argv.slice(2);
-const llama = await getLlama({
-  gpu: false,
-  build: 'never',
-  skipDownload: true,
-  maxThreads: 1,
-  logLevel: LlamaLogLevel.disabled,
-});
 const model = await llama.loadModel({ modelPath: path });
 const context = await model.createContext({ contextSize: 512, threads: 1 });
 const sequence = context.getSequence();

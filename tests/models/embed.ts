@@ -1,15 +1,8 @@
 // Embeds texts in a process of its own and prints their vectors as JSON.
 //   node tests/models/embed.ts <file> <text>…
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { llama } from './reference.ts';
 
 const [path = '', ...texts] = process.argv.slice(2);
-const llama = await getLlama({
-  gpu: false,
-  build: 'never',
-  skipDownload: true,
-  maxThreads: 1,
-  logLevel: LlamaLogLevel.disabled,
-});
 const model = await llama.loadModel({ modelPath: path });
 const context = await model.createEmbeddingContext({ contextSize: 512, threads: 1 });
 const vectors: (readonly number[])[] = [];

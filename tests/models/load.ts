@@ -1,6 +1,6 @@
 // Loads one model file in a process of its own and prints what came of it as JSON: a native crash then kills only this process.
 //   node tests/models/load.ts <file> [prompt]
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { llama } from './reference.ts';
 
 const tokensMax = 64;
 const [path = '', prompt] = process.argv.slice(2);
@@ -14,13 +14,6 @@ export interface Loaded {
   readonly ended: boolean;
 }
 
-const llama = await getLlama({
-  gpu: false,
-  build: 'never',
-  skipDownload: true,
-  maxThreads: 1,
-  logLevel: LlamaLogLevel.disabled,
-});
 const model = await llama.loadModel({ modelPath: path });
 const { general } = model.fileInfo.metadata;
 const { said, ended } = prompt === undefined ? { said: '', ended: false } : await reply(prompt);
