@@ -74,8 +74,12 @@ async function ask(engine: Engine, syntax: ToolSyntax, format: EngineRequest['fo
 const versions: [string, ToolSyntax, string][] = [
   ...families.map((family): [string, ToolSyntax, string] => [family.name, family, '']),
   ...families
-    .filter(({ name }) => name === 'mistral' || name === 'deepseek')
-    .map((family): [string, ToolSyntax, string] => [`${family.name} of another age`, family, '[ARGS]```json']),
+    .filter(({ name }) => ['mistral', 'deepseek', 'phi'].includes(name))
+    .map((family): [string, ToolSyntax, string] => [
+      `${family.name} of another age`,
+      family,
+      '[ARGS]```jsonfunctools[',
+    ]),
 ];
 
 describe('a call that has to be', () => {

@@ -78,7 +78,7 @@ function textThenCalls(format: CallsFormat, writer: Writer): string {
 
 /** The part of an opening that no text would have: all up to its first bracket or white space after the tag. */
 function tagOf(opening: string): string {
-  return /^(?:<[^>]*>|\[[A-Z_]+\])/.exec(opening)?.[0] ?? opening.slice(0, 1);
+  return /^(?:<[^>]*>|\[[A-Z_]+\]|\w+\[)/.exec(opening)?.[0] ?? opening.slice(0, 1);
 }
 
 /** How much of the tag's beginning a text ends with. */

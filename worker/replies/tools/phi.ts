@@ -12,11 +12,11 @@ export const phi: ToolSyntax = {
   opens: [open, older],
   opensAnswer: [],
   tags: [open, close],
-  frame: () => ({
-    open: `${open}[`,
+  frame: (template) => ({
+    open: template.includes(older) ? older : `${open}[`,
     call: ['{"name": "', '", "arguments": ', '}'],
     between: ', ',
-    close: `]${close}`,
+    close: template.includes(older) ? ']' : `]${close}`,
   }),
   *read(input) {
     if (yield* literal(input, older)) return yield* listOfCalls(input);

@@ -1,0 +1,145 @@
+// The templates that llama.cpp publishes are told apart, and the calls that they write into a prompt are read back.
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Tool } from '@berth/shared/request.ts';
+import { callFinder } from '@berth/worker/replies/tools/calls.ts';
+import { families, syntaxOf } from '@berth/worker/replies/tools/families.ts';
+import type { ToolSyntax } from '@berth/worker/replies/tools/syntax.ts';
+import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { afterAll, expect, test } from 'vitest';
+
+const root = join(import.meta.dirname, '../../..');
+const clone = join(root, '.cache/engine-source.git');
+
+/** They lie in the source bundle inside the engine's package, and are read from a clone of it that is kept. */
+function published(file: string): string {
+  if (!existsSync(clone)) cloneBundle();
+  return execFileSync('git', ['-C', clone, 'show', `HEAD:models/templates/${file}.jinja`], { encoding: 'utf8' });
+}
+
+/** Under another name until it is whole: a test that is broken off leaves no half of one. */
+function cloneBundle(): void {
+  const bundle = join(root, 'node_modules/node-llama-cpp/llama/gitRelease.bundle');
+  const partial = mkdtempSync(join(root, 'node_modules/.engine-source-'));
+  execFileSync('git', ['clone', '--quiet', '--bare', bundle, partial]);
+  if (existsSync(clone)) rmSync(partial, { recursive: true });
+  else renameSync(partial, clone);
+}
+
+interface Renderer {
+  render(values: object): string;
+}
+
+/** llama.cpp's own, by which the engine renders prompts; it needs no model. */
+const options = { build: 'never', skipDownload: true, progressLogs: false, logLevel: LlamaLogLevel.error } as const;
+const llama = await getLlama({ ...options, gpu: false });
+const { AddonJinjaRenderer }: { AddonJinjaRenderer: new (template: string) => Renderer } = Reflect.get(
+  llama,
+  '_bindings',
+);
+afterAll(() => llama.dispose());
+
+const tool: Tool = {
+  name: 'weather',
+  description: 'Tells the weather',
+  parameters: {
+    type: 'object',
+    properties: {
+      city: { type: 'string', description: 'Where' },
+      days: { type: 'integer', description: 'How many' },
+    },
+  },
+};
+const made = [
+  { city: 'Oslo', days: 2 },
+  { city: 'Zürich', days: 5 },
+];
+
+/** What a template writes for an assistant's turn that calls the tool so often. */
+function turnOf(template: string, count: number): string {
+  const calls = made.slice(0, count).map((args, index) => ({
+    id: `abcdefgh${index}`,
+    type: 'function',
+    function: { name: 'weather', arguments: args },
+  }));
+  const user = { role: 'user', content: 'Hello' };
+  const values = { tools: [{ type: 'function', function: tool }], bos_token: '', eos_token: '' };
+  const renderer = new AddonJinjaRenderer(template);
+  const asked = renderer.render({ ...values, messages: [user], add_generation_prompt: true });
+  const assistant = { role: 'assistant', content: '', tool_calls: calls };
+  const told = renderer.render({ ...values, messages: [user, assistant], add_generation_prompt: false });
+  return told.slice(commonLength(asked, told));
+}
+
+/** How much is the same in both, short of a tag that would be cut. */
+function commonLength(a: string, b: string): number {
+  let length = 0;
+  while (length < a.length && a[length] === b[length]) length += 1;
+  return a.slice(0, length).replace(/<[^>]*$/, '').length;
+}
+
+function callsIn(syntax: ToolSyntax, text: string): unknown[] {
+  const finder = callFinder(syntax, [tool], false);
+  return [...finder.push(text), ...finder.flush()].filter(({ kind }) => kind === 'call');
+}
+
+/** A forced call, as the grammar of the family's frame has it written. */
+function framed({ frame }: ToolSyntax, template: string): string {
+  const { open, call, close } = frame(template);
+  return `${open}${call[0]}weather${call[1]}${JSON.stringify(made[0])}${call[2]}${close}`;
+}
+
+/** These write values that are no JSON, which a grammar could not hold to a schema: their forced calls differ. */
+const framedAsJson = ['qwen-coder', 'gemma'];
+
+const templates: [file: string, family: string, calls: number][] = [
+  ['NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use', 'hermes', 2],
+  ['NousResearch-Hermes-3-Llama-3.1-8B-tool_use', 'hermes', 2],
+  ['Qwen-Qwen2.5-7B-Instruct', 'hermes', 2],
+  ['Qwen-Qwen3-0.6B', 'hermes', 2],
+  ['Qwen-QwQ-32B', 'hermes', 2],
+  ['ibm-granite-granite-4.0', 'hermes', 2],
+  ['Qwen3-Coder', 'qwen-coder', 2],
+  ['Qwen3.5-4B', 'qwen-coder', 2],
+  // Llama's templates refuse more than one call at once.
+  ['meta-llama-Llama-3.1-8B-Instruct', 'llama3', 1],
+  ['meta-llama-Llama-3.2-3B-Instruct', 'llama3', 1],
+  ['meta-llama-Llama-3.3-70B-Instruct', 'llama3', 1],
+  ['mistralai-Mistral-Nemo-Instruct-2407', 'mistral', 2],
+  ['Mistral-Small-3.2-24B-Instruct-2506', 'mistral', 2],
+  ['mistralai-Ministral-3-14B-Reasoning-2512', 'mistral', 2],
+  ['unsloth-mistral-Devstral-Small-2507', 'mistral', 2],
+  ['deepseek-ai-DeepSeek-V3.1', 'deepseek', 2],
+  ['deepseek-ai-DeepSeek-R1-Distill-Qwen-32B', 'deepseek', 2],
+  ['llama-cpp-deepseek-r1', 'deepseek', 2],
+  ['google-gemma-4-31B-it', 'gemma', 2],
+  ['google-gemma-4-31B-it-interleaved', 'gemma', 2],
+  // Phi 4 mini's own is not among them; these write the older of its two forms.
+  ['fireworks-ai-llama-3-firefunction-v2', 'phi', 2],
+];
+
+test.each(templates)('%s is %s, and its calls are read', (file, family, count) => {
+  const template = published(file);
+  const syntax = syntaxOf(template);
+  expect(syntax.name).toBe(family);
+  for (let calls = 1; calls <= count; calls += 1) {
+    const expected = made.slice(0, calls).map((args) => ({ kind: 'call', name: 'weather', arguments: args }));
+    expect(callsIn(syntax, turnOf(template, calls))).toMatchObject(expected);
+  }
+});
+
+test.each(templates)('a forced call of %s is written as its template writes one', (file, family) => {
+  const template = published(file);
+  const written = framed(syntaxOf(template), template);
+  expect(callsIn(syntaxOf(template), written)).toMatchObject([{ kind: 'call', name: 'weather', arguments: made[0] }]);
+  if (framedAsJson.includes(family)) return;
+  // Ids are ours to give.
+  const bare = (text: string) => text.replace(/, "id": "\w+"|\[CALL_ID\]\w+/, '').replaceAll(/\s/g, '');
+  expect(bare(turnOf(template, 1))).toContain(bare(written));
+});
+
+test('every family but the one for the rest has a published template', () => {
+  const known = families.map(({ name }) => name).filter((name) => name !== 'generic');
+  expect(new Set(templates.map(([, family]) => family))).toEqual(new Set(known));
+});
