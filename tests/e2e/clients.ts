@@ -65,6 +65,7 @@ export interface OpenaiClient {
       create(body: Body, options?: Body): Promise<Completion>;
       parse(body: Body): Promise<{ choices: { message: { parsed: { answer: string } | null } }[] }>;
       stream(body: Body): { finalContent(): Promise<string | null> };
+      runTools(body: Body): { finalContent(): Promise<string | null> };
     };
   };
   completions: {
@@ -97,12 +98,16 @@ export function openaiPackage(name: (typeof openaiVersions)[number]): OpenaiPack
   return loaded;
 }
 
+interface OllamaCall {
+  function: { name: string; arguments: { a: number; b: number } };
+}
+
 export interface OllamaPart {
   model: string;
   created_at: string | Date;
   done: boolean;
   done_reason?: string;
-  message: { role: string; content: string };
+  message: { role: string; content: string; tool_calls?: OllamaCall[] };
   response: string;
   eval_count: number;
   prompt_eval_count: number;

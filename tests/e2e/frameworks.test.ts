@@ -1,8 +1,11 @@
 // The frameworks around the clients: AI SDK with its providers and LangChain, and the README's own lines.
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { echoModels, root, startLocal } from './berth.ts';
+import { adderModel, adderAnswer, adderCalls } from '../models/adder.ts';
+import { writeGguf } from '../models/gguf.ts';
+import { adder, agents } from './agents.ts';
+import { aFolder, demoPath, echoModels, root, startLocal } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
 import { clientsFolder, installClients, openaiPackage, openaiVersions } from './clients.ts';
 import { eventually } from './eventually.ts';
@@ -18,23 +21,28 @@ const prompt = 'What is a slot?';
 /** For the echo engine: an answer of minutes. */
 const endless = '[[tokenDelayMs=20 repeat=9999]] word ';
 
+/** With the demo model, and one that calls tools. */
 let demo: Berth;
 /** One slot, no queue. */
 let narrow: Berth;
+let real: Folder;
 let models: Folder;
 const answers: Tapped[] = [];
 
 beforeAll(async () => {
   await installClients();
   models = await echoModels('m');
+  real = await aFolder();
+  await copyFile(demoPath, join(real.path, `${model}.gguf`));
+  writeGguf(join(real.path, `${adder}.gguf`), adderModel());
   const env = { ENGINE: 'echo', MODELS_DIR: models.path, NUM_PARALLEL: '1', MAX_QUEUE: '0' };
-  const started = await Promise.all([startLocal(), startLocal({ env })]);
+  const started = await Promise.all([startLocal({ env: { MODELS_DIR: real.path } }), startLocal({ env })]);
   demo = await tapped(started[0], answers);
   narrow = await tapped(started[1], answers);
 }, 180_000);
 afterAll(async () => {
   await Promise.all([demo.stop(), narrow.stop()]);
-  await models[Symbol.asyncDispose]();
+  await Promise.all([models, real].map((folder) => folder[Symbol.asyncDispose]()));
 });
 
 const slotIsFree = () => eventually('the slot is free', async () => (await heldSlots(narrow)) === 0);
@@ -219,6 +227,14 @@ describe.each(openaiVersions)('the package %s', (name) => {
     const late = client(narrow, { timeout: 300 }).chat.completions.create(body);
     await expect(late).rejects.toThrow(/timed out/i);
     await slotIsFree();
+  });
+});
+
+describe.each(agents)('an agent made of %s', (_, agent) => {
+  test.each(['whole', 'streamed'])('calls its tool twice at once and once more, and answers: %s', async (kind) => {
+    const { text, calls } = await agent(demo.url, kind === 'streamed');
+    expect(calls).toEqual(adderCalls);
+    expect(text).toBe(adderAnswer);
   });
 });
 

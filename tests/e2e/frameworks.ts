@@ -12,6 +12,8 @@ interface Asked {
   maxRetries?: number;
   abortSignal?: AbortSignal;
   output?: object;
+  tools?: object;
+  stopWhen?: object;
   onError?: () => void;
 }
 
@@ -25,7 +27,7 @@ export interface Ai {
   generateText(
     asked: Asked,
   ): Promise<{ text: string; finishReason: string; usage: Usage; output?: { answer: string } }>;
-  streamText(asked: Asked): { textStream: AsyncIterable<string>; usage: PromiseLike<Usage> };
+  streamText(asked: Asked): { textStream: AsyncIterable<string>; text: PromiseLike<string>; usage: PromiseLike<Usage> };
 }
 
 type Provider = ((name: string) => LanguageModel) & { chat(name: string): LanguageModel };
@@ -48,14 +50,17 @@ export async function aiSdk(): Promise<Ai> {
   };
 }
 
-interface Message {
+export interface Message {
   content: string;
   usage_metadata?: { output_tokens: number };
+  tool_calls?: object[];
+  concat(next: Message): Message;
 }
 
 export interface Chat {
-  invoke(prompt: string): Promise<Message>;
-  stream(prompt: string, options?: object): Promise<AsyncIterable<Message>>;
+  invoke(prompt: string | object[]): Promise<Message>;
+  stream(prompt: string | object[], options?: object): Promise<AsyncIterable<Message>>;
+  bindTools(tools: object[]): Chat;
   withStructuredOutput(schema: object, options: object): { invoke(prompt: string): Promise<{ answer: string }> };
 }
 
@@ -68,8 +73,8 @@ export function langchain(name: 'ChatOpenAI' | 'ChatOllama', url: string, option
   return new ChatOpenAI({ apiKey: 'none', configuration: { baseURL: `${url}/v1` }, ...options });
 }
 
-interface Zod {
-  z: { object(fields: object): object; enum(words: string[]): object };
+export interface Zod {
+  z: { object(fields: object): object; enum(words: string[]): object; number(): object };
 }
 
 /** An answer that a toy of a model can give, when its words are bound. */

@@ -9,6 +9,8 @@ export interface Script {
   readonly name: string;
   /** What it says, cut into its tokens; a token may not come twice, for it would not know where it is. */
   readonly says: readonly string[];
+  /** What it says when the prompt ends in this token, and not in the line break that opens a turn. */
+  readonly after?: Readonly<Record<string, readonly string[]>>;
   readonly template?: string;
   readonly seed?: number;
 }
@@ -17,14 +19,16 @@ const width = 64;
 const layersShape = { width, layers: 1, heads: 2, kvHeads: 2, headSize: 32, feedForward: 64, context: 4096 } as const;
 
 /** Attention and feed-forward are zero, so the last token alone chooses the next: its embedding is the output row of its successor. */
-export function scriptedModel({ name, says, template = chatTemplate, seed = 1 }: Script): Gguf {
-  if (new Set(says).size !== says.length) throw new RangeError('a scripted model cannot say a token twice');
-  const vocabulary = vocabularyFor(says);
+export function scriptedModel({ name, says, after = {}, template = chatTemplate, seed = 1 }: Script): Gguf {
+  const chains = Object.entries({ '\n': says, ...after }).map(([start, words]) => [start, ...words]);
+  const words = chains.flatMap((chain) => chain.slice(1));
+  if (new Set(words).size !== words.length) throw new RangeError('a scripted model cannot say a token twice');
+  const vocabulary = vocabularyFor(words);
   const shape: Shape = { ...layersShape, vocabulary: vocabulary.tokens.length };
   const about = { name, description: 'A model of the Berth project for tests: it always says the same words.' };
   return {
     metadata: { ...llamaMetadata(about, shape, 'f32'), ...bpeMetadata(vocabulary, template) },
-    tensors: chainTensors(shape, vocabulary, says, seed),
+    tensors: chainTensors(shape, vocabulary, chains, seed),
   };
 }
 
@@ -37,14 +41,21 @@ function vocabularyFor(says: readonly string[]): Vocabulary {
   return { tokens: [...controlTokens, ...byteCharacters, ...words], controls: controlTokens.length, merges: [] };
 }
 
-function chainTensors(shape: Shape, vocabulary: Vocabulary, says: readonly string[], seed: number): Tensor[] {
+function chainTensors(
+  shape: Shape,
+  vocabulary: Vocabulary,
+  chains: readonly (readonly string[])[],
+  seed: number,
+): Tensor[] {
   const chance = chanceFrom(seed);
   const embeddings = Float32Array.from({ length: shape.vocabulary * width }, () => chance.normal());
   const output = new Float32Array(embeddings.length);
   const row = (values: Float32Array, token: number): Float32Array =>
     values.subarray(token * width, (token + 1) * width);
-  const chain = ['\n', ...says, turnEnd].map((word) => tokenOf(vocabulary, word));
-  chain.slice(1).forEach((token, place) => row(output, token).set(row(embeddings, chain[place] ?? 0)));
+  for (const words of chains) {
+    const chain = [...words, turnEnd].map((word) => tokenOf(vocabulary, word));
+    chain.slice(1).forEach((token, place) => add(row(output, token), row(embeddings, chain[place] ?? 0)));
+  }
   const norm = (name: string): Tensor => tensorOf(name, 'f32', [width], new Float32Array(width).fill(1));
   return [
     tensorOf('token_embd.weight', 'f32', [width, shape.vocabulary], embeddings),
@@ -56,6 +67,11 @@ function chainTensors(shape: Shape, vocabulary: Vocabulary, says: readonly strin
     norm('output_norm.weight'),
     tensorOf('output.weight', 'f32', [width, shape.vocabulary], output),
   ];
+}
+
+/** The end of a turn follows the last word of every chain. */
+function add(sum: Float32Array, more: Float32Array): void {
+  more.forEach((value, place) => (sum[place] = (sum[place] ?? 0) + value));
 }
 
 function tokenOf(vocabulary: Vocabulary, word: string): number {
