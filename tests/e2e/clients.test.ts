@@ -117,6 +117,11 @@ describe.each(openaiVersions)('the package %s', (name) => {
     expect(wrong).toBeInstanceOf(errors.BadRequestError());
     expect(wrong).toMatchObject({ status: 400, type: 'invalid_request_error', param: 'temperature' });
 
+    const endlessly = [{ role: 'user', content: 'slot '.repeat(20_000) }];
+    const long = await thrown(completions.create({ model, messages: endlessly }));
+    expect(long).toBeInstanceOf(errors.BadRequestError());
+    expect(long).toMatchObject({ status: 400, code: 'context_length_exceeded' });
+
     const missing = await thrown(client(demo).models.retrieve('nobody'));
     expect(missing).toBeInstanceOf(errors.NotFoundError());
   });

@@ -86,6 +86,7 @@ export interface OpenaiPackage {
   APIUserAbortError: ErrorClass;
   AuthenticationError: ErrorClass;
   BadRequestError: ErrorClass;
+  InternalServerError: ErrorClass;
   NotFoundError: ErrorClass;
   RateLimitError: ErrorClass;
 }

@@ -1,13 +1,14 @@
 // The frameworks around the clients: AI SDK with its providers and LangChain, and the README's own lines.
+import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { adderModel, adderAnswer, adderCalls } from '../models/adder.ts';
 import { writeGguf } from '../models/gguf.ts';
 import { adder, agents } from './agents.ts';
-import { aFolder, demoPath, echoModels, root, startLocal } from './berth.ts';
+import { aFolder, demoPath, echoModels, root, startGateway, startLocal, startWorker } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
-import { clientsFolder, installClients, openaiPackage, openaiVersions } from './clients.ts';
+import { clientsFolder, installClients, ollamaClient, openaiPackage, openaiVersions } from './clients.ts';
 import { eventually } from './eventually.ts';
 import { aiSdk, langchain, yesOrNo } from './frameworks.ts';
 import type { Ai, Chat, LanguageModel } from './frameworks.ts';
@@ -235,6 +236,60 @@ describe.each(agents)('an agent made of %s', (_, agent) => {
     const { text, calls } = await agent(demo.url, kind === 'streamed');
     expect(calls).toEqual(adderCalls);
     expect(text).toBe(adderAnswer);
+  });
+});
+
+describe('at a pool that wants keys and has no worker yet', () => {
+  const pool = { REDIS_URL: inject('redisUrl'), POOL: `e2e-${randomUUID()}` };
+  const key = 'the-key-of-this-test';
+  const messages = [{ role: 'user', content: 'hello' }];
+  let gateway: Berth;
+  beforeAll(async () => {
+    gateway = await tapped(await startGateway({ ...pool, AUTH: 'on', API_KEY: key }), answers);
+  });
+  afterAll(() => gateway.stop());
+
+  const openai = (name: (typeof openaiVersions)[number], apiKey: string, maxRetries: number) =>
+    new (openaiPackage(name).OpenAI)({ baseURL: `${gateway.url}/v1`, apiKey, maxRetries }).chat.completions;
+  const ai = async (apiKey: string, maxRetries: number) => {
+    const sdk = await aiSdk();
+    return sdk.generateText({ model: sdk.model('openai', gateway.url, 'm', apiKey), prompt: 'hello', maxRetries });
+  };
+  const chain = (apiKey: string, maxRetries: number) =>
+    langchain('ChatOpenAI', gateway.url, { model: 'm', apiKey, maxRetries }).invoke('hello');
+
+  test('each client says that the key is wrong, and asks once', async () => {
+    for (const name of openaiVersions) {
+      const refused = openai(name, 'wrong', 2).create({ model: 'm', messages });
+      await expect(refused).rejects.toBeInstanceOf(openaiPackage(name).AuthenticationError);
+    }
+    await expect(ai('wrong', 2)).rejects.toMatchObject({ statusCode: 401, isRetryable: false });
+    await expect(chain('wrong', 2)).rejects.toMatchObject({ status: 401 });
+    const ollama = ollamaClient(gateway.url).chat({ model: 'm', messages });
+    await expect(ollama).rejects.toMatchObject({ name: 'ResponseError', status_code: 401 });
+    expect(answers.filter(({ status }) => status === 401)).toHaveLength(5);
+  });
+
+  test('each client says that it is the server, and those that retry wait as they are told until a worker is there', async () => {
+    for (const name of openaiVersions) {
+      const refused = openai(name, key, 0).create({ model: 'm', messages });
+      await expect(refused).rejects.toBeInstanceOf(openaiPackage(name).InternalServerError);
+    }
+    await expect(ai(key, 0)).rejects.toMatchObject({ statusCode: 503, isRetryable: true });
+    const askedMs = performance.now();
+    const patient = [
+      ...openaiVersions.map(async (name) => {
+        const { choices } = await openai(name, key, 9).create({ model: 'm', messages });
+        return choices[0]?.message.content;
+      }),
+      ai(key, 9).then(({ text }) => text),
+      chain(key, 9).then(({ content }) => content),
+    ];
+    const firstMs = Promise.race(patient.slice(0, 3)).then(() => performance.now() - askedMs);
+    await using _worker = await startWorker({ ...pool, ENGINE: 'echo', MODELS_DIR: models.path });
+    expect(await Promise.all(patient)).toEqual(['hello', 'hello', 'hello', 'hello']);
+    // Retry-After says 2 s; what openai's and AI SDK's clients would wait by themselves is half a second, or none.
+    expect(await firstMs).toBeGreaterThan(1_900);
   });
 });
 

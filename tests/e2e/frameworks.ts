@@ -23,7 +23,7 @@ interface Usage {
 }
 
 export interface Ai {
-  model(provider: 'openai' | 'openai-compatible' | 'ollama', url: string, name: string): LanguageModel;
+  model(provider: 'openai' | 'openai-compatible' | 'ollama', url: string, name: string, apiKey?: string): LanguageModel;
   generateText(
     asked: Asked,
   ): Promise<{ text: string; finishReason: string; usage: Usage; output?: { answer: string } }>;
@@ -40,11 +40,11 @@ export async function aiSdk(): Promise<Ai> {
   const { createOllama } = await importClient<{ createOllama: Create }>('ollama-ai-provider-v2');
   return {
     ...ai,
-    model(provider, url, name) {
+    model(provider, url, name, apiKey = 'none') {
       const baseURL = `${url}/v1`;
-      if (provider === 'openai') return createOpenAI({ baseURL, apiKey: 'none' }).chat(name);
+      if (provider === 'openai') return createOpenAI({ baseURL, apiKey }).chat(name);
       if (provider === 'ollama') return createOllama({ baseURL: `${url}/api` })(name);
-      const options = { name: 'berth', baseURL, apiKey: 'none', includeUsage: true, supportsStructuredOutputs: true };
+      const options = { name: 'berth', baseURL, apiKey, includeUsage: true, supportsStructuredOutputs: true };
       return compatible.createOpenAICompatible(options)(name);
     },
   };
