@@ -15,13 +15,13 @@ export const adderAnswer = 'The sum is 10.';
 const template = `${chatTemplate}
 {%- if add_generation_prompt and messages[-1].role == 'tool' -%}{{- messages[-1].content -}}{%- endif -%}`;
 
+const first = ['<tool_call>\n{"name": "', 'add', '", "arguments": ', '{"a": 1, ', '"b": 2}', '}\n</tool_call>'];
+const second = ['\n<tool_call>\n', '{"name": "add"', ', "arguments":', ' {"a": 3, "b"', ': 4}}', '\n</tool_call>'];
+
 export function adderModel(): Gguf {
   return scriptedModel({
     name: 'adder',
-    says: [
-      ...['<tool_call>\n{"name": "', 'add', '", "arguments": ', '{"a": 1, ', '"b": 2}', '}\n</tool_call>'],
-      ...['\n<tool_call>\n', '{"name": "add"', ', "arguments":', ' {"a": 3, "b"', ': 4}}', '\n</tool_call>'],
-    ],
+    says: [...first, ...second],
     after: {
       7: ['<tool_call>\n', '{"name": "add", ', '"arguments": {"a": 3, "b": ', '7}}\n</tool_call>'],
       0: ['The ', 'sum ', 'is ', '10', '.'],
