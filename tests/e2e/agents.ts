@@ -6,7 +6,7 @@ import { aiSdk, langchain } from './frameworks.ts';
 import type { Message, Zod } from './frameworks.ts';
 
 /** What an agent has answered, and what its tool was called with. */
-export interface Worked {
+interface Worked {
   text: string;
   calls: { a: number; b: number }[];
 }
