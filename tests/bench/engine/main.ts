@@ -1,53 +1,108 @@
-// `npm run bench:engine`: our engine beside llama-server on the same models, interleaved. `--quick` takes one sample of
-// each and `--model 15M` one model's; only a whole run is published.
+// `npm run bench:engine`: our engine beside llama-server on the same models. How it is measured and how to read it:
+// BENCHMARKS.md. `--quick` takes one sample of each and publishes nothing; `--only`, `--model` and `--slots` take a part.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { writeGguf } from '../../models/gguf.ts';
 import { randomModel } from '../../models/random.ts';
 import { knownVersion } from '../../../worker/engine/llama/binding.ts';
+import { cpuTuning } from '../../../worker/engine/llama/tuning.ts';
+import { watchOthers } from '../gateway/meter.ts';
 import { insert } from '../gateway/report.ts';
-import { buildPeer, startOurs, startPeer } from './peer.ts';
+import { buildPeer, measureLoop, startOurs, startPeer } from './peer.ts';
 import type { Server } from './peer.ts';
 import { report } from './report.ts';
 import type { Results } from './report.ts';
 import { freed, gap, throughput, warmStart } from './samples.ts';
 
-const quick = process.argv.includes('--quick');
-const only = process.argv.includes('--model') ? process.argv.at(process.argv.indexOf('--model') + 1) : null;
-const root = join(import.meta.dirname, '../../..');
+const root = resolve(import.meta.dirname, '../../..');
 const folder = join(root, '.cache/bench-engine');
 const contextTokens = 4096;
+const longTokens = 2048;
+const warmTokens = 2000;
 const chunks = [64, 128, 256, 512];
-const models = [
-  { name: '15M', parameters: 15e6, vocabulary: 12_800, promptTokens: 128, tokens: 256, samples: 7 },
-  { name: '150M', parameters: 150e6, vocabulary: 32_000, promptTokens: 256, tokens: 64, samples: 3 },
-]
-  .filter(({ name }) => only === null || name === only)
-  .map((model) => ({ ...model, samples: quick ? 1 : model.samples, path: join(folder, `${model.name}.gguf`) }));
+/** What the product takes, for everything but the curve. */
+const chunkDefault = cpuTuning.prefillTokensBusy;
+const parts = ['throughput', 'gaps', 'freed', 'warm', 'loop'];
+const sizes = [
+  { name: '15M', parameters: 15e6, vocabulary: 12_800, promptTokens: 128, tokens: 256, samples: 7, longSamples: 5 },
+  { name: '150M', parameters: 150e6, vocabulary: 32_000, promptTokens: 256, tokens: 64, samples: 3, longSamples: 3 },
+];
+/** Longest wait for a moment in which nobody else is at work, all waits together: the run ends in time all the same. */
+const quietWaitMs = 120_000;
+const foreignPctMax = 10;
+const usage = `usage: main.ts [--quick] [--only ${parts.join('|')}] [--model 15M|150M] [--slots 1,2,4,8]`;
 
-const git = (...args: string[]) =>
-  execFileSync('git', ['-C', import.meta.dirname, ...args], { encoding: 'utf8' }).trim();
-const results: Results = {
-  date: new Date().toISOString().slice(0, 16).replace('T', ' '),
-  commit: git('rev-parse', '--short=12', 'HEAD'),
-  machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, no GPU, load average ${loadavg()[0]?.toFixed(1)} at the start`,
-  versions: `Node ${process.versions.node}, node-llama-cpp ${knownVersion}, llama-server of the same source`,
-  throughput: [],
-  gaps: [],
-  freed: [],
-  warm: [],
-};
+interface Plan {
+  quick: boolean;
+  parts: readonly string[];
+  models: readonly ((typeof sizes)[number] & { path: string })[];
+  slots: readonly number[];
+  /** Everything, so that the result may be published. */
+  whole: boolean;
+}
 
-/** Asks both in turn, after one round that warms them. */
-async function inTurn<T>(
-  count: number,
-  servers: readonly Server[],
-  sample: (server: Server) => Promise<T>,
-): Promise<T[][]> {
+function planOf(args: readonly string[]): Plan {
+  const text = { type: 'string' } as const;
+  const options = { quick: { type: 'boolean', default: false }, only: text, model: text, slots: text } as const;
+  const { quick, only, model, slots } = parseArgs({ args: [...args], options }).values;
+  const once = (samples: number): number => (quick ? 1 : samples);
+  const models = sizes
+    .filter(({ name }) => model === undefined || name === model)
+    .map((it) => ({ ...it, samples: once(it.samples), longSamples: once(it.longSamples) }))
+    .map((it) => ({ ...it, path: join(folder, `${it.name}.gguf`) }));
+  const plan = {
+    quick,
+    parts: parts.filter((part) => only === undefined || part === only),
+    models,
+    slots: (slots ?? '1,2,4,8').split(',').map(Number),
+    whole: !quick && only === undefined && model === undefined && slots === undefined,
+  };
+  const valid = plan.parts.length > 0 && models.length > 0 && plan.slots.every((it) => [1, 2, 4, 8].includes(it));
+  if (!valid) throw new Error(usage);
+  return plan;
+}
+
+function nothingYet(): Results {
+  const git = (...args: string[]) => execFileSync('git', ['-C', root, ...args], { encoding: 'utf8' }).trim();
+  const changed = git('status', '--porcelain', '--', 'worker', 'shared', 'package-lock.json') !== '';
+  return {
+    date: new Date().toISOString(),
+    commit: `${git('rev-parse', '--short=12', 'HEAD')}${changed ? ' with uncommitted changes' : ''}`,
+    machine: `${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, no GPU`,
+    versions: `Node ${process.versions.node}, node-llama-cpp ${knownVersion}, llama-server of the same source`,
+    loadAtStart: loadavg()[0] ?? 0,
+    throughput: [],
+    gaps: [],
+    freed: [],
+    warm: [],
+    loop: [],
+  };
+}
+
+let waitedMs = 0;
+/** Waits until others use little, within what is left of the bound. */
+async function quietMoment(): Promise<void> {
+  const from = performance.now();
+  for (let quiet = false; !quiet && waitedMs + performance.now() - from < quietWaitMs;) {
+    const noise = watchOthers();
+    await sleep(300);
+    const { foreignPct, stealPct } = noise();
+    quiet = foreignPct + stealPct <= foreignPctMax;
+  }
+  waitedMs += performance.now() - from;
+}
+
+type Sample<T> = (server: Server) => Promise<T>;
+
+/** Asks all in turn, after one round that warms them. */
+async function inTurn<T>(plan: Plan, count: number, servers: readonly Server[], sample: Sample<T>): Promise<T[][]> {
   const taken: T[][] = servers.map(() => []);
-  for (let round = -1; round < count; round += 1) {
+  for (let round = plan.quick ? 0 : -1; round < count; round += 1) {
+    if (!plan.quick) await quietMoment();
     for (const [index, server] of servers.entries()) {
       const one = await sample(server);
       if (round >= 0) taken[index]?.push(one);
@@ -56,43 +111,76 @@ async function inTurn<T>(
   return taken;
 }
 
-buildPeer();
-mkdirSync(folder, { recursive: true });
-for (const model of models) {
-  const { name, parameters, vocabulary, path, promptTokens, tokens, samples } = model;
+type Size = Plan['models'][number];
+
+async function measureSpeed(plan: Plan, model: Size, slots: number, results: Results): Promise<void> {
+  await using ours = await startOurs(model.path, slots, contextTokens, chunkDefault);
+  await using peer = await startPeer(model.path, slots, contextTokens);
+  const speed: Sample<Awaited<ReturnType<typeof throughput>>> = (server) =>
+    throughput(server, slots, model.promptTokens, model.tokens);
+  const [a = [], b = []] = await inTurn(plan, model.samples, [ours, peer], speed);
+  results.throughput.push({ model: model.name, slots, ours: a, peer: b });
+  say(`${model.name}: throughput at ${slots} slots`);
+}
+
+/** What needs one slot: how soon it is free again, and what a known prefix saves. */
+async function measureOneSlot(plan: Plan, model: Size, results: Results): Promise<void> {
+  await using ours = await startOurs(model.path, 1, contextTokens, chunkDefault);
+  await using peer = await startPeer(model.path, 1, contextTokens);
+  if (plan.parts.includes('freed')) {
+    const abandoned: Sample<number> = (server) => freed(server, warmTokens);
+    const [a = [], b = []] = await inTurn(plan, model.longSamples, [ours, peer], abandoned);
+    results.freed.push({ model: model.name, ours: a, peer: b });
+    say(`${model.name}: cancellation`);
+  }
+  if (!plan.parts.includes('warm')) return;
+  const [a = [], b = []] = await inTurn(plan, model.longSamples, [ours, peer], (it) => warmStart(it, warmTokens));
+  results.warm.push({ model: model.name, ours: a, peer: b });
+  say(`${model.name}: known prefix`);
+}
+
+async function measureGaps(plan: Plan, model: Size, results: Results): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const servers = [stack.use(await startPeer(model.path, 2, contextTokens))];
+  for (const chunk of chunks) servers.push(stack.use(await startOurs(model.path, 2, contextTokens, chunk)));
+  const [peer = [], ...ours] = await inTurn(plan, model.longSamples, servers, (it) => gap(it, longTokens));
+  const curve = chunks.map((chunk, index) => ({ chunk, samples: ours[index] ?? [] }));
+  results.gaps.push({ model: model.name, peer, ours: curve });
+  say(`${model.name}: gaps`);
+}
+
+async function measure(plan: Plan, model: Size, results: Results): Promise<void> {
+  const { name, parameters, vocabulary, path } = model;
   const shape = { name: `random ${name}`, parameters, vocabulary, type: 'q8_0', context: contextTokens } as const;
   writeGguf(path, randomModel({ ...shape, ends: false, seed: 1 }));
-  for (const slots of [1, 2, 4, 8]) {
-    await using ours = await startOurs(path, slots, contextTokens, 128);
-    await using peer = await startPeer(path, slots, contextTokens);
-    const speed = (server: Server) => throughput(server, slots, promptTokens, tokens);
-    const [a = [], b = []] = await inTurn(samples, [ours, peer], speed);
-    results.throughput.push({ model: name, slots, ours: a, peer: b });
-    console.log(name, slots, 'slots: done');
-    if (slots !== 1) continue;
-    const [freedOurs = [], freedPeer = []] = await inTurn(samples, [ours, peer], (server) => freed(server, 2000));
-    results.freed.push({ model: name, ours: freedOurs, peer: freedPeer });
-    const [warmOurs = [], warmPeer = []] = await inTurn(samples, [ours, peer], (server) => warmStart(server, 2000));
-    results.warm.push({ model: name, ours: warmOurs, peer: warmPeer });
+  for (const slots of plan.parts.includes('throughput') ? plan.slots : []) {
+    await measureSpeed(plan, model, slots, results);
   }
-  const servers = [await startPeer(path, 2, contextTokens)];
-  for (const chunk of chunks) servers.push(await startOurs(path, 2, contextTokens, chunk));
-  const [peer = [], ...ours] = await inTurn(Math.min(samples, 5), servers, (server) => gap(server, 2048));
-  results.gaps.push({ model: name, peer, ours: chunks.map((chunk, index) => ({ chunk, samples: ours[index] ?? [] })) });
-  for (const server of servers) await server[Symbol.asyncDispose]();
-  console.log(name, 'gaps: done');
+  if (plan.parts.includes('freed') || plan.parts.includes('warm')) await measureOneSlot(plan, model, results);
+  if (plan.parts.includes('gaps')) await measureGaps(plan, model, results);
+  if (!plan.parts.includes('loop')) return;
+  results.loop.push({ model: name, ...measureLoop(path, contextTokens) });
+  say(`${name}: the loop by itself`);
 }
-
-publish(report(results));
 
 /** Raw data always; BENCHMARKS.md only from a whole run. */
-function publish(text: string): void {
-  const whole = !quick && only === null;
-  const place = whole ? join(import.meta.dirname, 'results') : folder;
-  mkdirSync(place, { recursive: true });
-  writeFileSync(join(place, `${results.date.replace(/[ :]/g, '-')}.json`), `${JSON.stringify(results)}\n`);
-  console.log(`\n${text}`);
-  if (!whole) return;
+function publish(plan: Plan, results: Results): void {
+  const target = plan.whole ? join(import.meta.dirname, 'results') : folder;
+  mkdirSync(target, { recursive: true });
+  const path = join(target, `${results.date.slice(0, 16).replace(':', '-')}.json`);
+  writeFileSync(path, `${JSON.stringify(results, null, 1)}\n`);
+  const tables = report(results, relative(root, path));
+  console.log(`\n${tables}\n`);
+  if (!plan.whole) return;
   const document = join(root, 'BENCHMARKS.md');
-  writeFileSync(document, insert(readFileSync(document, 'utf8'), text, 'bench:engine'));
+  writeFileSync(document, insert(readFileSync(document, 'utf8'), tables, 'bench:engine'));
 }
+
+const say = (line: string) => console.log(`${(performance.now() / 1_000).toFixed(0).padStart(5)} s  ${line}: done`);
+
+const plan = planOf(process.argv.slice(2));
+buildPeer();
+mkdirSync(folder, { recursive: true });
+const results = nothingYet();
+for (const model of plan.models) await measure(plan, model, results);
+publish(plan, results);

@@ -1,10 +1,12 @@
 // The peer: llama.cpp's own server, built from the very source that node-llama-cpp was built from.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess, StdioOptions } from 'node:child_process';
 import { existsSync, mkdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { LoopFigures } from './loop.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const cache = join(root, '.cache/llama-server');
@@ -22,6 +24,13 @@ const switches = [
   '-DLLAMA_BUILD_UI=OFF',
   '-DLLAMA_USE_PREBUILT_UI=OFF',
 ];
+
+const readyMsMax = 30_000;
+
+/** Whatever ends the run, an error or a signal included, ends its servers. */
+const alive = new Set<ChildProcess>();
+process.once('exit', () => alive.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(1));
 
 /** Builds it once into `.cache`; on two cores that takes ten minutes. @throws Error that says what is missing */
 export function buildPeer(): void {
@@ -44,7 +53,7 @@ export async function startPeer(model: string, slots: number, contextTokens: num
   const port = await freePort();
   const memory = ['-c', `${slots * contextTokens}`, '-np', `${slots}`, '--no-kv-unified', '--cache-ram', '0'];
   const args = ['-m', model, ...memory, '-t', '1', '-tb', '1', '--host', '127.0.0.1', '--port', `${port}`];
-  const child = spawn(binary, [...args, '-fit', 'off', '--log-disable'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = start(binary, [...args, '-fit', 'off', '--log-disable'], ['ignore', 'ignore', 'inherit']);
   await ready(port, () => child.exitCode !== null);
   return { port, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => ended(child) };
 }
@@ -52,15 +61,35 @@ export async function startPeer(model: string, slots: number, contextTokens: num
 /** Ours, in a process of its own like the peer. */
 export async function startOurs(model: string, slots: number, contextTokens: number, chunk: number): Promise<Server> {
   const args = [join(import.meta.dirname, 'ours.ts'), model, `${slots}`, `${contextTokens}`, `${chunk}`];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = start(process.execPath, args, ['ignore', 'pipe', 'inherit']);
   const port = await new Promise<number>((resolve, reject) => {
-    child.stdout.once('data', (text) => resolve(Number(String(text))));
+    child.stdout?.once('data', (text) => resolve(Number(String(text))));
     child.once('exit', () => reject(new Error('our engine did not start')));
   });
   return { port, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => ended(child) };
 }
 
-async function ended(child: ReturnType<typeof spawn>): Promise<void> {
+/** The loop alone, in a process of its own whose pipe is read and forgotten. */
+export function measureLoop(model: string, contextTokens: number): LoopFigures {
+  const args = [join(import.meta.dirname, 'loop.ts'), model, `${contextTokens}`];
+  const { stdout } = spawnSync(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+    encoding: 'utf8',
+    timeout: 60_000,
+    maxBuffer: 2 ** 26,
+  });
+  if (stdout === '') throw new Error('the loop by itself told nothing');
+  return JSON.parse(stdout) as LoopFigures;
+}
+
+function start(program: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
+  const child = spawn(program, args, { stdio });
+  alive.add(child);
+  child.once('exit', () => alive.delete(child));
+  return child;
+}
+
+async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exit = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
@@ -76,8 +105,8 @@ async function freePort(): Promise<number> {
 }
 
 async function ready(port: number, failed: () => boolean): Promise<void> {
-  for (;;) {
-    if (failed()) throw new Error('llama-server did not start');
+  for (const until = performance.now() + readyMsMax; ;) {
+    if (failed() || performance.now() > until) throw new Error('llama-server did not start');
     const reply = await fetch(`http://127.0.0.1:${port}/health`).catch(() => null);
     if (reply?.ok) return;
     await sleep(50);

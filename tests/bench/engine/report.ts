@@ -1,4 +1,6 @@
-// From samples to tables: medians and ratios. Pure.
+// From samples to tables: medians and ratios, goals beside them. Pure.
+import { cpuTuning } from '../../../worker/engine/llama/tuning.ts';
+import type { LoopFigures } from './loop.ts';
 import { median } from './samples.ts';
 import type { Gap, Throughput } from './samples.ts';
 
@@ -7,10 +9,12 @@ export interface Results {
   commit: string;
   machine: string;
   versions: string;
+  loadAtStart: number;
   throughput: { model: string; slots: number; ours: Throughput[]; peer: Throughput[] }[];
   gaps: { model: string; peer: Gap[]; ours: { chunk: number; samples: Gap[] }[] }[];
   freed: { model: string; ours: number[]; peer: number[] }[];
   warm: { model: string; ours: Warm[]; peer: Warm[] }[];
+  loop: ({ model: string } & LoopFigures)[];
 }
 
 interface Warm {
@@ -25,22 +29,83 @@ const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly string[][]): string =>
   [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
 
-export function report(results: Results): string {
+/** A machine with more load than this at the start was not quiet. */
+const quietLoadMax = 0.5;
+
+/** @param rawPath where the samples are */
+export function report(results: Results, rawPath: string): string {
+  const { date, commit, machine, versions, loadAtStart } = results;
+  const measured = `Measured ${date.slice(0, 16).replace('T', ' ')} UTC at commit \`${commit}\` on ${machine}; ${versions}.`;
   return [
-    `Measured ${results.date}, commit ${results.commit}, on ${results.machine}; ${results.versions}.`,
-    `Both engines up at once, one thread each, asked in turn; medians. Noise: others used ${noise(results)} of a processor.`,
-    '',
-    throughputTable(results),
-    '',
+    `${measured}\nBoth engines up at once, one thread each, asked in turn; medians. Raw data: [${rawPath}](${rawPath}).`,
+    `Load average at the start: ${loadAtStart.toFixed(2)}; others used ${noise(results)} of a processor meanwhile.`,
+    loadAtStart > quietLoadMax ? '**The machine was not quiet when this began.**' : '',
     goalTable(results),
-    '',
-    gapTable(results),
-    '',
-    freedTable(results),
-    '',
-    warmTable(results),
-    '',
-  ].join('\n');
+    results.throughput.length > 0 ? `### Speed\n\n${throughputTable(results)}` : '',
+    results.gaps.length > 0 ? `### A long prompt beside a running stream\n\n${gapTable(results)}` : '',
+    results.freed.length > 0 ? `### Cancellation\n\n${freedTable(results)}` : '',
+    results.warm.length > 0 ? `### A known prefix\n\n${warmTable(results)}` : '',
+    results.loop.length > 0 ? `### The loop by itself, eight answers\n\n${loopTable(results)}` : '',
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
+}
+
+/** The chunk that the product takes on a CPU. */
+const chunkDefault = cpuTuning.prefillTokensBusy;
+
+function goalTable(results: Results): string {
+  const rows = [
+    ...modelsOf(results.throughput).flatMap((model) => speedGoals(model, results)),
+    ...results.gaps.flatMap(({ model, peer, ours }) => {
+      const samples = ours.find(({ chunk }) => chunk === chunkDefault)?.samples ?? [];
+      const [gapRatio, ttftRatio] = [
+        ratioOf(samples, peer, (it) => it.gapMs),
+        ratioOf(samples, peer, (it) => it.ttftMs),
+      ];
+      return [
+        [`${model}: worst gap while 2,048 tokens are read, chunk ${chunkDefault}`, '≤ 0.20 ×', `${ratio(gapRatio)} ×`],
+        [`${model}: TTFT of these 2,048 tokens`, '≤ 1.15 ×', `${ratio(ttftRatio)} ×`],
+      ];
+    }),
+    ...results.loop.map(({ model, stepsToFree: { prefill, decode } }) => [
+      `${model}: steps that end before an abandoned sequence is free, in prefill and in decode`,
+      '≤ 1',
+      `${prefill}, ${decode}`,
+    ]),
+    ...results.warm.map(({ model, ours }) => [
+      `${model}: TTFT gained by 1,900 of 2,000 tokens known to the slot`,
+      '≥ 10 ×',
+      `${ratio(medianOf(ours, (it) => it.coldMs) / medianOf(ours, (it) => it.warmMs))} ×`,
+    ]),
+  ];
+  return table(['goal, beside llama-server', 'asked', 'measured'], rows);
+}
+
+function speedGoals(model: string, { throughput }: Results): string[][] {
+  const own = throughput.filter((it) => it.model === model);
+  const ratios = (value: (sample: Throughput) => number) => own.map(({ ours, peer }) => ratioOf(ours, peer, value));
+  const [speed, cpu] = [ratios((it) => it.tokensPerS), ratios((it) => it.cpuUsPerToken)];
+  const [prefill, ttft] = [ratios((it) => it.prefillPerS), ratios((it) => 1 / it.ttftMs)];
+  return [
+    [`${model}: tokens/s, geometric mean over the slot counts`, '≥ 1.00 ×', `${ratio(geometricMean(speed))} ×`],
+    [`${model}: tokens/s, worst slot count`, '≥ 0.90 ×', `${ratio(Math.min(...speed))} ×`],
+    [`${model}: processor time per token, geometric mean`, '≤ 1.00 ×', `${ratio(geometricMean(cpu))} ×`],
+    [`${model}: prefill speed, worst slot count`, '≥ 0.95 ×', `${ratio(Math.min(...prefill))} ×`],
+    [`${model}: 1 / TTFT, worst slot count`, '≥ 0.95 ×', `${ratio(Math.min(...ttft))} ×`],
+  ];
+}
+
+function ratioOf<T>(ours: readonly T[], peer: readonly T[], value: (sample: T) => number): number {
+  return medianOf(ours, value) / medianOf(peer, value);
+}
+
+function geometricMean(values: readonly number[]): number {
+  return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
+}
+
+function modelsOf(rows: readonly { model: string }[]): string[] {
+  return [...new Set(rows.map(({ model }) => model))];
 }
 
 function noise({ throughput, gaps }: Results): string {
@@ -48,6 +113,7 @@ function noise({ throughput, gaps }: Results): string {
     ...throughput.flatMap(({ ours, peer }) => [...ours, ...peer]),
     ...gaps.flatMap(({ ours, peer }) => [...peer, ...ours.flatMap((it) => it.samples)]),
   ];
+  if (samples.length === 0) return 'an unknown share';
   const sorted = samples.map(({ foreignPct }) => foreignPct).sort((a, b) => a - b);
   return `${whole(median(sorted))} % (median) to ${whole(sorted.at(-1) ?? 0)} % (worst)`;
 }
@@ -65,52 +131,6 @@ function throughputTable({ throughput }: Results): string {
     return [`${model}, ${slots}`, ...rates, `${whole(ttft)} / ${whole(ttftPeer)}`, `${whole(cpu)} / ${whole(cpuPeer)}`];
   });
   return table(head.split('|'), rows);
-}
-
-const goals = { speed: 1, speedWorst: 0.9, prefill: 0.95, cpu: 1, gap: 5, longTtft: 1.15, warm: 10 };
-/** The chunk that is the default on a processor. */
-const defaultChunk = 128;
-
-/** Each goal beside what was measured, whether it is met or not. */
-function goalTable({ throughput, gaps, warm }: Results): string {
-  const models = [...new Set(throughput.map(({ model }) => model))];
-  const rows = models.flatMap((model) => {
-    const own = throughput.filter((it) => it.model === model);
-    const ratios = (value: (sample: Throughput) => number) =>
-      own.map(({ ours, peer }) => medianOf(ours, value) / medianOf(peer, value));
-    const speed = ratios((it) => it.tokensPerS);
-    const gap = gaps.find((it) => it.model === model);
-    const chunk = gap?.ours.find((it) => it.chunk === defaultChunk)?.samples ?? [];
-    const gapGain = medianOf(gap?.peer ?? [], (it) => it.gapMs) / medianOf(chunk, (it) => it.gapMs);
-    const longTtft = medianOf(chunk, (it) => it.ttftMs) / medianOf(gap?.peer ?? [], (it) => it.ttftMs);
-    const known = warm.find((it) => it.model === model)?.ours ?? [];
-    return [
-      [`tokens/s, geometric mean over the slot counts`, `≥ ${goals.speed} ×`, `${ratio(geometric(speed))} ×`],
-      [`tokens/s, the worst slot count`, `≥ ${goals.speedWorst} ×`, `${ratio(Math.min(...speed))} ×`],
-      [
-        `processor time per token, geometric mean`,
-        `≤ ${goals.cpu} ×`,
-        `${ratio(geometric(ratios((it) => it.cpuUsPerToken)))} ×`,
-      ],
-      [
-        `prompt tokens/s, geometric mean`,
-        `≥ ${goals.prefill} ×`,
-        `${ratio(geometric(ratios((it) => it.prefillPerS)))} ×`,
-      ],
-      [`worst gap beside a prompt of 2,048 tokens, smaller by`, `≥ ${goals.gap} ×`, `${ratio(gapGain)} ×`],
-      [`that prompt's time to the first token`, `≤ ${goals.longTtft} ×`, `${ratio(longTtft)} ×`],
-      [
-        `first token with 1,900 of 2,000 tokens known, sooner by`,
-        `≥ ${goals.warm} ×`,
-        `${ratio(medianOf(known, (it) => it.coldMs) / medianOf(known, (it) => it.warmMs))} ×`,
-      ],
-    ].map((cells) => [model, ...cells]);
-  });
-  return table(['model', "ours beside llama-server's", 'goal', 'measured'], rows);
-}
-
-function geometric(ratios: readonly number[]): number {
-  return Math.exp(ratios.reduce((sum, value) => sum + Math.log(value), 0) / ratios.length);
 }
 
 function gapTable({ gaps }: Results): string {
@@ -150,4 +170,12 @@ function warmTable({ warm }: Results): string {
   };
   const rows = warm.map(({ model, ours, peer }) => [model, gain(ours), gain(peer)]);
   return table(['model', 'TTFT ms cold → 1,900 of 2,000 tokens known: ours', 'llama-server'], rows);
+}
+
+function loopTable({ loop }: Results): string {
+  const head = ['model', 'step, µs', 'of it outside native calls, µs', 'share', 'steps measured'];
+  const rows = loop.map(({ model, stepUs, ownUs, steps }) => {
+    return [model, whole(stepUs), whole(ownUs), `${((100 * ownUs) / stepUs).toFixed(1)} %`, `${steps}`];
+  });
+  return table(head, rows);
 }

@@ -1,8 +1,8 @@
 // The client of both engines: one streamed completion, and when each of its pieces came.
-import { Agent, request } from 'node:http';
+import { request } from 'node:http';
 
-/** A connection for each request: llama-server closes idle ones when it likes, and one that is used just then breaks. */
-const agent = new Agent({ keepAlive: false, maxSockets: 64 });
+/** No answer of either engine takes this long: a silent one breaks the run instead of hanging it. */
+const silenceMsMax = 60_000;
 
 export interface Stream {
   /** Milliseconds from the request to each piece of text; one piece is one token. */
@@ -32,7 +32,9 @@ export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, 
       if (error !== null && signal?.aborted !== true) reject(error);
       else resolve(stream);
     };
-    const options = { port, host: '127.0.0.1', path: '/completion', method: 'POST', agent, ...(signal && { signal }) };
+    // A connection for each request: llama-server ends idle ones when it likes, and the next request on one broke off.
+    const to = { port, host: '127.0.0.1', path: '/completion', method: 'POST', agent: false } as const;
+    const options = { ...to, timeout: silenceMsMax, ...(signal && { signal }) };
     const call = request({ ...options, headers: { 'content-type': 'application/json' } }, (reply) => {
       if (reply.statusCode !== 200) reject(new Error(`status ${reply.statusCode}`));
       let rest = '';
@@ -51,6 +53,7 @@ export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, 
     };
     // An aborted call may fail twice: as aborted, and by its connection's end.
     call.on('error', over);
+    call.on('timeout', () => call.destroy(new Error(`nothing came for ${silenceMsMax / 1000} s`)));
     call.end(body);
   });
 }
