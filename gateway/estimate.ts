@@ -1,5 +1,6 @@
 // Estimates from what was seen lately: a job's cost before it runs, and when a refused client should come back.
 import type { Random } from '@berth/shared/random.ts';
+import { answersOf } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { createEta } from './eta.ts';
 import type { PromisedWait } from './eta.ts';
@@ -8,8 +9,8 @@ import type { Job } from './job.ts';
 export interface Estimate {
   /** Slot-seconds that a job will take. */
   cost(job: Job): number;
-  /** A settled request teaches the rates of its model. */
-  learn(model: string, settlement: Settlement): void;
+  /** A settled request teaches the rates of its model. @param answers so many, one after another */
+  learn(model: string, settlement: Settlement, answers?: number): void;
   /** A slot was given back through this gateway. */
   released(): void;
   /** Each second: how many wait in the whole pool, and how many gateways there are. */
@@ -52,17 +53,17 @@ export function createEstimate({ random }: { random: Random }): Estimate {
     cost({ model, body, generation }) {
       const rate = rates.get(model) ?? start;
       const prefillS = body.length / bytesPerToken / rate.prefillTokensPerS;
-      const outputTokens = Math.min(generation.maxTokens ?? Infinity, rate.outputTokens);
+      const outputTokens = Math.min(generation.maxTokens ?? Infinity, rate.outputTokens) * answersOf(generation);
       return prefillS + outputTokens / rate.decodeTokensPerS;
     },
-    learn(model, { promptTokens, cachedTokens, outputTokens, prefillMs, decodeMs }) {
+    learn(model, { promptTokens, cachedTokens, outputTokens, prefillMs, decodeMs }, answers = 1) {
       if (!rates.has(model) && rates.size >= modelsMax) return;
       const rate = { ...(rates.get(model) ?? start) };
       const move = (old: number, seen: number) =>
         Number.isFinite(seen) && seen > 0 ? old + learning * (seen - old) : old;
       rate.prefillTokensPerS = move(rate.prefillTokensPerS, ((promptTokens - cachedTokens) * 1_000) / prefillMs);
       rate.decodeTokensPerS = move(rate.decodeTokensPerS, (outputTokens * 1_000) / decodeMs);
-      rate.outputTokens = move(rate.outputTokens, outputTokens);
+      rate.outputTokens = move(rate.outputTokens, outputTokens / answers);
       rates.set(model, rate);
     },
     released() {

@@ -4,6 +4,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { DialectName, Outcome } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
+import { answersOf } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { Job } from './job.ts';
 import type { Metrics } from './metrics.ts';
@@ -36,7 +37,7 @@ export interface SettleOptions {
   clock: Clock;
   log: Log;
   metrics: Metrics;
-  learn: (model: string, settlement: Settlement) => void;
+  learn: (model: string, settlement: Settlement, answers: number) => void;
 }
 
 /** Runs `work`, which replies by itself when all goes well, and settles whatever comes of it. Never throws. */
@@ -57,7 +58,8 @@ export async function settle(
     why = refusal?.message;
     if (refusal) reply.refuse(refusal);
   }
-  if (record.job && record.settlement) learn(record.job.model, record.settlement);
+  const { job, settlement } = record;
+  if (job && settlement) learn(job.model, settlement, answersOf(job.generation));
   const endedMs = clock.monotonic();
   // Health checks, lists and beats are many and say nothing when all is well.
   if (!record.job && outcome === 'ok') return;

@@ -87,6 +87,10 @@ export interface Generation {
   stream: boolean;
   /** OpenAI's `stream_options.include_usage`. */
   includeUsage: boolean;
+  /** Prompts after the first, each answered on its own: `/v1/completions` takes several. */
+  morePrompts?: Prompt[];
+  /** Answers to each prompt; left out = 1. */
+  answersEach?: number;
   sampling: Sampling;
   /** Bound on output tokens; `null` = up to the context. */
   maxTokens: number | null;
@@ -105,4 +109,9 @@ export interface Generation {
   echo?: true;
   tokenizing?: Tokenizing;
   embedding?: Embedding;
+}
+
+/** How many answers a request gets, all of its prompts together. */
+export function answersOf({ morePrompts = [], answersEach = 1 }: Generation): number {
+  return (morePrompts.length + 1) * answersEach;
 }

@@ -13,6 +13,7 @@ import type { Random } from '@berth/shared/random.ts';
 import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
+import { checkPrompts, requestsOf, settledTogether } from './answers.ts';
 import { compute } from './compute.ts';
 import { answerFormat, tagsOf } from './answer-format.ts';
 import { EngineDied } from './engine/engine.ts';
@@ -155,20 +156,36 @@ async function loadOnly({ residency }: Kit, model: Model, { generation, signal }
   return { pending: '', settlement: { ...nothingRan, finish: 'load', loadMs: use.loadMs } };
 }
 
-async function generate(kit: Kit, model: Model, request: EngineRequest, started: Started): Promise<Ran> {
+async function generate(kit: Kit, model: Model, first: EngineRequest, started: Started): Promise<Ran> {
   const { generation, signal } = started;
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
-  const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
-  return await relay(kit, events, use, started);
+  const requests = requestsOf(first, generation);
+  await checkPrompts(use.engine, [first.prompt, ...(generation.morePrompts ?? [])]);
+  const settlements: Settlement[] = [];
+  let pending = '';
+  for (const request of requests) {
+    const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
+    const ran = await relay(kit, events, use, started, pending);
+    settlements.push(ran.settlement);
+    pending = ran.pending;
+  }
+  return { pending, settlement: settledTogether(settlements, generation) };
 }
 
 /**
- * Engine events → text on the wire. The head waits for the first token, so that what fails before it is a true HTTP
- * error that the gateway may try elsewhere.
+ * The engine's events of one answer → text on the wire. The head waits for the first token, so that what fails before
+ * it is a true HTTP error that the gateway may try elsewhere.
+ * @param before text of the answer before that was not written yet
  */
-async function relay(kit: Kit, events: AsyncIterable<EngineEvent>, use: Use, started: Started): Promise<Ran> {
+async function relay(
+  kit: Kit,
+  events: AsyncIterable<EngineEvent>,
+  use: Use,
+  started: Started,
+  before: string,
+): Promise<Ran> {
   const { generation, reply, outbox, acceptedMs } = started;
-  let pending = '';
+  let pending = before;
   let firstMs: number | null = null;
   for await (const event of events) {
     pending += reply.piece(event, kit.clock.now());

@@ -5,6 +5,7 @@ import { integer, list, name as printable, number, textUpTo } from '@berth/share
 import { canonicalModel } from '@berth/shared/dialects/catalog.ts';
 import type { PriorityClass } from '@berth/shared/ledger/ledger.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { answersOf } from '@berth/shared/request.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Owner } from '../job.ts';
 
@@ -173,12 +174,13 @@ export function sees({ models }: Rights, model: string): boolean {
 }
 
 /** @throws Refusal `forbidden`, `bad_request` for what the request asks for and the key may not have */
-export function checkRights(rights: Rights, model: string, { maxTokens, contextTokens, prompt }: Generation): void {
+export function checkRights(rights: Rights, model: string, generation: Generation): void {
+  const { maxTokens, contextTokens, prompt } = generation;
   if (!sees(rights, model)) {
     throw new Refusal('forbidden', `this key may use ${rights.models?.join(', ')} only`, { param: 'model' });
   }
   const { outputMax, contextMax } = rights;
-  if (outputMax !== null && prompt !== null && (maxTokens ?? Infinity) > outputMax) {
+  if (outputMax !== null && prompt !== null && (maxTokens ?? Infinity) * answersOf(generation) > outputMax) {
     throw new Refusal('bad_request', `this key may have ${outputMax} output tokens: ask for at most as many`, {
       param: 'max_tokens',
     });

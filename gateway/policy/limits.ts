@@ -1,6 +1,7 @@
 // What a key may have at a time: requests inside, tokens a minute, tokens a month; reserved before, settled after.
 import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { answersOf } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { Job } from '../job.ts';
 import type { Caller, Rights } from './key.ts';
@@ -117,5 +118,6 @@ function usedBy({ settlement, seatedMs }: Ending, reserved: number): number {
 }
 
 function tokensOf({ body, generation }: Job): number {
-  return Math.ceil(body.length / bytesPerToken) + Math.min(generation.maxTokens ?? answerTokens, 1e6);
+  const answers = answersOf(generation) * Math.min(generation.maxTokens ?? answerTokens, 1e6);
+  return Math.ceil(body.length / bytesPerToken) + answers;
 }

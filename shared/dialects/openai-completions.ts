@@ -1,7 +1,7 @@
 // OpenAI's older endpoint, text in and text on: what a request must look like.
 import type { Generation, Prompt } from '../request.ts';
 import { type Check, type Fields, fieldsOf, flag, integer, list, refuse, text } from './check.ts';
-import { formatOf, includeUsage, maxTokensOf, samplingOf } from './openai.ts';
+import { answersEachOf, formatOf, includeUsage, maxTokensOf, samplingOf } from './openai.ts';
 import * as parts from './parts.ts';
 
 /** OpenAI's own default, so short that everybody sets another. */
@@ -14,10 +14,12 @@ const defaultTokens = 16;
 export function parseOpenaiCompletion(body: unknown): Generation {
   const request = fieldsOf(body, '');
   const model = request.required('model', parts.modelName);
-  const prompt = request.required('prompt', promptOf);
+  const [prompt, ...morePrompts] = request.required('prompt', promptsOf);
   refuseUnsupported(request);
+  const answers = answersOf(request, morePrompts.length + 1);
   const echo = request.optional('echo', flag) ?? false;
-  if (echo && prompt.kind !== 'raw') refuse('echo', 'needs a prompt of text, not of tokens');
+  if (echo && [prompt, ...morePrompts].some(({ kind }) => kind !== 'raw'))
+    refuse('echo', 'needs a prompt of text, not of tokens');
   const topLogprobs = request.optional('logprobs', integer(0, 5));
   if (echo && topLogprobs !== null) refuse('logprobs', 'cannot be combined with echo: a prompt has no scores');
   const stream = request.optional('stream', flag) ?? false;
@@ -27,6 +29,8 @@ export function parseOpenaiCompletion(body: unknown): Generation {
     endpoint: 'completion',
     model,
     prompt,
+    ...(morePrompts.length > 0 && { morePrompts }),
+    ...answers,
     stream,
     includeUsage: stream && usage,
     sampling: samplingOf(request),
@@ -40,25 +44,34 @@ export function parseOpenaiCompletion(body: unknown): Generation {
   };
 }
 
-/** A text, or tokens, which are taken as they are; several prompts would need several answers. */
+/** A text, tokens (taken as they are), or several of either. */
+const promptsOf: Check<[Prompt, ...Prompt[]]> = (value, path) => {
+  if (!Array.isArray(value) || typeof value[0] === 'number') return [promptOf(value, path)];
+  const [first, ...more] = list(promptOf, parts.answersMax)(value, path);
+  return first === undefined ? refuse(path, 'is empty') : [first, ...more];
+};
+
 const promptOf: Check<Prompt> = (value, path) => {
   if (!Array.isArray(value)) return { kind: 'raw', text: words(value, path) };
-  const [first] = value as unknown[];
-  if (typeof first === 'number') return { kind: 'tokens', tokens: parts.tokens(value, path) };
-  const [only, ...more] = list((it) => it, parts.messagesMax)(value, path);
-  if (more.length > 0) refuse(path, 'must be one prompt: send a request for each');
-  if (only === undefined) refuse(path, 'is empty');
-  return promptOf(only, `${path}[0]`);
+  return value.length === 0 ? refuse(path, 'is empty') : { kind: 'tokens', tokens: parts.tokens(value, path) };
 };
 
 const words: Check<string> = (value, path) => {
-  if (typeof value !== 'string') return refuse(path, 'must be a string, or an array of one string or of tokens');
+  if (typeof value !== 'string') return refuse(path, 'must be a string, tokens, or an array of these');
   const read = text(value, path);
   return read === '' ? refuse(path, 'is empty') : read;
 };
 
+/** The best of so many is all of them: choosing among answers needs the scores of each, which nobody else reads. */
+function answersOf(request: Fields, prompts: number): { answersEach?: number } {
+  const each = answersEachOf(request);
+  const { answersEach: n = 1 } = each;
+  const best = request.optional('best_of', integer(0, 20)) ?? 0;
+  if (best > 1 && best !== n) refuse('best_of', 'must be the same as n: answers are not ranked here');
+  if (n * prompts > parts.answersMax) refuse('n', `asks for ${n * prompts} answers: at most ${parts.answersMax}`);
+  return each;
+}
+
 function refuseUnsupported(request: Fields): void {
-  if ((request.optional('n', integer(1, 128)) ?? 1) > 1) refuse('n', 'must be 1: one answer per request');
-  if ((request.optional('best_of', integer(0, 20)) ?? 1) > 1) refuse('best_of', 'must be 1: one answer per request');
   if ((request.optional('suffix', text) ?? '') !== '') refuse('suffix', 'is not supported yet: no model here fills in');
 }

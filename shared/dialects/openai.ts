@@ -65,6 +65,7 @@ export function parseOpenaiChat(body: unknown): Generation {
     format,
     keepAliveMs: null,
     contextTokens: null,
+    ...answersEachOf(request),
     ...topLogprobsOf(request),
     ...(request.optional('parallel_tool_calls', flag) === false && { parallelCalls: false }),
     ...chosen,
@@ -73,6 +74,11 @@ export function parseOpenaiChat(body: unknown): Generation {
 
 export const includeUsage: Check<boolean> = (value, path) =>
   fieldsOf(value, path).optional('include_usage', flag) ?? false;
+
+export function answersEachOf(request: Fields): { answersEach?: number } {
+  const each = request.optional('n', integer(1, parts.answersMax)) ?? 1;
+  return each > 1 ? { answersEach: each } : {};
+}
 
 /** More than any client sends; each is looked at for every token. */
 const biasesMax = 1024;
@@ -108,7 +114,6 @@ export function samplingOf(request: Fields): Sampling {
 // --- What cannot be honoured is refused by name: an answer that ignores it would look like one that does not.
 
 function refuseUnsupported(request: Fields): void {
-  if ((request.optional('n', integer(1, 128)) ?? 1) > 1) refuse('n', 'must be 1: one answer per request');
   request.optional('modalities', list(oneOf('text'), 1));
   request.optional('functions', noneOf('use tools instead'));
   request.optional('grammar', notNow('use response_format with a JSON schema instead'));

@@ -6,6 +6,8 @@ import type { JsonObject } from './json.ts';
 export const messagesMax = 4096;
 export const toolsMax = 128;
 export const topLogprobsMax = 20;
+/** They run one after another in one slot, which is not held for ever. */
+export const answersMax = 64;
 const stopCharsMax = 256;
 
 export const modelName: Check<string> = name;

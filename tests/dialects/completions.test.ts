@@ -1,6 +1,7 @@
 // What `/v1/completions`, `/tokenize` and `/detokenize` take, and what they refuse by name.
 import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
 import { parseDetokenize, parseTokenize } from '@berth/shared/dialects/tokens.ts';
+import { answersOf } from '@berth/shared/request.ts';
 import { describe, expect, test } from 'vitest';
 import { refused } from './refused.ts';
 
@@ -14,6 +15,17 @@ describe('a completion', () => {
     [[[5, 6]], { kind: 'tokens', tokens: [5, 6] }],
   ])('of %j has the prompt %j', (prompt, read) => {
     expect(completion({ prompt }).prompt).toEqual(read);
+  });
+
+  test.each([
+    [{ prompt: ['Once', [5, 6]] }, { morePrompts: [{ kind: 'tokens', tokens: [5, 6] }] }, 2],
+    [{ prompt: ['Once', 'Then'], n: 32 }, { morePrompts: [{ kind: 'raw', text: 'Then' }], answersEach: 32 }, 64],
+    [{ n: 2, best_of: 2 }, { answersEach: 2 }, 2],
+    [{ n: 1, best_of: 1 }, {}, 1],
+  ])('of %j is %j: %i answers', (fields, read, answers) => {
+    const generation = completion(fields);
+    expect(generation).toMatchObject({ prompt: { kind: 'raw', text: 'Once' }, ...read });
+    expect(answersOf(generation)).toBe(answers);
   });
 
   test('has 16 tokens unless it says otherwise, and -1 is no bound', () => {
@@ -44,11 +56,18 @@ describe('a completion', () => {
     ['prompt', { prompt: '' }],
     ['prompt', { prompt: [] }],
     ['prompt', { prompt: 7 }],
-    ['prompt', { prompt: ['a', 'b'] }],
+    ['prompt[1]', { prompt: ['a', ''] }],
+    ['prompt[1]', { prompt: ['a', []] }],
+    ['prompt[1]', { prompt: ['a', 5] }],
+    ['prompt[0]', { prompt: [[]] }],
+    ['prompt', { prompt: Array.from({ length: 65 }, () => 'a') }],
+    ['n', { prompt: ['a', 'b'], n: 33 }],
+    ['echo', { echo: true, prompt: ['a', [5]] }],
     ['prompt[1]', { prompt: [5, 'a'] }],
     ['prompt[1]', { prompt: [5, -1] }],
-    ['n', { n: 2 }],
+    ['n', { n: 0 }],
     ['best_of', { best_of: 2 }],
+    ['best_of', { best_of: 3, n: 2 }],
     ['logprobs', { logprobs: 1, echo: true }],
     ['suffix', { suffix: 'the end' }],
     ['echo', { echo: true, prompt: [5] }],

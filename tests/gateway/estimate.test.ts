@@ -87,6 +87,16 @@ describe('the cost of a job', () => {
     expect(estimate.cost(aJob({ generation: generation(1_000_000) }))).toBe(small);
   });
 
+  it('grows with its answers, of which each teaches what one takes', () => {
+    const estimate = create();
+    const several = aJob({ body: Buffer.alloc(0), generation: parseOpenaiChat({ model: 'tiny', messages, n: 4 }) });
+    const one = aJob({ body: Buffer.alloc(0) });
+    expect(estimate.cost(several)).toBeCloseTo(estimate.cost(one) * 4);
+    const four = { ...aSettlement, promptTokens: 0, cachedTokens: 0, outputTokens: 400, decodeMs: 10_000 };
+    for (let turn = 0; turn < 100; turn += 1) estimate.learn('tiny:latest', four, 4);
+    expect(estimate.cost(one)).toBeCloseTo(2.5, 1);
+  });
+
   it('comes near to what settled requests of the model took', () => {
     const estimate = create();
     for (let turn = 0; turn < 100; turn += 1) {

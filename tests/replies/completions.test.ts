@@ -4,7 +4,7 @@ import { completionReply } from '@berth/worker/replies/completions.ts';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { EngineEvent } from '@berth/worker/engine/engine.ts';
-import { aContext, aSettlement, ending, streamed, whole } from './replying.ts';
+import { aContext, aSettlement, ending, eventsOf, streamed, whole } from './replying.ts';
 
 const aReply = (fields: object = {}) =>
   completionReply(parseOpenaiCompletion({ model: 'berth', prompt: 'Once', ...fields }), aContext({ thinking: true }));
@@ -40,7 +40,49 @@ test('a whole reply holds the text, how it ended and the usage', () => {
   });
 });
 
+describe('several prompts with several answers each', () => {
+  const fields = { prompt: ['Once', 'Then'], n: 2, echo: true, logprobs: undefined };
+  const answers = [' a', ' b', ' c', ' d'];
+  const events = answers.flatMap((text, index) => eventsOf([text], false, index === 1 ? 'length' : 'stop'));
+
+  test('are choices in the order of the prompts, each with its own prompt and finish', () => {
+    const reply = aReply(fields);
+    for (const event of events) expect(reply.piece(event, 0)).toBe('');
+    expect(JSON.parse(reply.whole(aSettlement(), ending))).toMatchObject({
+      choices: [
+        { index: 0, text: 'Once a', finish_reason: 'stop' },
+        { index: 1, text: 'Once b', finish_reason: 'length' },
+        { index: 2, text: 'Then c', finish_reason: 'stop' },
+        { index: 3, text: 'Then d', finish_reason: 'stop' },
+      ],
+    });
+  });
+
+  test('stream one after another, with one usage and one end', () => {
+    const reply = aReply({ ...fields, stream: true, stream_options: { include_usage: true } });
+    const text = events.map((event) => reply.piece(event, 0)).join('') + reply.end(aSettlement(), ending);
+    const frames = text
+      .split('\n\n')
+      .slice(0, -2)
+      .map((frame) => JSON.parse(frame.slice('data: '.length)));
+    expect(frames.flatMap(({ choices }) => choices.map(({ index }: { index: number }) => index))).toEqual([
+      0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3,
+    ]);
+    expect(frames.map(({ usage }) => usage !== null)).toEqual([...Array.from({ length: 12 }, () => false), true]);
+    expect(text.endsWith('data: [DONE]\n\n')).toBe(true);
+  });
+
+  test('have the places of their scores counted from their own beginning', () => {
+    const reply = aReply({ prompt: ['Once', 'Then'], logprobs: 0 });
+    for (const event of [...eventsOf(['abc', 'd'], true), ...eventsOf(['e', 'f'], true)]) reply.piece(event, 0);
+    expect(JSON.parse(reply.whole(aSettlement(), ending))).toMatchObject({
+      choices: [{ logprobs: { text_offset: [0, 3] } }, { logprobs: { text_offset: [0, 1] } }],
+    });
+  });
+});
+
 describe('log-probabilities', () => {
+  const [started, ended] = eventsOf([]) as [EngineEvent, EngineEvent];
   const top = [{ token: ' upon', logprob: -0.5, bytes: [] }];
   const scored = (token: string): EngineEvent => {
     return { kind: 'text', text: token, tokens: 1, scores: [{ token, logprob: -0.5, bytes: [], top }] };
@@ -54,7 +96,7 @@ describe('log-probabilities', () => {
 
   test('are columns in a whole reply', () => {
     const reply = aReply({ logprobs: 1 });
-    for (const token of [' upon', ' a']) reply.piece(scored(token), 0);
+    for (const event of [started, ...[' upon', ' a'].map(scored), ended]) reply.piece(event, 0);
     const { choices }: { choices: { logprobs: unknown }[] } = JSON.parse(reply.whole(aSettlement(), ending));
     expect(choices[0]?.logprobs).toEqual({
       tokens: [' upon', ' a'],
@@ -70,9 +112,10 @@ describe('log-probabilities', () => {
       const { choices }: { choices: { logprobs: unknown }[] } = JSON.parse(frame.slice('data: '.length));
       return choices[0]?.logprobs;
     };
+    reply.piece(started, 0);
     expect(logprobsOf(reply.piece(scored(' upon'), 0))).toEqual(columns(' upon', 0));
     expect(logprobsOf(reply.piece(scored(' a'), 0))).toEqual(columns(' a', 5));
-    expect(reply.end(aSettlement(), ending)).toContain('"logprobs":null,"finish_reason":"stop"');
+    expect(reply.piece(ended, 0)).toContain('"logprobs":null,"finish_reason":"stop"');
   });
 });
 

@@ -58,7 +58,7 @@ describe('a stream', () => {
   });
 
   test('sends what was held back before its last line', () => {
-    expect(streamed(aChat({ tools }), ['a <tool'])).toContain(`{${lastHead},${message(' <tool')},"done":false}\n`);
+    expect(streamed(aChat({ tools }), ['a <tool'])).toContain(`{${head},${message(' <tool')},"done":false}\n`);
   });
 
   test('says what it is in its head', () => {

@@ -3,7 +3,7 @@ import { parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
 import { openaiReply } from '@berth/worker/replies/openai.ts';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { aContext, aSettlement, streamed, whole } from './replying.ts';
+import { aContext, aSettlement, ending, eventsOf, streamed, whole } from './replying.ts';
 
 const tools = [{ type: 'function', function: { name: 'weather', parameters: { type: 'object' } } }];
 const aReply = (fields: object = {}, context = aContext()) =>
@@ -145,6 +145,43 @@ describe('a whole reply', () => {
 
   test('of nothing is an empty text', () => {
     expect(whole(aReply(), [])).toMatchObject({ choices: [{ message: { content: '' } }] });
+  });
+});
+
+describe('several answers', () => {
+  const call = '<tool_call>{"name":"weather","arguments":{"city":"Oslo"}}</tool_call>';
+  const events = [...eventsOf([call, call]), ...eventsOf(['No, no'], false, 'length'), ...eventsOf([call])];
+
+  test('are choices of their own, whose calls have ids of their own', () => {
+    const reply = aReply({ tools, n: 3 });
+    for (const event of events) expect(reply.piece(event, 0)).toBe('');
+    const { choices, usage } = JSON.parse(reply.whole(aSettlement(), ending));
+    const called = { message: { content: null, tool_calls: [{}, {}] }, finish_reason: 'tool_calls' };
+    expect(choices).toMatchObject([
+      { index: 0, ...called },
+      { index: 1, message: { content: 'No, no' }, finish_reason: 'length' },
+      { index: 2, ...called, message: { tool_calls: [{}] } },
+    ]);
+    const ids = choices.flatMap(({ message }: { message: { tool_calls?: { id: string }[] } }) =>
+      (message.tool_calls ?? []).map(({ id }) => id),
+    );
+    expect(new Set(ids).size).toBe(3);
+    expect(usage).toMatchObject({ prompt_tokens: 12, completion_tokens: 3 });
+  });
+
+  test('stream one after another: each its role, its deltas and its finish, calls counted from 0', () => {
+    const reply = aStream({ tools, n: 3 });
+    const text = events.map((event) => reply.piece(event, 0)).join('') + reply.end(aSettlement(), ending);
+    const chunks = [...text.matchAll(/^data: ({.*)$/gm)].map(([, json = '']) => JSON.parse(json).choices[0]);
+    const ofChoice = [0, 1, 2].map((choice) => chunks.filter(({ index }) => index === choice));
+    expect(ofChoice.flat()).toEqual(chunks);
+    for (const told of ofChoice) expect(told[0].delta).toEqual({ role: 'assistant', content: '' });
+    expect(ofChoice.map((told) => told.at(-1).finish_reason)).toEqual(['tool_calls', 'length', 'tool_calls']);
+    const begun = (told: typeof chunks) =>
+      told.flatMap(({ delta }) => delta.tool_calls ?? []).filter(({ id }: { id?: string }) => id !== undefined);
+    expect(ofChoice.map((told) => begun(told).map(({ index }) => index))).toEqual([[0, 1], [], [0]]);
+    expect(new Set(begun(chunks).map(({ id }) => id)).size).toBe(3);
+    expect(text.match(/\[DONE\]/g)).toHaveLength(1);
   });
 });
 

@@ -28,16 +28,18 @@ export const aSettlement = (fields: Partial<Settlement> = {}): Settlement => ({
 });
 
 /** What an engine tells of an answer in these pieces. */
-function eventsOf(pieces: readonly string[], scored: boolean): EngineEvent[] {
+export function eventsOf(pieces: readonly string[], scored = false, finish: 'stop' | 'length' = 'stop'): EngineEvent[] {
   const usage = { promptTokens: 12, cachedTokens: 8, outputTokens: pieces.length, prefillMs: 10.5, decodeMs: 30.25 };
   return [
     { kind: 'started', promptTokens: 12, cachedTokens: 8 },
     ...pieces
       .filter((text) => text !== '')
       .map((text): EngineEvent => ({ kind: 'text', text, tokens: 1, ...(scored && { scores: [scoreOf(text)] }) })),
-    { kind: 'end', finish: 'stop', usage },
+    { kind: 'end', finish, usage },
   ];
 }
+
+const ended = ({ finish }: Settlement) => (finish === 'length' ? 'length' : 'stop');
 
 function scoreOf(token: string): TokenScore {
   const score = { token, logprob: -0.5, bytes: [...Buffer.from(token)] };
@@ -47,7 +49,7 @@ function scoreOf(token: string): TokenScore {
 /** Everything that a client of a streamed reply receives. */
 export function streamed(reply: Reply, pieces: readonly string[], settlement = aSettlement(), scored = false): string {
   return (
-    eventsOf(pieces, scored)
+    eventsOf(pieces, scored, ended(settlement))
       .map((event) => reply.piece(event, createdMs))
       .join('') + reply.end(settlement, ending)
   );
@@ -55,7 +57,7 @@ export function streamed(reply: Reply, pieces: readonly string[], settlement = a
 
 /** The body that a client of a reply sent whole receives. */
 export function whole(reply: Reply, pieces: readonly string[], settlement = aSettlement(), scored = false): unknown {
-  const early = eventsOf(pieces, scored)
+  const early = eventsOf(pieces, scored, ended(settlement))
     .map((event) => reply.piece(event, createdMs))
     .join('');
   if (early !== '') throw new Error('a whole reply has sent something early');

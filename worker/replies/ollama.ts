@@ -42,9 +42,8 @@ export function ollamaReply(generation: Generation, context: ReplyContext): Repl
       const segments = reading.read(event);
       return generation.stream ? lines(segments, nowMs) : '';
     },
-    end: (settlement, ending) => `${lines(reading.rest(), ending.nowMs)}${last({}, settlement, ending)}\n`,
+    end: (settlement, ending) => `${last({}, settlement, ending)}\n`,
     whole(settlement, ending) {
-      reading.rest();
       const { text, thinking, calls } = reading.gathered;
       const all = { text, thinking, calls: calls.map((call, index) => callOf(call, context.id, index)) };
       return last(all, settlement, ending);

@@ -26,8 +26,9 @@ export interface Ending {
 
 /**
  * One reply. Streamed: send what `piece` returns for each event (nothing when it is empty), then what `end` returns.
- * Whole: give every event to `piece`, which returns nothing, then send `whole`. `started` and `text` are all that
- * `piece` needs; it takes `end` too. A request that fails gets to neither: it ends with a frame of the dialect.
+ * Whole: give every event to `piece`, which returns nothing, then send `whole`. Where a request has several answers,
+ * the events of one follow those of another: each begins with `started` and is over with `end`. A request that fails
+ * gets to neither: it ends with a frame of the dialect.
  */
 export interface Reply {
   /** The head, content type included. */
@@ -54,10 +55,8 @@ export interface Gathered {
 
 export interface Reading {
   readonly gathered: Gathered;
-  /** The segments that an event completes, in order. */
+  /** The segments that an event completes, in order; `end` brings what was held back. */
   read(event: EngineEvent): Segment[];
-  /** What was held back, at the end of the text. */
-  rest(): Segment[];
 }
 
 /**
@@ -84,9 +83,9 @@ export function readEvents(generation: Generation, context: ReplyContext, inPiec
     gathered,
     read: (event) => {
       if (event.kind === 'started' && event.thinking === true) split.open();
+      if (event.kind === 'end') return take(split.flush());
       return event.kind === 'text' ? take(split.push(event.text)) : [];
     },
-    rest: () => take(split.flush()),
   };
 }
 

@@ -32,6 +32,8 @@ describe('output and context', () => {
     [{ max_tokens: 101 }, 400],
     [{}, 400],
     [{ max_tokens: 100 }, 200],
+    [{ max_tokens: 34, n: 3 }, 400],
+    [{ max_tokens: 33, n: 3 }, 200],
   ])('a key of 100 output tokens asks for %j: %i', async (change, status) => {
     await using rig = await locked(models);
     const { secret } = await make(rig, { outputMax: 100 });
@@ -95,6 +97,15 @@ describe('tokens', () => {
     expect((await infer(rig, secret, { max_tokens: 500 })).status).toBe(429);
     await rig.clock.advance(60_000);
     expect((await infer(rig, secret, { max_tokens: 500 })).status).toBe(200);
+  });
+
+  it('are reserved for every answer of a request', async () => {
+    await using rig = await locked(models);
+    const { secret } = await make(rig, { tokensPerMinute: 1_000 });
+    rig.worker.act(settled(10, 490));
+    expect((await infer(rig, secret, { max_tokens: 100, n: 5 })).status).toBe(200);
+    expect((await infer(rig, secret, { max_tokens: 100, n: 5 })).status).toBe(429);
+    expect((await infer(rig, secret, { max_tokens: 100 })).status).toBe(200);
   });
 
   it('an answer longer than reserved is paid for afterwards', async () => {

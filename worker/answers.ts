@@ -1,0 +1,64 @@
+// The answers to one request, one after another in the one slot that it holds. Pure, but for the look at the prompts.
+import { Refusal } from '@berth/shared/outcome.ts';
+import type { Generation, Prompt } from '@berth/shared/request.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
+import type { Engine, EngineRequest } from './engine/engine.ts';
+
+/** What the engine is asked for, answer by answer: equal prompts follow each other, and find the first in the cache. */
+export function requestsOf(first: EngineRequest, { morePrompts = [], answersEach = 1 }: Generation): EngineRequest[] {
+  const prompts = [first.prompt, ...morePrompts];
+  return prompts.flatMap((prompt) =>
+    Array.from({ length: answersEach }, (_, index) => {
+      const seed = (first.sampling.seed + index) % 2 ** 32;
+      return { ...first, prompt, sampling: { ...first.sampling, seed } };
+    }),
+  );
+}
+
+/**
+ * Finds before the first answer what the engine would find at a later prompt's turn: a stream that has begun cannot be
+ * refused any more.
+ * @throws Refusal `context_exceeded`, `bad_request`
+ */
+export async function checkPrompts(engine: Pick<Engine, 'tokenize' | 'info'>, prompts: readonly Prompt[]) {
+  if (prompts.length < 2) return;
+  for (const [index, prompt] of prompts.entries()) {
+    const param = `prompt[${index}]`;
+    const count = await tokensIn(engine, prompt, param);
+    const { contextTokens } = engine.info;
+    if (count < contextTokens) continue;
+    throw new Refusal('context_exceeded', `${param} has ${count} tokens, the context is ${contextTokens}`, { param });
+  }
+}
+
+async function tokensIn(engine: Pick<Engine, 'tokenize'>, prompt: Prompt, param: string): Promise<number> {
+  if (prompt.kind === 'chat') throw new Error('a chat has one prompt');
+  const task =
+    prompt.kind === 'raw'
+      ? ({ kind: 'tokenize', text: prompt.text, first: true, control: true } as const)
+      : ({ kind: 'detokenize', tokens: prompt.tokens } as const);
+  try {
+    return (await engine.tokenize(task)).tokens.length;
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    throw new Refusal(error.outcome, `${param}: ${error.message}`, { param });
+  }
+}
+
+/** One settlement of all answers. As in OpenAI's usage, answers to one prompt share it: its tokens count once. */
+export function settledTogether(settlements: readonly Settlement[], { answersEach = 1 }: Generation): Settlement {
+  const [first, ...more] = settlements;
+  if (first === undefined) throw new Error('nothing was answered');
+  return more.reduce((all, next, index) => {
+    const ownPrompt = (index + 1) % answersEach === 0;
+    return {
+      ...all,
+      finish: all.finish === 'length' ? 'length' : next.finish,
+      promptTokens: all.promptTokens + (ownPrompt ? next.promptTokens : 0),
+      cachedTokens: all.cachedTokens + (ownPrompt ? next.cachedTokens : 0),
+      outputTokens: all.outputTokens + next.outputTokens,
+      prefillMs: all.prefillMs + next.prefillMs,
+      decodeMs: all.decodeMs + next.decodeMs,
+    };
+  }, first);
+}
