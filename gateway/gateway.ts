@@ -14,6 +14,7 @@ import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
+import { showRoutes } from './api/show.ts';
 import { queueRoutes } from './api/queue.ts';
 import { usageRoutes } from './api/usage.ts';
 import { createComebacks } from './comeback.ts';
@@ -127,6 +128,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ roster, clock }),
+    ...showRoutes({ roster, agent, secret, gateway, clock }),
     ...libraryRoutes({ roster }),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),

@@ -8,6 +8,8 @@ export interface ModelCard {
   loaded: boolean;
   /** Context of one slot in tokens: as loaded, else as it would be loaded. */
   contextTokens: number;
+  /** Context that the model was trained for, tokens; `null` = its file does not say. */
+  trainedTokens: number | null;
   sizeBytes: number;
   /** Bytes that the loaded model takes on the device; 0 when not loaded or on the CPU. */
   vramBytes: number;
@@ -20,7 +22,7 @@ export interface ModelCard {
   quantization: string;
   /** RFC 3339. */
   modifiedAt: string;
-  capabilities: ('completion' | 'embedding' | 'tools' | 'thinking')[];
+  capabilities: ('completion' | 'embedding' | 'tools' | 'thinking' | 'insert')[];
   /** When an idle model will be unloaded, ms since the Unix epoch; `null` = busy, pinned or not loaded. */
   expiresAt: number | null;
 }

@@ -59,13 +59,14 @@ function coldOf(served: readonly string[], residents: readonly Resident[]): stri
   return served.filter((name) => !here.has(name));
 }
 
-function cardOf(model: Model, resident: Resident | undefined, contextTokens: number): ModelCard {
+export function cardOf(model: Model, resident: Resident | undefined, contextTokens: number): ModelCard {
   const { name, sizeBytes, modifiedAt, capabilities, header } = model;
   const trained = header.contextTokens ?? contextTokens;
   return {
     name,
     loaded: resident !== undefined,
     contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
+    trainedTokens: header.contextTokens,
     sizeBytes,
     vramBytes: resident?.engine?.info.vramBytes ?? 0,
     digest: header.digest,

@@ -239,7 +239,8 @@ async function modelFor({ catalog }: Kit, name: string, generation: Generation):
   });
 }
 
-async function readBody(request: IncomingMessage): Promise<Buffer> {
+/** @throws Refusal `body_too_large`; GatewayGone */
+export async function readBody(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let bytes = 0;
   try {

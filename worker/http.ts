@@ -14,6 +14,8 @@ import { reasonOf } from './reason.ts';
 import { completionReply } from './replies/completions.ts';
 import { ollamaReply } from './replies/ollama.ts';
 import { openaiReply } from './replies/openai.ts';
+import { serveShow } from './show.ts';
+import type { ShowKit } from './show.ts';
 
 /** The paths and bodies are the client's own: a gateway forwards the bytes that it has validated. */
 const endpoints: Readonly<Record<string, Endpoint>> = {
@@ -43,7 +45,7 @@ const limits = {
   noDelay: true,
 };
 
-export interface ServerOptions extends Kit {
+export interface ServerOptions extends Kit, ShowKit {
   secret: string;
 }
 
@@ -78,13 +80,15 @@ async function route(
     return plain(response, 401, `{"error":"this call is ${checked.why}: only gateways of the pool are answered"}`);
   }
   if (scrape) return metrics(options, response);
+  if (method === 'POST' && url === '/api/show') return await serveShow(options, checked.call, request, response);
   const endpoint = method === 'POST' && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
   if (endpoint === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
   await serveGeneration(options, endpoint, checked.call, request, response);
 }
 
 function plain(response: ServerResponse, status: number, body: string): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
+  const length = Buffer.byteLength(body);
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': length }).end(body);
 }
 
 async function metrics(

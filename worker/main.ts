@@ -37,6 +37,7 @@ async function main(): Promise<void> {
   const gpu = chooseGpu(settings.gpu.kind);
   const promptCache = settings.engine === 'llama' ? await openPrompts(settings.promptCacheBytes, log) : null;
 
+  const checker = createChecker({ clock: systemClock });
   const worker = await startWorker({
     ...settings,
     id: settings.workerId ?? `${hostname()}-${systemRandom.id().slice(0, 4)}`,
@@ -51,7 +52,8 @@ async function main(): Promise<void> {
       promptCache,
     },
     demoPath: fileURLToPath(new URL('./models/demo/berth-demo.gguf', import.meta.url)),
-    check: createChecker({ clock: systemClock }).check,
+    check: checker.check,
+    wholeFacts: checker.wholeFacts,
     version: manifest.version,
     open: await engineOf(settings.engine, log),
     ledger,

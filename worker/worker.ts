@@ -39,6 +39,8 @@ export interface WorkerOptions {
   modelsDir: string | null;
   demoPath: string;
   check: CheckFile;
+  /** All that a model's file says, as JSON. */
+  wholeFacts: (path: string) => Promise<string>;
   version: string;
   open: OpenEngine;
   ledger: WorkerLedger;

@@ -4,18 +4,14 @@ import {
   canonicalModel,
   modelOfPath,
   ollamaPs,
-  ollamaShow,
   ollamaTags,
   ollamaVersion,
   openaiModel,
   openaiModels,
-  parseOllamaShow,
 } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
-import { parseJson } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
-import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
 import { sees } from '../policy/key.ts';
 import type { Roster } from '../workers/roster.ts';
@@ -24,9 +20,6 @@ interface Options {
   roster: Roster;
   clock: Clock;
 }
-
-/** A body that only names a model. */
-const nameBytesMax = 64 * 1_024;
 
 export function modelRoutes({ roster, clock }: Options): Route[] {
   const seen = ({ owner }: Exchange) => roster.cards().filter(({ name }) => sees(owner.rights, name));
@@ -45,10 +38,6 @@ export function modelRoutes({ roster, clock }: Options): Route[] {
     const asked = modelOfPath(exchange.rest);
     exchange.reply.json(200, JSON.stringify(openaiModel(find(asked, exchange), asked)));
   };
-  const show = async (exchange: Exchange) => {
-    const asked = parseOllamaShow(parseJson(await readBody(exchange, nameBytesMax)));
-    exchange.reply.json(200, JSON.stringify(ollamaShow(find(asked, exchange))));
-  };
   const running = ({ reply }: Exchange) =>
     reply.json(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });
 
@@ -63,7 +52,6 @@ export function modelRoutes({ roster, clock }: Options): Route[] {
     { ...readOllama, path: '/api/tags', handle: tags },
     { ...readOllama, path: '/api/tags', method: 'HEAD', handle: tags },
     { ...readOllama, path: '/api/ps', handle: answer((exchange) => ollamaPs(seen(exchange), clock.now())) },
-    { ...readOllama, path: '/api/show', method: 'POST', handle: show },
     { ...everyone, path: '/api/version', handle: version },
     { ...everyone, path: '/api/version', method: 'HEAD', handle: version },
     // Clients sniff this sentence to find out what they speak to.

@@ -47,6 +47,9 @@ export function openaiModel(card: ModelCard, asked = card.name) {
     object: 'model',
     created: unixSeconds(card.modifiedAt),
     owned_by: 'berth',
+    // What vLLM's and llama-server's clients look for, to know how much they may send.
+    max_model_len: card.contextTokens,
+    meta: { n_ctx: card.contextTokens, n_ctx_train: card.trainedTokens, size: card.sizeBytes },
     // Anthropic's clients read these.
     type: 'model',
     display_name: card.name,
@@ -71,29 +74,13 @@ export function ollamaVersion() {
   return { version: ollamaLevel };
 }
 
-/** The body of `POST /api/show`. */
-export function ollamaShow(card: ModelCard) {
-  return {
-    license: '',
-    modelfile: `FROM ${card.name}\n`,
-    parameters: '',
-    template: '',
-    details: detailsOf(card),
-    model_info: {
-      'general.architecture': card.architecture,
-      [`${card.architecture}.context_length`]: card.contextTokens,
-    },
-    capabilities: card.capabilities,
-    modified_at: card.modifiedAt,
-  };
-}
-
 /**
- * The model that `POST /api/show` asks for; `name` is its older spelling.
+ * What `POST /api/show` asks for; `name` is the older spelling of `model`.
  * @throws Refusal `bad_request`
  */
-export function parseOllamaShow(body: unknown): string {
-  return modelOf(fieldsOf(body, ''));
+export function parseOllamaShow(body: unknown): { model: string; verbose: boolean } {
+  const request = fieldsOf(body, '');
+  return { model: modelOf(request), verbose: request.optional('verbose', flag) ?? false };
 }
 
 function modelOf(request: Fields): string {
@@ -169,7 +156,8 @@ function entryOf(card: ModelCard) {
   return { name: card.name, model: card.name, size: card.sizeBytes, digest: card.digest, details: detailsOf(card) };
 }
 
-function detailsOf(card: ModelCard) {
+/** As Ollama tells it in its lists and of one model. */
+export function detailsOf(card: ModelCard) {
   return {
     parent_model: '',
     format: 'gguf',

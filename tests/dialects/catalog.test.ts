@@ -5,7 +5,6 @@ import {
   lackOf,
   modelOfPath,
   ollamaPs,
-  ollamaShow,
   ollamaTags,
   ollamaVersion,
   openaiModel,
@@ -21,6 +20,7 @@ const aCard = (fields: Partial<ModelCard> = {}): ModelCard => ({
   name: 'berth:latest',
   loaded: true,
   contextTokens: 2048,
+  trainedTokens: 4096,
   sizeBytes: 1000,
   vramBytes: 900,
   digest: 'a'.repeat(64),
@@ -73,6 +73,8 @@ describe('lists', () => {
     object: 'model',
     created: 1795339800,
     owned_by: 'berth',
+    max_model_len: 2048,
+    meta: { n_ctx: 2048, n_ctx_train: 4096, size: 1000 },
     type: 'model',
     display_name: name,
     created_at: '2026-11-22T09:30:00Z',
@@ -135,14 +137,10 @@ describe('lists', () => {
     expect([major, minor]).toEqual([0, 13]);
   });
 
-  test('show tells context, architecture and capabilities; it is asked by model or name', () => {
-    expect(ollamaShow(aCard())).toMatchObject({
-      model_info: { 'general.architecture': 'llama', 'llama.context_length': 2048 },
-      capabilities: ['completion'],
-      details: { family: 'llama' },
-    });
-    expect(parseOllamaShow({ model: 'm' })).toBe('m');
-    expect(parseOllamaShow({ name: 'n' })).toBe('n');
+  test('show is asked by model or name', () => {
+    expect(parseOllamaShow({ model: 'm' })).toEqual({ model: 'm', verbose: false });
+    expect(parseOllamaShow({ name: 'n', verbose: true })).toEqual({ model: 'n', verbose: true });
+    expect(refused(() => parseOllamaShow({ model: 'm', verbose: 1 })).param).toBe('verbose');
     expect(refused(() => parseOllamaShow({})).outcome).toBe('bad_request');
   });
 });

@@ -129,7 +129,12 @@ const endpoints: Record<string, Endpoint> = {
     },
     required: ['model'],
   },
-  '/api/show': { parse: parseOllamaShow, body: { model: 'm' }, fields: { model: [] }, required: ['model'] },
+  '/api/show': {
+    parse: parseOllamaShow,
+    body: { model: 'm' },
+    fields: { model: [], verbose: ['flag'] },
+    required: ['model'],
+  },
   '/api/pull': {
     parse: parseOllamaPull,
     body: { model: 'm' },

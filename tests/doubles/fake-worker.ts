@@ -67,6 +67,7 @@ export function aCard(change: Partial<ModelCard> = {}): ModelCard {
     name: 'tiny:latest',
     loaded: true,
     contextTokens: 4_096,
+    trainedTokens: 8_192,
     sizeBytes: 1_000_000,
     vramBytes: 0,
     digest: 'a'.repeat(64),

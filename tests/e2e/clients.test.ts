@@ -178,6 +178,17 @@ describe('the package ollama', () => {
     const shown = await client.show({ model });
     expect(shown.capabilities).toContain('completion');
     expect(shown.details).toEqual(listed[0]?.details);
+    expect(shown).toMatchObject({ template: expect.stringContaining('<tool_call>'), license: 'mit' });
+    expect(shown.parameters).toMatch(/^num_ctx +\d+$/m);
+    expect(shown.model_info).toMatchObject({
+      'general.architecture': 'llama',
+      'llama.context_length': expect.any(Number),
+      'llama.embedding_length': expect.any(Number),
+      'general.parameter_count': expect.any(Number),
+      'tokenizer.ggml.tokens': null,
+    });
+    const { model_info: whole } = await client.show({ model, verbose: true });
+    expect(whole['tokenizer.ggml.tokens']).toContain('<|im_end|>');
     expect((await client.version()).version).toMatch(/^\d+\.\d+\.\d+$/);
 
     await client.generate({ model, prompt: 'hello', options: { num_predict: 1 } });

@@ -122,6 +122,13 @@ interface OllamaModel {
   expires_at: string | Date;
 }
 
+interface OllamaShown {
+  details: OllamaModel['details'];
+  capabilities: string[];
+  parameters: string;
+  model_info: Body;
+}
+
 interface OllamaStream extends AsyncIterable<OllamaPart> {
   abort(): void;
 }
@@ -134,7 +141,7 @@ export interface OllamaClient {
   list(): Promise<{ models: OllamaModel[] }>;
   ps(): Promise<{ models: OllamaModel[] }>;
   version(): Promise<{ version: string }>;
-  show(body: Body): Promise<{ details: OllamaModel['details']; capabilities: string[]; model_info: Body }>;
+  show(body: Body): Promise<OllamaShown>;
   abort(): void;
 }
 

@@ -2,7 +2,8 @@
 import { gzipSync } from 'node:zlib';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { aCard, stream, whole } from '../doubles/fake-worker.ts';
+import { Refusal } from '@berth/shared/outcome.ts';
+import { aCard, refuse, stream, whole } from '../doubles/fake-worker.ts';
 import { createAuthenticate } from '../../gateway/keys.ts';
 import { ask, chat, raw, startRig, until, wire } from './rig.ts';
 import type { Ask, Rig } from './rig.ts';
@@ -149,9 +150,27 @@ describe('routes', () => {
 
   it('show a model', async () => {
     const show = (body: string) => ask(rig, { path: '/api/show', body }).answer;
-    expect(JSON.parse((await show('{"model":"tiny"}')).text)).toMatchObject({ capabilities: ['completion', 'tools'] });
+    expect(await show('{"model":"tiny"}')).toMatchObject({ status: 200, text: '{"answer":"hello"}' });
+    expect(rig.worker.seen.at(-1)).toMatchObject({
+      path: '/api/show',
+      body: '{"model":"tiny"}',
+      checked: { kind: 'ok', call: { model: 'tiny:latest', lease: '' } },
+    });
     expect((await show('{"name":"nobody"}')).status).toBe(404);
     expect((await show('{}')).status).toBe(400);
+  });
+
+  it('show a model by a worker that answers, whoever else is gone', async () => {
+    await using two = await startRig({ workers: [{}, {}] });
+    const [first, second] = two.workers;
+    await first?.vanish();
+    second?.act(whole('{"from":"the second"}'));
+    const show = () => ask(two, { path: '/api/show', body: '{"model":"tiny"}' }).answer;
+    expect(await show()).toMatchObject({ status: 200, text: '{"from":"the second"}' });
+    second?.act(refuse(404, new Refusal('model_not_found', 'it has just gone')));
+    expect(await show()).toMatchObject({ status: 404, text: '{"error":"it has just gone"}' });
+    await second?.vanish();
+    expect((await show()).status).toBe(502);
   });
 
   it('a request for tokens that names no model means the only one', async () => {

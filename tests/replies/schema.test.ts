@@ -18,6 +18,7 @@ const card: ModelCard = {
   name: 'berth:latest',
   loaded: false,
   contextTokens: 1,
+  trainedTokens: null,
   sizeBytes: 1,
   vramBytes: 0,
   digest: '',

@@ -25,7 +25,7 @@ import type { OpenEngine } from '../../worker/engine/engine.ts';
 import { startWorker } from '../../worker/worker.ts';
 import type { Worker, WorkerOptions } from '../../worker/worker.ts';
 import { gguf, text, u32 } from './gguf-file.ts';
-import { readGguf } from '../../worker/models/gguf.ts';
+import { readGguf, readWholeFacts } from '../../worker/models/gguf.ts';
 
 const secret = 'the secret of the tests';
 
@@ -110,6 +110,7 @@ export async function aWorker({
     modelsDir,
     demoPath: join(modelsDir, 'demo', 'none.gguf'),
     check: readGguf,
+    wholeFacts: readWholeFacts,
     version: '0.0.0',
     open: opens?.(echo.open) ?? echo.open,
     ledger,

@@ -20,7 +20,7 @@ import { createSlots } from '../../worker/slots.ts';
 import { createWatchdog } from '../../worker/watchdog.ts';
 import { chat } from './a-worker.ts';
 import { gguf } from './gguf-file.ts';
-import { readGguf } from '../../worker/models/gguf.ts';
+import { readGguf, readWholeFacts } from '../../worker/models/gguf.ts';
 
 const secret = 'the secret of the tests';
 const slots = createSlots(1, 'e1');
@@ -51,6 +51,8 @@ beforeAll(async () => {
     metrics: createMetrics('0'),
     cut: new AbortController().signal,
     onRefused: () => undefined,
+    engine: { contextTokens: 512 },
+    wholeFacts: readWholeFacts,
   };
   const [over, beside] = [createWorkerServer(options), createWorkerServer(options)];
   servers.push(over, beside);

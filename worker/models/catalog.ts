@@ -151,11 +151,12 @@ function modelOf(
 const encoders = /^((nomic-|jina-|modern-|neo-|euro)?bert(-moe|-v\d)?|t5encoder|gemma-embedding)$/;
 
 /** What a model can do, by what its header and its chat template say. */
-export function capabilitiesOf({ architecture, chatTemplate, pooled }: GgufHeader): ModelCard['capabilities'] {
+export function capabilitiesOf({ architecture, chatTemplate, pooled, infills }: GgufHeader): ModelCard['capabilities'] {
   if (pooled || encoders.test(architecture)) return ['embedding'];
   const tools = chatTemplate !== null && /\btools\b/.test(chatTemplate);
   const thinking = chatTemplate !== null && /<think>|enable_thinking|reasoning_content/.test(chatTemplate);
-  return ['completion', ...(tools ? (['tools'] as const) : []), ...(thinking ? (['thinking'] as const) : [])];
+  const can = { completion: true, tools, thinking, insert: infills };
+  return (['completion', 'tools', 'thinking', 'insert'] as const).filter((what) => can[what]);
 }
 
 /** The .gguf files in a folder and its folders, sorted; only the first part of a split model. */

@@ -1,14 +1,17 @@
 // The header of a GGUF file, read with a bound on everything: a hostile file is refused, it never hangs the worker.
 import { open } from 'node:fs/promises';
-import { BadGguf, boundedInput, count, shown, string } from './gguf-input.ts';
-import type { GgufInput } from './gguf-input.ts';
+import type { FileHandle } from 'node:fs/promises';
+import { BadGguf, boundedInput, count } from './gguf-input.ts';
+import { readKeys } from './gguf-keys.ts';
+import type { KeyReading, Keys, Value } from './gguf-keys.ts';
+import { infillSearch } from './infill.ts';
 import { blocks, readTensors, tensorCount } from './gguf-tensors.ts';
 import type { Tensors } from './gguf-tensors.ts';
 
 const keysMax = 65_536;
-const arrayItemsMax = 4_194_304;
-const nameBytesMax = 65_536;
-const textBytesMax = 4 * 1024 * 1024;
+/** Of what is kept in memory of each file. */
+const factsMax = 512;
+const factCharsMax = 4_096;
 
 /** What the header of a model file says. */
 export interface GgufHeader {
@@ -22,6 +25,10 @@ export interface GgufHeader {
   chatTemplate: string | null;
   /** True when the model pools its output: an encoder for embeddings. */
   pooled: boolean;
+  /** Its vocabulary has the tokens to fill in between two texts. */
+  infills: boolean;
+  /** What else the file says, by its keys; `null` = a long array, or a long text. */
+  facts: Readonly<Record<string, Value>>;
   /** `model`; adapters and projectors say otherwise. */
   type: string;
   /** SHA-256 over header and file size, 64 hex characters. */
@@ -32,8 +39,27 @@ const notGguf = 'it is no GGUF file: convert it with llama.cpp, or take it away'
 
 /** Reads and checks the header. @throws BadGguf for a file that cannot be a model, or the system's error */
 export async function readGguf(path: string): Promise<GgufHeader> {
+  const search = infillSearch();
+  const onText: KeyReading['onText'] = (key, text) => {
+    if (key === 'tokenizer.ggml.tokens') search.look(text);
+  };
   await using file = await open(path, 'r');
   const { size } = await file.stat();
+  const { input, keys, tensorsHere } = await readHead(file, size, { itemsMax: shortItemsMax, onText });
+  const tensors = await readTensors(input, tensorsHere, positive(keys.get('general.alignment')) ?? 32, size);
+  // The first part of a split model may hold no tensors; any other file without them is no model.
+  if (tensors.parameters === 0 && !keys.has('split.count')) throw new BadGguf('it holds no weights: fetch it again');
+  return { ...describe(keys, tensors), infills: search.found(keys), facts: factsOf(keys), digest: input.digest() };
+}
+
+/** The facts with every array and text in them, vocabulary included, as JSON. @throws as above */
+export async function readWholeFacts(path: string): Promise<string> {
+  await using file = await open(path, 'r');
+  const { keys } = await readHead(file, (await file.stat()).size, { itemsMax: Infinity });
+  return JSON.stringify(Object.fromEntries([...keys].filter(([key]) => isProper(key))));
+}
+
+async function readHead(file: FileHandle, size: number, reading: KeyReading) {
   if (size === 0) throw new BadGguf('it is empty: copy it again');
   const input = boundedInput(file, size);
   if ((await input.take(4)).toString('latin1') !== 'GGUF') throw new BadGguf(notGguf);
@@ -41,65 +67,27 @@ export async function readGguf(path: string): Promise<GgufHeader> {
   if (version !== 2 && version !== 3) throw new BadGguf(wrongVersion(version));
   const tensorsHere = await tensorCount(input);
   const keyCount = await count(input, 'keys', keysMax);
-  const keys = await readKeys(input, keyCount);
-  const tensors = await readTensors(input, tensorsHere, positive(keys.get('general.alignment')) ?? 32, size);
-  // The first part of a split model may hold no tensors; any other file without them is no model.
-  if (tensors.parameters === 0 && !keys.has('split.count')) throw new BadGguf('it holds no weights: fetch it again');
-  return { ...describe(keys, tensors), digest: input.digest() };
+  return { input, keys: await readKeys(input, keyCount, reading), tensorsHere };
 }
 
-type Value = string | number | boolean | null;
-/** Scalars by key; the length of an array under `key#`. */
-type Keys = Map<string, Value>;
-
-const stringType = 8;
-const arrayType = 9;
-/** Bytes of each scalar type by its number (ggml's `gguf_type`). */
-const scalarBytes: Record<number, number> = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
-
-async function readKeys(input: GgufInput, keyCount: number): Promise<Keys> {
-  const keys: Keys = new Map();
-  for (let index = 0; index < keyCount; index += 1) {
-    const key = await string(input, nameBytesMax);
-    const type = (await input.take(4)).readUInt32LE();
-    if (type === arrayType) keys.set(`${key}#`, await skipArray(input, key));
-    else keys.set(key, await readScalar(input, key, type));
-  }
-  return keys;
+function factsOf(keys: Keys): GgufHeader['facts'] {
+  const proper = [...keys].filter(([key]) => isProper(key));
+  return Object.fromEntries(proper.slice(0, factsMax).map(([key, value]) => [key, short(value)]));
 }
 
-async function readScalar(input: GgufInput, key: string, type: number): Promise<Value> {
-  if (type === stringType) return string(input, textBytesMax);
-  const bytes = scalarBytes[type];
-  if (bytes === undefined) throw new BadGguf(`${shown(key)} has the unknown type ${type}: the file is damaged`);
-  return number(await input.take(bytes), type);
+function isProper(key: string): boolean {
+  return /^[\w.-]{1,128}$/.test(key) && key !== '__proto__';
 }
 
-function number(bytes: Buffer, type: number): Value {
-  if (type === 6) return bytes.readFloatLE();
-  if (type === 12) return bytes.readDoubleLE();
-  if (type === 7) return bytes.readUInt8() !== 0;
-  if (type === 10) return Number(bytes.readBigUInt64LE());
-  if (type === 11) return Number(bytes.readBigInt64LE());
-  const signed = type % 2 === 1;
-  return signed ? bytes.readIntLE(0, bytes.length) : bytes.readUIntLE(0, bytes.length);
+function short(value: Value): Value {
+  const texts = Array.isArray(value) ? value : [value];
+  return texts.some((text) => typeof text === 'string' && text.length > factCharsMax) ? null : value;
 }
 
-/** Passes over an array and gives its length: nothing here needs the items. */
-async function skipArray(input: GgufInput, key: string): Promise<number> {
-  const type = (await input.take(4)).readUInt32LE();
-  const items = await count(input, `items in ${shown(key)}`, arrayItemsMax);
-  const bytes = scalarBytes[type];
-  if (bytes !== undefined) await input.skip(items * bytes);
-  else if (type === stringType)
-    for (let index = 0; index < items; index += 1) {
-      await input.skip(await count(input, 'bytes in a text', textBytesMax));
-    }
-  else throw new BadGguf(`${shown(key)} is an array of the unknown type ${type}: the file is damaged`);
-  return items;
-}
+/** Longer arrays are told of only when everything is wanted. */
+const shortItemsMax = 16;
 
-function describe(keys: Keys, { parameters, mainType }: Tensors): Omit<GgufHeader, 'digest'> {
+function describe(keys: Keys, { parameters, mainType }: Tensors): Omit<GgufHeader, 'infills' | 'facts' | 'digest'> {
   const architecture = keys.get('general.architecture');
   if (typeof architecture !== 'string' || !/^[a-z0-9][a-z0-9._-]{0,63}$/i.test(architecture)) {
     throw new BadGguf('it does not name its architecture: it is not a language model');

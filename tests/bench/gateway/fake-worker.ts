@@ -208,6 +208,7 @@ function announcementOf({ worker, url }: Announced, epoch: string, slots: number
         name: modelName,
         loaded: true,
         contextTokens: 8_192,
+        trainedTokens: 8_192,
         sizeBytes: 1,
         vramBytes: 0,
         digest: '0'.repeat(64),

@@ -166,6 +166,7 @@ it.each([
   [{ architecture: 'nomic-bert-moe' }, ['embedding']],
   [{ architecture: 'berth' }, ['completion']],
   [{ chatTemplate: '{% if tools %}…{% endif %}' }, ['completion', 'tools']],
+  [{ infills: true }, ['completion', 'insert']],
   [{ chatTemplate: '{% if enable_thinking %}<think>{% endif %}' }, ['completion', 'thinking']],
 ])('reads capabilities off %j', (header, capabilities) => {
   const usual = {
@@ -175,6 +176,8 @@ it.each([
     quantization: 'F32',
     chatTemplate: null,
     pooled: false,
+    infills: false,
+    facts: {},
     type: 'model',
     digest: '',
   };

@@ -45,6 +45,16 @@ describe('the checker', () => {
     expect(missing).toMatchObject({ reason: { message: expect.stringContaining('ENOENT') } });
   });
 
+  it('reads all that a file says, for so many at once', async () => {
+    using checker = createChecker({ clock: systemClock });
+    const path = file('whole.gguf', gguf());
+    const asked = await Promise.allSettled([1, 2, 3, 4, 5].map(() => checker.wholeFacts(path)));
+    expect(asked.map(({ status }) => status)).toEqual([...Array<string>(4).fill('fulfilled'), 'rejected']);
+    expect(asked[4]).toMatchObject({ reason: { outcome: 'queue_full' } });
+    expect(JSON.parse(await checker.wholeFacts(path))).toMatchObject({ 'tokenizer.ggml.tokens': ['a', 'b', 'ü'] });
+    await expect(checker.wholeFacts(join(folder, 'nothing'))).rejects.toThrow('ENOENT');
+  });
+
   it.each(['killer', 'hog'])('goes on with a new process after a %s', { timeout: 60_000 }, async (name) => {
     using checker = createChecker({ clock: systemClock, script: fragile() });
     const before = await checker.check('one');

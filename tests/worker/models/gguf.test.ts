@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BadGguf } from '../../../worker/models/gguf-input.ts';
-import { readGguf } from '../../../worker/models/gguf.ts';
+import { readGguf, readWholeFacts } from '../../../worker/models/gguf.ts';
 import { brokenFiles } from '../../models/broken.ts';
 import { gguf, keysWith, text, u32 } from '../gguf-file.ts';
+import type { GgufValue } from '../gguf-file.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -71,6 +72,74 @@ describe('the header of a model file', () => {
     expect(await read(gguf({ keys }))).toMatchObject({ contextTokens: 99, parameters: 64 });
   });
 });
+
+describe('what else a header says', () => {
+  const long: GgufValue = { type: 'strings', value: Array.from({ length: 17 }, (_, index) => `token ${index}`) };
+
+  it('is kept by its keys: scalars and short arrays, but no long array, no long text and no strange key', async () => {
+    const { facts } = await read(
+      gguf({
+        keys: keysWith({
+          'general.languages': { type: 'strings', value: ['en', 'de'] },
+          'llama.rope.scale': { type: 'f32', value: 0.5 },
+          'tokenizer.ggml.tokens': long,
+          'general.description': text('x'.repeat(5_000)),
+          'a key': u32(1),
+          ...JSON.parse('{"__proto__":{"type":"u32","value":1}}'),
+        }),
+      }),
+    );
+    expect(facts).toEqual({
+      'general.architecture': 'llama',
+      'llama.context_length': 512,
+      'general.file_type': 0,
+      'general.languages': ['en', 'de'],
+      'llama.rope.scale': 0.5,
+      'tokenizer.ggml.tokens': null,
+      'tokenizer.ggml.scores': [0, 1, 2],
+      'tokenizer.chat_template': expect.any(String),
+      'general.description': null,
+    });
+  });
+
+  it('can be read as a whole', async () => {
+    const path = join(folder, 'whole.gguf');
+    await writeFile(path, gguf({ keys: keysWith({ 'tokenizer.ggml.tokens': long }) }));
+    expect(JSON.parse(await readWholeFacts(path))).toMatchObject({ 'tokenizer.ggml.tokens': long.value });
+  });
+
+  it.each([
+    [
+      'ids of today',
+      {
+        'tokenizer.ggml.fim_pre_token_id': u32(0),
+        'tokenizer.ggml.fim_suf_token_id': u32(1),
+        'tokenizer.ggml.fim_mid_token_id': u32(2),
+      },
+      true,
+    ],
+    [
+      'ids of old',
+      {
+        'tokenizer.ggml.prefix_token_id': u32(0),
+        'tokenizer.ggml.suffix_token_id': u32(1),
+        'tokenizer.ggml.middle_token_id': u32(2),
+      },
+      true,
+    ],
+    ['two ids only', { 'tokenizer.ggml.fim_pre_token_id': u32(0), 'tokenizer.ggml.fim_suf_token_id': u32(1) }, false],
+    ['the tokens of Qwen', tokens('<|fim_prefix|>', '<|fim_middle|>', '<|fim_suffix|>'), true],
+    ['the tokens of DeepSeek', tokens('<｜fim▁begin｜>', '<｜fim▁hole｜>', '<｜fim▁end｜>'), true],
+    ['tokens of two families', tokens('<|fim_prefix|>', '<SUF>', '<MID>'), false],
+    ['text about them', tokens('the <|fim_prefix|>', 'a <|fim_middle|>', 'no <|fim_suffix|>'), false],
+  ])('says whether it can fill in between texts: %s', async (_, keys, infills) => {
+    expect((await read(gguf({ keys: keysWith(keys) }))).infills).toBe(infills);
+  });
+});
+
+function tokens(...value: string[]): Record<string, GgufValue> {
+  return { 'tokenizer.ggml.tokens': { type: 'strings', value: ['a', ...value] } };
+}
 
 describe('a file that is no model', () => {
   const whole = gguf();

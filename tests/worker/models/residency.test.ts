@@ -25,6 +25,8 @@ const aModel = (name: string, version = 'v1'): Model => ({
     quantization: 'F16',
     chatTemplate: null,
     pooled: false,
+    infills: false,
+    facts: {},
     type: 'model',
     digest: '',
   },

@@ -19,7 +19,7 @@ export interface SamplerSettings {
 }
 
 /** Ollama's documented defaults, because most clients of this engine come from there; penalties are off. */
-const samplingDefaults = {
+export const samplingDefaults = {
   temperature: 0.8,
   topK: 40,
   topP: 0.9,

@@ -1,0 +1,80 @@
+// What a model is, in full: only a worker that has its file knows, so one is asked; it takes no slot for that.
+import { signCall } from '@berth/shared/auth.ts';
+import type { Clock } from '@berth/shared/clock.ts';
+import { canonicalModel, parseOllamaShow } from '@berth/shared/dialects/catalog.ts';
+import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
+import { parseJson } from '@berth/shared/dialects/json.ts';
+import { ollama } from '@berth/shared/dialects/ollama.ts';
+import { refusalHeader } from '@berth/shared/headers.ts';
+import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
+import { request } from 'undici';
+import type { Agent } from 'undici';
+import { readBody } from '../http.ts';
+import type { Exchange, Route } from '../http.ts';
+import { sees } from '../policy/key.ts';
+import type { Roster } from '../workers/roster.ts';
+
+interface Options {
+  roster: Roster;
+  agent: Agent;
+  /** Signs the calls. */
+  secret: string;
+  gateway: string;
+  clock: Clock;
+}
+
+/** A body that only names a model. */
+const nameBytesMax = 64 * 1_024;
+/** For one worker's answer. The whole vocabulary is read from the file anew, in the turn of the file's checks. */
+const askMs = 5_000;
+const askVerboseMs = 30_000;
+
+export function showRoutes(options: Options): Route[] {
+  const show = async (exchange: Exchange) => {
+    const body = await readBody(exchange, nameBytesMax);
+    const { model: asked, verbose } = parseOllamaShow(parseJson(body));
+    const model = canonicalModel(asked);
+    const copies = options.roster.model(model);
+    if (copies.length === 0 || !sees(exchange.owner.rights, model)) throw modelNotFound(asked);
+    for (const { worker } of copies) {
+      const answer = await ask(options, worker.url, model, body, exchange, verbose ? askVerboseMs : askMs);
+      if (answer !== null) return exchange.reply.json(200, answer);
+    }
+    throw new Refusal('worker_failed', 'no worker that has the model answers: try again');
+  };
+  return [{ scope: 'models:read', dialect: ollama, method: 'POST', path: '/api/show', handle: show }];
+}
+
+/** The worker's answer; `null` when it does not give one. @throws Refusal; ClientGone by the reply's signal */
+async function ask(
+  { agent, secret, gateway, clock }: Options,
+  origin: string,
+  model: string,
+  body: Buffer,
+  { owner, reply }: Exchange,
+  ms: number,
+): Promise<string | null> {
+  const late = new AbortController();
+  using _timer = clock.after(ms, () => late.abort());
+  const call = { lease: '', epoch: '', model, owner: { team: owner.team, key: owner.key, gateway } };
+  const path = '/api/show';
+  try {
+    const answer = await request(`${origin}${path}`, {
+      dispatcher: agent,
+      method: 'POST',
+      headers: { ...signCall(secret, 'POST', path, call, clock.now()), 'content-type': 'application/json' },
+      body,
+      signal: AbortSignal.any([late.signal, reply.signal]),
+    });
+    const text = await answer.body.text();
+    if (answer.statusCode === 200) return text;
+    const header = answer.headers[refusalHeader];
+    const refusal = decodeRefusal(Array.isArray(header) ? header[0] : header);
+    if (refusal) throw refusal;
+    return null;
+  } catch (error) {
+    reply.signal.throwIfAborted();
+    if (error instanceof Refusal) throw error;
+    return null;
+  }
+}
