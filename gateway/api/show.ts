@@ -7,8 +7,7 @@ import { parseJson } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { refusalHeader } from '@berth/shared/headers.ts';
 import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
-import { request } from 'undici';
-import type { Agent } from 'undici';
+import type { createAgent } from '../forward.ts';
 import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
 import { sees } from '../policy/key.ts';
@@ -16,7 +15,7 @@ import type { Roster } from '../workers/roster.ts';
 
 interface Options {
   roster: Roster;
-  agent: Agent;
+  agent: ReturnType<typeof createAgent>;
   /** Signs the calls. */
   secret: string;
   gateway: string;
@@ -59,8 +58,9 @@ async function ask(
   const call = { lease: '', epoch: '', model, owner: { team: owner.team, key: owner.key, gateway } };
   const path = '/api/show';
   try {
-    const answer = await request(`${origin}${path}`, {
-      dispatcher: agent,
+    const answer = await agent.request({
+      origin,
+      path,
       method: 'POST',
       headers: { ...signCall(secret, 'POST', path, call, clock.now()), 'content-type': 'application/json' },
       body,
