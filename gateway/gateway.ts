@@ -27,6 +27,7 @@ import type { Route } from './http.ts';
 import type { Authenticate } from './keys.ts';
 import { createMetrics } from './metrics.ts';
 import { parse } from './parse.ts';
+import { mountRoutes } from './passthrough/routes.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
 import { createLimits } from './policy/limits.ts';
@@ -65,6 +66,7 @@ export interface GatewayOptions {
     | 'corsOrigins'
     | 'allowedHosts'
     | 'trustedProxies'
+    | 'mounts'
     | 'waitingMax'
     | 'waitingPerKeyMax'
     | 'waitingBytesMax'
@@ -119,7 +121,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
 
-  const routes = [
+  const wire = createWire({
+    hosts: settings.allowedHosts,
+    keyless: options.keyless,
+    origins: settings.corsOrigins ?? [],
+    proxies: settings.trustedProxies ?? [],
+  });
+  const own = [
     ...generatingRoutes(async (route, exchange) => {
       using held = door.hold();
       const job = await parse({ roster, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
@@ -136,17 +144,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...usageRoutes({ usage: options.usage }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
+  const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, clock });
+  // A page at the root is looked for before the sentence that stands there for programs.
+  const routes = [...mounts.filter(({ when }) => when), ...own, ...mounts.filter(({ when }) => !when)];
   const certificate = options.tls && (await readCertificate(options.tls));
-  const server = createHttpServer({
+  const { server, cut } = createHttpServer({
     routes,
     authenticate: options.authenticate,
     cors: createCors(settings.corsOrigins ?? []),
-    wire: createWire({
-      hosts: settings.allowedHosts,
-      keyless: options.keyless,
-      origins: settings.corsOrigins ?? [],
-      proxies: settings.trustedProxies ?? [],
-    }),
+    wire,
     certificate,
     clock,
     random,
@@ -190,7 +196,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       for (const reply of open) reply.refuse(new Refusal('draining', 'this gateway was shut down', { retryAfterS: 1 }));
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeIdleConnections();
-      clock.after(cutMs, () => server.closeAllConnections());
+      clock.after(cutMs, cut);
       await closed;
       renewal?.[Symbol.dispose]();
       await session[Symbol.asyncDispose]();

@@ -1,9 +1,11 @@
 // The gateway's HTTP server: finds the route, makes the reply, hands both to the route's handler.
-import { createServer } from 'node:http';
+import { createServer, STATUS_CODES } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { headersOf, statusOf } from '@berth/shared/dialects/dialect.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
+import { createCrowd } from '@berth/shared/crowd.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Random } from '@berth/shared/random.ts';
@@ -27,6 +29,8 @@ export interface Exchange {
   /** The request's id, told to the client. */
   id: string;
   request: IncomingMessage;
+  /** For bytes of another server that pass through; everything else goes by `reply`. */
+  response: ServerResponse;
   reply: Reply;
   arrivedMs: number;
   owner: Caller;
@@ -36,14 +40,36 @@ export interface Exchange {
   rest: string;
 }
 
+/** A connection that is to become a WebSocket. */
+export interface Upgrade {
+  request: IncomingMessage;
+  socket: Duplex;
+  /** What came behind the request. */
+  head: Buffer;
+  /** Answers with an error and ends the connection. */
+  refuse: (refusal: Refusal) => void;
+}
+
+export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+
 export interface Route {
-  method: 'GET' | 'HEAD' | 'POST' | 'DELETE';
+  method: (typeof methods)[number];
   /** Exact, or with a final `*` for the rest of the path. */
   path: string;
   scope: Scope;
   dialect: Dialect;
   /** @throws Refusal, which is replied in the route's dialect */
   handle: (exchange: Exchange) => Promise<void> | void;
+  /** Left out = an upgrade is not taken, and the request answered as it stands. @throws Refusal */
+  upgrade?: (upgrade: Upgrade) => void;
+  /** Only such requests; left out = all. */
+  when?: (headers: IncomingHttpHeaders) => boolean;
+}
+
+export interface HttpServer {
+  server: Server;
+  /** Destroys what is still open: connections, and those that have become WebSockets. */
+  cut(): void;
 }
 
 interface Options {
@@ -83,15 +109,16 @@ export function createHttpServer({
   random,
   draining,
   settle,
-}: Options): Server {
+}: Options): HttpServer {
   const find = routeFinder(routes);
-  const doubtful = new WeakSet<Socket>();
+  const doubtful = new WeakSet<Duplex>();
+  const upgraded = createCrowd<Duplex>();
 
   const listen = (request: IncomingMessage, response: ServerResponse): void => {
     if (doubtful.has(request.socket)) return;
     const arrivedMs = clock.monotonic();
     const path = pathOf(request);
-    const found = find(request.method ?? '', path);
+    const found = find(request, path);
     const id = random.id();
     const reply = createReply({
       response,
@@ -118,14 +145,66 @@ export function createHttpServer({
       if (found.kind === 'method') {
         throw new Refusal('method_not_allowed', `${path} takes ${found.methods.join(', ')}, not ${request.method}`);
       }
-      const caller = () => authenticate(request.headers, wire.address(request) ?? undefined);
-      const owner = callerFor(found.route.scope, caller);
-      await found.route.handle({ id, request, reply, arrivedMs, owner, record, rest: found.rest });
+      const owner = callerOf(request, found.route.scope);
+      await found.route.handle({ id, request, response, reply, arrivedMs, owner, record, rest: found.rest });
     });
   };
-  const settings = { ...limits, noDelay: true };
-  if (certificate === null) return createServer(settings, listen);
-  return createTlsServer({ ...settings, ...certificate, minVersion: 'TLSv1.2', handshakeTimeout }, listen);
+  const callerOf = (request: IncomingMessage, scope: Scope): Caller =>
+    callerFor(scope, () => authenticate(request.headers, wire.address(request) ?? undefined));
+  const upgradable = (request: IncomingMessage): Route | null => {
+    const found = find(request, pathOf(request));
+    const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket';
+    return isWebSocket && found.kind === 'route' && found.route.upgrade ? found.route : null;
+  };
+  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+    const route = upgradable(request);
+    if (!route?.upgrade || doubtful.has(socket)) return void socket.destroy();
+    socket.on('error', () => {});
+    const place = upgraded.add(socket);
+    socket.on('close', () => place[Symbol.dispose]());
+    const refuse = (refusal: Refusal) => refuseUpgrade(socket, route.dialect, refusal, random.id());
+    try {
+      if (draining()) throw new Refusal('draining', 'this gateway is shutting down', { retryAfterS: 1 });
+      checkFraming(request);
+      // Whoever opens a channel may write.
+      wire.checkOrigin(request.headers, 'POST');
+      callerOf(request, route.scope);
+      route.upgrade({ request, socket, head, refuse });
+    } catch (error) {
+      refuse(error instanceof Refusal ? error : new Refusal('internal', 'internal error'));
+    }
+  };
+  const settings = {
+    ...limits,
+    noDelay: true,
+    shouldUpgradeCallback: (it: IncomingMessage) => upgradable(it) !== null,
+  };
+  const server =
+    certificate === null
+      ? createServer(settings, listen)
+      : createTlsServer({ ...settings, ...certificate, minVersion: 'TLSv1.2', handshakeTimeout }, listen);
+  server.on('upgrade', upgrade);
+  return {
+    server,
+    cut() {
+      server.closeAllConnections();
+      for (const socket of upgraded) socket.destroy();
+    },
+  };
+}
+
+function refuseUpgrade(socket: Duplex, dialect: Dialect, refusal: Refusal, id: string): void {
+  const status = statusOf(refusal, dialect.name);
+  const body = dialect.errorBody(refusal, id);
+  const headers = {
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+    'x-request-id': id,
+    ...headersOf(refusal),
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
 }
 
 const nobody: Caller = { team: 'none', key: 'none', id: 'none', rights: { ...allRights, scopes: [] } };
@@ -143,17 +222,17 @@ type Found =
   | { kind: 'method'; methods: string[]; rest: string }
   | { kind: 'none'; rest: string };
 
-function routeFinder(routes: readonly Route[]): (method: string, path: string) => Found {
+function routeFinder(routes: readonly Route[]): (request: IncomingMessage, path: string) => Found {
   const exact = Map.groupBy(
     routes.filter(({ path }) => !path.endsWith('*')),
     ({ path }) => path,
   );
   const prefixes = routes.filter(({ path }) => path.endsWith('*'));
-  return (method, path) => {
+  return ({ method, headers }, path) => {
     const prefix = prefixes.find((route) => path.startsWith(route.path.slice(0, -1)))?.path;
     const here = exact.get(path) ?? prefixes.filter((route) => route.path === prefix);
     const rest = prefix === undefined ? '' : path.slice(prefix.length - 1);
-    const route = here.find((route) => route.method === method);
+    const route = here.find((route) => route.method === method && (route.when?.(headers) ?? true));
     if (route) return { kind: 'route', route, rest };
     return here.length === 0
       ? { kind: 'none', rest }

@@ -37,8 +37,8 @@ export interface Reply {
   refuse(refusal: Refusal): void;
   /** Ends with a JSON body. */
   json(status: number, body: string, headers?: Record<string, string>): void;
-  /** Ends with 204, without a body. */
-  nothing(headers: Record<string, string>): void;
+  /** Ends without a body, with 204 unless told otherwise. */
+  nothing(headers: Record<string, string>, status?: 204 | 308): void;
   /**
    * From now on a silent wait of 5 s commits a streamed reply and fills it with wait frames, until the scope ends.
    * @param frame makes one frame, and says where the request stands
@@ -113,8 +113,8 @@ export function createReply({ response, dialect, requestId, headers: always, clo
     onDrain: (action) => void (drained = action),
     end: () => void response.end(),
     json,
-    nothing(headers) {
-      if (!response.headersSent) response.writeHead(204, { ...headers, ...common() }).end();
+    nothing(headers, status = 204) {
+      if (!response.headersSent) response.writeHead(status, { ...headers, ...common() }).end();
     },
     refuse(refusal) {
       if (!response.headersSent) {

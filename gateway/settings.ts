@@ -3,6 +3,7 @@ import { bytes, choice, duration, integer, optional, poolSettings, setting, text
 import type { Settings } from '@berth/shared/config.ts';
 import { parseOrigins } from './cors.ts';
 import { isKey } from './keys.ts';
+import { parseMounts } from './passthrough/mounts.ts';
 import { parseNetworks } from './policy/networks.ts';
 import { parseHosts } from './wire.ts';
 
@@ -85,6 +86,13 @@ export const gatewaySettings = {
       'Networks whose clients need no key to infer and list models, such as `10.1.0.0/16=research,192.168.7.4`; the word is their team.',
     fallbackAbout: 'none',
     parse: parseNetworks,
+  }),
+  mounts: optional({
+    name: 'MOUNTS',
+    about:
+      'Other servers behind this address, separated by commas: `/grafana=http://grafana:3000`, then `;read` for GET only, `;login` when it has accounts of its own, or the scope that a key needs (`;admin` unless told).',
+    fallbackAbout: 'none',
+    parse: parseMounts,
   }),
   waitingMax: setting({
     name: 'MAX_QUEUE',

@@ -30,6 +30,7 @@ export const refusals = {
     code: 'method_not_allowed',
     retryable: false,
   },
+  length_required: { ...everywhere(411), type: 'invalid_request_error', code: 'length_required', retryable: false },
   body_too_large: { ...everywhere(413), type: 'invalid_request_error', code: 'request_too_large', retryable: false },
   // What each family's clients retry: openai and LangChain need 429 with Retry-After; Ollama's own answer is 503,
   // Anthropic's for "overloaded" 529.
@@ -68,6 +69,7 @@ export const refusals = {
     retryable: false,
   },
   worker_failed: { ...everywhere(502), type: 'server_error', code: 'worker_failed', retryable: false },
+  mount_failed: { ...everywhere(502), type: 'server_error', code: 'bad_gateway', retryable: false },
   internal: { ...everywhere(500), type: 'server_error', code: 'internal_error', retryable: false },
 } as const satisfies Record<
   string,

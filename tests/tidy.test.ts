@@ -23,7 +23,7 @@ const homes: Record<string, RegExp> = {
   ioredis: /^(shared\/redis\.ts|tests\/)/,
   'prom-client': /^(gateway|worker)\/metrics\.ts$/,
   'node-llama-cpp': /^(worker\/engine\/llama\/|tests\/)/,
-  'http-proxy-3': /^(gateway\/passthrough\.ts|tests\/bench\/)/,
+  'http-proxy-3': /^(gateway\/passthrough\/proxy\.ts|tests\/bench\/)/,
 };
 
 describe('the arrows', () => {

@@ -69,6 +69,7 @@ const settings: GatewayOptions['settings'] = {
   host: '127.0.0.1',
   allowedHosts: null,
   trustedProxies: null,
+  mounts: null,
   port: 0,
   corsOrigins: null,
   waitingMax: 512,
