@@ -205,6 +205,7 @@ export function createPlace(options: PlaceOptions): Place {
   function seatOf({ id, worker, epoch }: Grant): Seat {
     const heldSinceMs = clock.monotonic();
     const known = roster.worker(worker);
+    const seated = room.seat(id);
     const seat: Seat = {
       lease: id,
       worker,
@@ -213,6 +214,7 @@ export function createPlace(options: PlaceOptions): Place {
       life: roster.life(worker, epoch),
       giveBack: 'done',
       async [Symbol.asyncDispose]() {
+        seated[Symbol.dispose]();
         if (seat.giveBack === 'entrusted') return ledger.entrust?.(id);
         const refused = seat.giveBack === 'refused';
         const heldS = (clock.monotonic() - heldSinceMs) / 1_000;

@@ -55,6 +55,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
   let timer: Disposable | undefined;
 
   const ear = await ledger.listen(gateway, (grant) => {
+    if (room.isSeated(grant.id)) return; // it runs already: given back now, the worker would be asked for one too many
     const ticket = room.find(grant.id);
     onHandOff(ticket ? 'taken' : 'gone', ledgerClock.sinceMs(grant.atMs, clock.monotonic()));
     if (ticket) ticket.grant(grant);

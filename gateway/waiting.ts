@@ -1,4 +1,4 @@
-// The waiting room: the tickets of this gateway whose slot will be pushed by the ledger.
+// The waiting room: the tickets of this gateway whose slot will be pushed by the ledger, and those that left it with one.
 import { createRegister } from '@berth/shared/crowd.ts';
 import type { Grant } from '@berth/shared/ledger/ledger.ts';
 
@@ -33,10 +33,15 @@ export interface WaitingRoom {
   find(id: string): Ticket | undefined;
   close(id: string): void;
   all(): Ticket[];
+  /** It has left the room with a slot, which is held here until the result is disposed. */
+  seat(id: string): Disposable;
+  /** True while this gateway holds the slot: a message of the grant that comes now has been overtaken by the session. */
+  isSeated(id: string): boolean;
 }
 
 export function createWaitingRoom(): WaitingRoom {
   const tickets = createRegister<Ticket>();
+  const seated = createRegister<true>();
   return {
     open(model, id, asked) {
       const ticket = createTicket(model, id, asked);
@@ -46,6 +51,11 @@ export function createWaitingRoom(): WaitingRoom {
     find: tickets.get,
     close: tickets.delete,
     all: tickets.values,
+    seat(id) {
+      seated.set(id, true);
+      return { [Symbol.dispose]: () => seated.delete(id) };
+    },
+    isSeated: (id) => seated.get(id) === true,
   };
 }
 

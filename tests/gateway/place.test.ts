@@ -175,6 +175,37 @@ describe('a grant', () => {
     await rig.clock.advance(1_000);
     expect((await asking.answer).status).toBe(200);
   });
+
+  it('whose message is overtaken by the session is not given back while it runs', async () => {
+    const late = Promise.withResolvers<void>();
+    let delayed = false;
+    await using rig = await startRig({
+      workers: [{ slots: 1 }],
+      between: (ledger) => ({
+        ...ledger,
+        listen: (gateway, onGrant) =>
+          ledger.listen(gateway, (grant) => {
+            void late.promise.then(() => onGrant(grant)).then(() => (delayed = true));
+          }),
+      }),
+    });
+    const first = await occupy(rig);
+    const second = held(whole('{}'));
+    rig.worker.act(second.act, whole('{}'));
+    const asking = ask(rig);
+    await until('the ticket', () => rig.waiting().length === 1);
+    first.go();
+    await until('the grant', () => rig.waiting().length === 0);
+    await rig.clock.advance(1_000);
+    await until('the second runs', () => rig.worker.seen.length === 2);
+    const given = rig.leaves.length;
+    late.resolve();
+    await until('the message', () => delayed);
+    expect([rig.held().length, rig.leaves.length - given]).toEqual([1, 0]);
+    second.go();
+    expect((await asking.answer).status).toBe(200);
+    await until('the slot back', () => rig.held().length === 0);
+  });
 });
 
 describe('a ledger that forgets', () => {
