@@ -21,6 +21,7 @@ import type { EngineEvent, EngineRequest, EngineUsage } from './engine/engine.ts
 import type { Metrics } from './metrics.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
+import { withDefaults } from './models/defaults.ts';
 import { NotStartedHere } from './models/residency.ts';
 import type { Residency, Use } from './models/residency.ts';
 import { GatewayGone, createOutbox } from './outbox.ts';
@@ -116,8 +117,9 @@ export interface Answer {
 }
 
 async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Answer> {
-  const generation = endpoint.parse(parseJson(await readBody(exchange.request)));
-  const model = await modelFor(kit, call.model, generation);
+  const asked = endpoint.parse(parseJson(await readBody(exchange.request)));
+  const model = await modelFor(kit, call.model, asked);
+  const generation = withDefaults(model.defaults, asked);
   using both = linked([exchange.outbox.signal, kit.cut]);
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();

@@ -49,7 +49,8 @@ export const workerSettings = {
   }),
   modelsDir: optional({
     name: 'MODELS_DIR',
-    about: 'Folder with .gguf files, folders in it included, or one .gguf file.',
+    about:
+      'Folder with .gguf files, folders in it included; a folder in which Ollama keeps its models, such as `~/.ollama/models`; or one .gguf file.',
     fallbackAbout: 'the demo model',
     parse: text,
   }),

@@ -40,7 +40,7 @@ export async function serveShow(
     if (model === null) throw modelNotFound(asked);
     const resident = residency.residents().find((each) => each.name === name);
     const card = cardOf(model, resident, engine.contextTokens);
-    const body = showBody(card, model.header, verbose ? await wholeFacts(model.path) : null);
+    const body = showBody(card, model, verbose ? await wholeFacts(model.path) : null);
     const length = Buffer.byteLength(body);
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': length }).end(body);
   } catch (error) {

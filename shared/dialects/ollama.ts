@@ -122,6 +122,15 @@ function samplingOf(options: Fields): Sampling {
   };
 }
 
+/**
+ * The parameters of a model in Ollama's store, which stand in for what a request leaves out.
+ * @throws Refusal `bad_request` with the field's name
+ */
+export function parseOllamaParameters(value: unknown): { sampling: Sampling; stop: string[] } {
+  const options = fieldsOf(value, '');
+  return { sampling: samplingOf(options), stop: options.optional('stop', parts.stops(16)) ?? [] };
+}
+
 // --- What cannot be honoured is refused by name. How a server runs a model (num_gpu, num_thread …) is not a
 // --- client's to say on a team's server, and is ignored like every unknown option.
 

@@ -12,6 +12,7 @@ import { expect, test } from 'vitest';
 import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import { serveGeneration, type Endpoint, type Kit } from '../../worker/generate.ts';
+import { noDefaults } from '../../worker/models/defaults.ts';
 import { createSlots } from '../../worker/slots.ts';
 import { virtualClock } from '../doubles/clock.ts';
 import { aBeat, aSession, aTake } from '../ledger/inputs.ts';
@@ -64,6 +65,7 @@ test('a gateway alone counts what it runs already', async () => {
 test('a worker frees the slot before the last byte of an answer leaves', async () => {
   const slots = createSlots(1, 'e1');
   const usedAtEnd: number[] = [];
+  const outcomes: string[] = [];
   const response = Object.assign(new EventEmitter(), {
     headersSent: false,
     writableFinished: true,
@@ -75,7 +77,7 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
       response.emit('close');
     },
   });
-  const generation = { prompt: null, keepAliveMs: 0, stream: false } as Generation;
+  const generation = { prompt: null, keepAliveMs: 0, stream: false, sampling: {}, stop: [] } as unknown as Generation;
   const endpoint = {
     dialect: openai,
     parse: () => generation,
@@ -83,9 +85,12 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
   } as unknown as Endpoint;
   const kit = {
     slots,
-    catalog: { models: () => [], find: async () => ({ name: 'llama', capabilities: ['completion'] }) },
+    catalog: {
+      models: () => [],
+      find: async () => ({ name: 'llama', capabilities: ['completion'], defaults: noDefaults, header: {} }),
+    },
     residency: { unload: () => undefined },
-    metrics: { settled: () => undefined, ended: () => undefined },
+    metrics: { settled: () => undefined, ended: (outcome: string) => outcomes.push(outcome) },
     clock: virtualClock(),
     log: silentLog,
     cut: new AbortController().signal,
@@ -93,5 +98,5 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
   const call = { ...nobody, lease: 'a', epoch: 'e1', model: 'llama' };
   const request = Readable.from([Buffer.from('{}')]) as IncomingMessage;
   await serveGeneration(kit, endpoint, call, request, response as unknown as ServerResponse);
-  expect(usedAtEnd).toEqual([0]);
+  expect([usedAtEnd, outcomes]).toEqual([[0], ['ok']]);
 });

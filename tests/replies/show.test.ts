@@ -1,5 +1,6 @@
 // What `POST /api/show` tells of a model file.
 import { expect, test } from 'vitest';
+import { noDefaults } from '../../worker/models/defaults.ts';
 import { showBody } from '../../worker/replies/show.ts';
 import { aCard } from '../doubles/fake-worker.ts';
 
@@ -15,8 +16,13 @@ const header = {
     'tokenizer.chat_template': '{{ messages }}',
   },
 };
-const show = (more: Partial<Parameters<typeof showBody>[1]> = {}, whole: string | null = null, card = aCard()) =>
-  JSON.parse(showBody(card, { ...header, ...more }, whole)) as Record<string, string>;
+type Shown = Parameters<typeof showBody>[1];
+const show = (
+  more: Partial<Shown['header']> = {},
+  whole: string | null = null,
+  card = aCard(),
+  defaults: Shown['defaults'] = noDefaults,
+) => JSON.parse(showBody(card, { header: { ...header, ...more }, defaults }, whole)) as Record<string, string>;
 
 test('the file’s own words are all there: template, license, sizes, and long arrays as null', () => {
   expect(show()).toEqual({
@@ -54,4 +60,13 @@ test('what a file does not say is left out or empty', () => {
 test('an embedding model has no sampling parameters', () => {
   const card = aCard({ capabilities: ['embedding'] });
   expect(show({}, null, card)['parameters']).toBe('num_ctx                        4096');
+});
+
+test('what the author of a model in a store has set stands where Ollama puts it', () => {
+  const sampling = { ...noDefaults.sampling, temperature: 0.6 };
+  const told = show({}, null, aCard(), { sampling, stop: ['<end>', '"'], system: 'Be kind.' });
+  expect(told['system']).toBe('Be kind.');
+  expect(told['parameters']).toMatch(/^temperature +0\.6$/m);
+  expect(told['parameters']).toMatch(/^stop +"<end>"\nstop +"\\""$/m);
+  expect(told['modelfile']).toContain('SYSTEM """Be kind."""\n');
 });

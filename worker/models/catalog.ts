@@ -1,4 +1,4 @@
-// Which models this worker could load: the .gguf files below MODELS_DIR, or the demo when there are none.
+// Which models this worker could load: the .gguf files below MODELS_DIR, or Ollama's own store there, else the demo.
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ModelCard } from '@berth/shared/announcement.ts';
@@ -6,7 +6,10 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { reasonOf } from '../reason.ts';
 import type { CheckFile } from './checker.ts';
+import { noDefaults } from './defaults.ts';
+import type { Defaults } from './defaults.ts';
 import type { GgufHeader } from './gguf.ts';
+import { readStore } from './store.ts';
 
 /** A model file that was read and can be tried. */
 export interface Model {
@@ -20,6 +23,8 @@ export interface Model {
   version: string;
   header: GgufHeader;
   capabilities: ModelCard['capabilities'];
+  /** Where a request says nothing. */
+  defaults: Defaults;
 }
 
 /** It embeds, and generates nothing. */
@@ -37,7 +42,7 @@ export interface Catalog {
 }
 
 export interface CatalogOptions {
-  /** Folder, or one .gguf file; `null` = only the demo. */
+  /** Folder, Ollama's store, or one .gguf file; `null` = only the demo. */
   modelsDir: string | null;
   /** The demo model's file. */
   demoPath: string;
@@ -67,17 +72,20 @@ export function createCatalog({ modelsDir, demoPath, check, clock, log }: Catalo
   let models = new Map<string, Model>();
   let scannedMs = Number.NEGATIVE_INFINITY;
   let emptySince: string | null = null;
+  let complaints = new Set<string>();
 
   const scan = async (): Promise<boolean> => {
     scannedMs = clock.monotonic();
-    const { paths, problem } = await modelFiles(modelsDir);
-    const own = await readOwn(paths);
+    const { files, problem, others } = await modelFiles(modelsDir);
+    const own = await readOwn(files);
+    for (const other of others) if (!complaints.has(other)) log.warn(other);
+    complaints = new Set(others);
     const why = own.length > 0 ? null : (problem ?? `no usable .gguf file in ${modelsDir}`);
     // Who set nothing gets what the first start promises; who set a folder did not want the demo.
     const level = modelsDir === null ? 'info' : 'warn';
     if (why !== null && why !== emptySince) log[level](`${why}: serving the demo model. ${howToLoad}`);
     emptySince = why;
-    const found = byName(why === null ? own : await readDemo([demoPath]));
+    const found = byName(why === null ? own : await readDemo([fileAt(demoPath)]));
     const changed = signature(found.models) !== signature(models);
     if (changed) for (const clash of found.clashes) log.warn(clash);
     models = found.models;
@@ -96,18 +104,35 @@ export function createCatalog({ modelsDir, demoPath, check, clock, log }: Catalo
 
 const howToLoad = 'To load a real one, set MODELS_DIR to a folder with .gguf files';
 
+/** A file, and what the model in it is called. */
+interface ModelFile {
+  name: string;
+  path: string;
+  defaults: Defaults;
+}
+
+function fileAt(path: string): ModelFile {
+  return { name: nameOfFile(path), path, defaults: noDefaults };
+}
+
 /** Reads headers, each once per version of its file; a bad file is logged once until it becomes good. */
-function rememberedReader(check: CheckFile, log: Log): (paths: string[]) => Promise<Model[]> {
+function rememberedReader(check: CheckFile, log: Log): (files: ModelFile[]) => Promise<Model[]> {
   let known = new Map<string, Known>();
-  return async (paths) => {
+  return async (files) => {
     const seen = new Map<string, Known>();
-    for (const path of paths) seen.set(path, await look(path, known.get(path), check, log));
+    // Several names may stand for one file.
+    for (const path of new Set(files.map((file) => file.path))) {
+      seen.set(path, await look(path, known.get(path), check, log));
+    }
     known = seen;
-    return [...seen.values()].flatMap(({ model }) => model ?? []);
+    return files.flatMap((file) => {
+      const model = seen.get(file.path)?.model;
+      return model ? { ...model, ...file } : [];
+    });
   };
 }
 
-type Known = { version: string; model: Model | null };
+type Known = { version: string; model: Omit<Model, 'name' | 'defaults'> | null };
 
 async function look(path: string, before: Known | undefined, check: CheckFile, log: Log): Promise<Known> {
   try {
@@ -138,13 +163,13 @@ function modelOf(
   version: string,
   header: GgufHeader,
   log: Log,
-): Model | null {
+): Known['model'] {
   if (header.type !== 'model' || header.architecture === 'clip') {
     log.info(`${path} is no model of its own (${header.type}, ${header.architecture}): left out`);
     return null;
   }
   const capabilities = capabilitiesOf(header);
-  return { name: nameOfFile(path), path, sizeBytes, modifiedAt: mtime.toISOString(), version, header, capabilities };
+  return { path, sizeBytes, modifiedAt: mtime.toISOString(), version, header, capabilities };
 }
 
 /** Encoder architectures of llama.cpp: they embed and cannot chat, whether or not the file says how it pools. */
@@ -159,16 +184,26 @@ export function capabilitiesOf({ architecture, chatTemplate, pooled, infills }: 
   return (['completion', 'tools', 'thinking', 'insert'] as const).filter((what) => can[what]);
 }
 
-/** The .gguf files in a folder and its folders, sorted; only the first part of a split model. */
-async function modelFiles(modelsDir: string | null): Promise<{ paths: string[]; problem: string | null }> {
-  if (modelsDir === null) return { paths: [], problem: 'MODELS_DIR is not set' };
+interface Found {
+  files: ModelFile[];
+  /** Why there are none. */
+  problem: string | null;
+  /** A line for each model that cannot be served. */
+  others: string[];
+}
+
+/** Ollama's store, and the .gguf files in a folder and its folders, sorted; only the first part of a split model. */
+async function modelFiles(modelsDir: string | null): Promise<Found> {
+  const nothing = { files: [], others: [] };
+  if (modelsDir === null) return { ...nothing, problem: 'MODELS_DIR is not set' };
   try {
-    if ((await stat(modelsDir)).isFile()) return { paths: [modelsDir], problem: null };
+    if ((await stat(modelsDir)).isFile()) return { ...nothing, files: [fileAt(modelsDir)], problem: null };
     const paths: string[] = [];
     await walk(modelsDir, 0, paths);
-    return { paths: paths.toSorted(), problem: null };
+    const { models, problems } = (await readStore(modelsDir)) ?? { models: [], problems: [] };
+    return { files: [...models, ...paths.toSorted().map(fileAt)], problem: null, others: problems };
   } catch (error) {
-    return { paths: [], problem: `MODELS_DIR ${modelsDir} cannot be read (${reasonOf(error)})` };
+    return { ...nothing, problem: `MODELS_DIR ${modelsDir} cannot be read (${reasonOf(error)})` };
   }
 }
 

@@ -2,23 +2,27 @@
 import type { ModelCard } from '@berth/shared/announcement.ts';
 import { detailsOf } from '@berth/shared/dialects/catalog.ts';
 import { samplingDefaults } from '../engine/llama/sampling.ts';
+import type { Defaults } from '../models/defaults.ts';
 import type { GgufHeader } from '../models/gguf.ts';
 
-type Header = Pick<GgufHeader, 'chatTemplate' | 'facts' | 'parameters'>;
+interface Shown {
+  header: Pick<GgufHeader, 'chatTemplate' | 'facts' | 'parameters'>;
+  defaults: Defaults;
+}
 
 /**
  * The body. The template is the file's own Jinja, where Ollama has a template of its own language.
  * @param wholeFacts all that the file says, as JSON, when the client wants that; else long arrays are null
  */
-export function showBody(card: ModelCard, header: Header, wholeFacts: string | null): string {
+export function showBody(card: ModelCard, { header, defaults }: Shown, wholeFacts: string | null): string {
   const { chatTemplate, facts, parameters } = header;
+  const holding = parametersOf(card, defaults);
   const license = licenseOf(facts);
   const body = {
-    modelfile: modelfileOf(card, chatTemplate, license),
-    parameters: parametersOf(card)
-      .map(([name, value]) => `${name.padEnd(30)} ${value}`)
-      .join('\n'),
+    modelfile: modelfileOf(card, holding, chatTemplate, defaults.system, license),
+    parameters: holding.map(([name, value]) => `${name.padEnd(30)} ${value}`).join('\n'),
     template: chatTemplate ?? '',
+    ...(defaults.system !== null && { system: defaults.system }),
     ...(license !== '' && { license }),
     details: detailsOf(card),
     capabilities: card.capabilities,
@@ -29,31 +33,39 @@ export function showBody(card: ModelCard, header: Header, wholeFacts: string | n
   return `${JSON.stringify(body).slice(0, -1)},"model_info":${wholeFacts ?? info}}`;
 }
 
+type Parameter = readonly [name: string, value: number | string];
+
 /** What holds where a request says nothing. */
-function parametersOf({ contextTokens, capabilities }: ModelCard): (readonly [name: string, value: number])[] {
-  const { temperature, topK, topP, minP, repeatPenalty, repeatLastN } = samplingDefaults;
+function parametersOf({ contextTokens, capabilities }: ModelCard, { sampling, stop }: Defaults): Parameter[] {
   const context = ['num_ctx', contextTokens] as const;
   if (!capabilities.includes('completion')) return [context];
+  const { temperature, topK, topP, minP, repeatPenalty, repeatLastN } = samplingDefaults;
   return [
     context,
-    ['temperature', temperature],
-    ['top_k', topK],
-    ['top_p', topP],
-    ['min_p', minP],
-    ['repeat_penalty', repeatPenalty],
-    ['repeat_last_n', repeatLastN],
+    ['temperature', sampling.temperature ?? temperature],
+    ['top_k', sampling.topK ?? topK],
+    ['top_p', sampling.topP ?? topP],
+    ['min_p', sampling.minP ?? minP],
+    ['repeat_penalty', sampling.repeatPenalty ?? repeatPenalty],
+    ['repeat_last_n', sampling.repeatLastN ?? repeatLastN],
+    ...stop.map((text) => ['stop', JSON.stringify(text)] as const),
   ];
 }
 
-function licenseOf(facts: Header['facts']): string {
+function licenseOf(facts: GgufHeader['facts']): string {
   const texts = ['general.license', 'general.license.name', 'general.license.link'].map((key) => facts[key]);
   return texts.filter((text) => typeof text === 'string' && text !== '').join('\n');
 }
 
-function modelfileOf(card: ModelCard, template: string | null, license: string): string {
+function modelfileOf(
+  { name }: ModelCard,
+  parameters: readonly Parameter[],
+  template: string | null,
+  system: string | null,
+  license: string,
+): string {
   const quoted = (word: string, text: string | null) => (text ? [`${word} """${text}"""`] : []);
-  const parameters = parametersOf(card).map(([name, value]) => `PARAMETER ${name} ${value}`);
-  return [`FROM ${card.name}`, ...quoted('TEMPLATE', template), ...parameters, ...quoted('LICENSE', license), ''].join(
-    '\n',
-  );
+  const lines = parameters.map(([parameter, value]) => `PARAMETER ${parameter} ${value}`);
+  const texts = [...quoted('TEMPLATE', template), ...quoted('SYSTEM', system)];
+  return [`FROM ${name}`, ...texts, ...lines, ...quoted('LICENSE', license), ''].join('\n');
 }

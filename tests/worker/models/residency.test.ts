@@ -6,6 +6,7 @@ import type { EchoEngines, EchoScript } from '../../../worker/engine/echo.ts';
 import { EngineDied } from '../../../worker/engine/engine.ts';
 import type { Engine } from '../../../worker/engine/engine.ts';
 import type { Model } from '../../../worker/models/catalog.ts';
+import { noDefaults } from '../../../worker/models/defaults.ts';
 import { NotStartedHere, createResidency, roomMsMax } from '../../../worker/models/residency.ts';
 import type { Residency, ResidencyEvent, ResidencyOptions } from '../../../worker/models/residency.ts';
 import { virtualClock } from '../../doubles/clock.ts';
@@ -18,6 +19,7 @@ const aModel = (name: string, version = 'v1'): Model => ({
   modifiedAt: '2026-01-01T00:00:00Z',
   version,
   capabilities: ['completion'],
+  defaults: noDefaults,
   header: {
     architecture: 'llama',
     contextTokens: 512,

@@ -1,0 +1,97 @@
+// Ollama's model store, read where it lies: manifests name blobs, and a blob is a GGUF file under its digest.
+import { readFile, readdir, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { fieldsOf, list, text } from '@berth/shared/dialects/check.ts';
+import { parseJson } from '@berth/shared/dialects/json.ts';
+import { parseOllamaParameters } from '@berth/shared/dialects/ollama.ts';
+import { reasonOf } from '../reason.ts';
+import { noDefaults } from './defaults.ts';
+import type { Defaults } from './defaults.ts';
+
+interface StoredModel {
+  /** As Ollama writes it: without its own registry and `library`. */
+  name: string;
+  path: string;
+  defaults: Defaults;
+}
+
+export interface Store {
+  models: StoredModel[];
+  /** A line for each model that is there and cannot be served. */
+  problems: string[];
+}
+
+const manifestsMax = 10_000;
+/** Registry, namespace, model and tag. */
+const depth = 4;
+/** Of a manifest, of parameters and of a system text; licences are not read. */
+const textBytesMax = 256 * 1_024;
+
+interface Layer {
+  mediaType: string;
+  digest: string;
+}
+
+/** `null` for a folder that is no such store. */
+export async function readStore(folder: string): Promise<Store | null> {
+  const [manifests, blobs] = ['manifests', 'blobs'].map((name) => join(folder, name)) as [string, string];
+  const areFolders = await Promise.all([manifests, blobs].map((path) => stat(path).then((it) => it.isDirectory())))
+    .then((each) => each.every(Boolean))
+    .catch(() => false);
+  if (!areFolders) return null;
+  const store: Store = { models: [], problems: [] };
+  for (const path of (await manifestsIn(manifests)).slice(0, manifestsMax)) {
+    const name = nameOf(path.split(sep));
+    try {
+      store.models.push(await readModel(name, join(manifests, path), blobs));
+    } catch (error) {
+      store.problems.push(`cannot use ${name} of Ollama's store: ${reasonOf(error)}`);
+    }
+  }
+  return store;
+}
+
+async function manifestsIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('.'));
+  const paths = files.map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1));
+  return paths.filter((path) => path.split(sep).length === depth).toSorted();
+}
+
+function nameOf([host = '', namespace = '', model = '', tag = '']: string[]): string {
+  if (host !== 'registry.ollama.ai') return `${host}/${namespace}/${model}:${tag}`;
+  return namespace === 'library' ? `${model}:${tag}` : `${namespace}/${model}:${tag}`;
+}
+
+async function readModel(name: string, manifestPath: string, blobs: string): Promise<StoredModel> {
+  const manifest = fieldsOf(parseJson(await readText(manifestPath)), '');
+  const layers = manifest.required('layers', list(layer, 64));
+  const find = (kind: string): Layer | undefined =>
+    layers.find(({ mediaType }) => mediaType === `application/vnd.ollama.image.${kind}`);
+  const [model, params, system] = [find('model'), find('params'), find('system')];
+  if (!model) throw new Error('its manifest names no model file');
+  if (find('adapter')) throw new Error('it has an adapter, and adapters are not applied here');
+  const defaults: Defaults = {
+    ...noDefaults,
+    ...(params && parseOllamaParameters(parseJson(await readText(blobOf(blobs, params))))),
+    system: system ? (await readText(blobOf(blobs, system))).toString() : null,
+  };
+  return { name, path: blobOf(blobs, model), defaults };
+}
+
+function layer(value: unknown, path: string): Layer {
+  const fields = fieldsOf(value, path);
+  return { mediaType: fields.required('mediaType', text), digest: fields.required('digest', text) };
+}
+
+/** A digest never becomes another path. */
+function blobOf(blobs: string, { digest }: Layer): string {
+  if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw new Error('its manifest names a file by no digest');
+  return join(blobs, digest.replace(':', '-'));
+}
+
+async function readText(path: string): Promise<Buffer> {
+  const { size } = await stat(path);
+  if (size > textBytesMax) throw new Error(`${path} has more than ${textBytesMax} bytes`);
+  return await readFile(path);
+}
