@@ -24,7 +24,7 @@ const slots = 8;
 const [path = '', context = '4096'] = process.argv.slice(2);
 const options = { path, slots, contextTokens: Number(context), threads: 1, gpu: false } as const;
 const loaded = await loadModel(options, null);
-const native = bindNative(loaded, await openContext(loaded, options));
+const native = bindNative(loaded, await openContext(loaded, options), process.env['UV_THREADPOOL_SIZE'] === '1');
 const pipe = new Socket({ fd: 3 });
 
 let nativeMs = 0;
@@ -35,26 +35,7 @@ async function timed<T>(call: () => Promise<T>): Promise<T> {
   return result;
 }
 
-/** Samples of a step overlap, so they count from the first call to the last answer. */
-let sampling = 0;
-let samplingFrom = 0;
-async function sampled(call: () => Promise<number>): Promise<number> {
-  if (sampling === 0) samplingFrom = performance.now();
-  sampling += 1;
-  const token = await call();
-  sampling -= 1;
-  if (sampling === 0) nativeMs += performance.now() - samplingFrom;
-  return token;
-}
-
-const binding: Binding = {
-  ...native,
-  decode: (batch) => timed(() => native.decode(batch)),
-  sampler: async (...wanted) => {
-    const sampler = await native.sampler(...wanted);
-    return { next: (row) => sampled(() => sampler.next(row)), [Symbol.dispose]: () => sampler[Symbol.dispose]() };
-  },
-};
+const binding: Binding = { ...native, step: (parts) => timed(() => native.step(parts)) };
 
 const full: { stepMs: number; ownMs: number }[] = [];
 let [lastMs, lastNativeMs, steps] = [performance.now(), 0, 0];

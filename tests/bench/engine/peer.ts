@@ -75,6 +75,7 @@ export function measureLoop(model: string, contextTokens: number): LoopFigures {
   const { stdout } = spawnSync(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
     encoding: 'utf8',
+    env: { ...process.env, UV_THREADPOOL_SIZE: '1' }, // as the worker starts an engine on a CPU
     timeout: 60_000,
     maxBuffer: 2 ** 26,
   });

@@ -1,12 +1,12 @@
 // The self-test finds a binding that gives one sequence another's tokens. A double injects that fault.
 import { expect, test } from 'vitest';
-import type { Binding, Part } from '../../../worker/engine/llama/binding.ts';
+import type { Part } from '../../../worker/engine/llama/batch.ts';
+import type { Binding } from '../../../worker/engine/llama/binding.ts';
 import { selfTest } from '../../../worker/engine/llama/selftest.ts';
 
 /** Says of a row: the sum of the sequence's tokens so far. `rowFor` says which row is looked at instead of the wanted. */
 function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Binding & { cells: number[] } {
   const cells = Array.from({ length: slots }, () => 0);
-  let sums: number[] = [];
   return {
     cells,
     contextTokens: 512,
@@ -26,14 +26,13 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
     spell: () => '',
     textOf: String,
     isEnd: () => false,
-    decode: async (parts: readonly Part[]) => {
-      sums = parts.map(({ sequence, tokens }) => (cells[sequence]! += tokens.reduce((sum, token) => sum + token, 0)));
-      return parts.map((_, row) => row);
+    step: async (parts: readonly Part[]) => {
+      const sums = parts.map(
+        ({ sequence, tokens }) => (cells[sequence]! += tokens.reduce((sum, token) => sum + token, 0)),
+      );
+      return parts.map((_, row) => ({ row, token: (sums[rowFor(row, sums.length)] ?? 0) % 997 }));
     },
-    sampler: async () => ({
-      next: async (row) => (sums[rowFor(row, sums.length)] ?? 0) % 997,
-      [Symbol.dispose]: () => {},
-    }),
+    sampler: async () => ({ next: async () => -1, [Symbol.dispose]: () => {} }),
     copy: async () => {},
     keep: async (sequence, length) => {
       cells[sequence] = 0;

@@ -1,8 +1,11 @@
-// The one adapter over node-llama-cpp: what it takes from the package's internals is named here and nowhere else.
+// The one adapter over node-llama-cpp: what it takes from the package's internals is named here
+// and in batch.ts, and nowhere else.
 import { getModuleVersion, LlamaGrammarEvaluationState } from 'node-llama-cpp';
 import type { Llama, LlamaContext, LlamaGrammar, LlamaModel } from 'node-llama-cpp';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { EngineRequest } from '../engine.ts';
+import { stepAtOnce, stepInOrder } from './batch.ts';
+import type { NativeBatch, Part, Sampled, Sampler } from './batch.ts';
 import { grammarFor } from './calls-grammar.ts';
 import { said } from './load.ts';
 import type { LoadedModel } from './load.ts';
@@ -20,10 +23,7 @@ interface NativeSampler {
   dispose(): void;
 }
 
-interface NativeContext {
-  initBatch(tokens: number): void;
-  addToBatch(sequence: number, position: number, tokens: Uint32Array, logitIndexes: Uint32Array): Uint32Array;
-  decodeBatch(): Promise<void>;
+interface NativeContext extends NativeBatch {
   setThreads(count: number): void;
   sampleToken(row: number, sampler: NativeSampler): Promise<number>;
   /** With logits of the tokens named, of the greedy choice, and of the best so many; and the sum of all weights. */
@@ -53,19 +53,6 @@ interface NativeModule {
   AddonJinjaRenderer: new (template: string) => { render(values: TemplateValues): string };
 }
 
-/** One sequence's share of a batch. `row`: whether its last token's logits are wanted. */
-export interface Part {
-  sequence: number;
-  position: number;
-  tokens: Uint32Array;
-  row: boolean;
-}
-
-export interface Sampler extends Disposable {
-  /** The next token from a row of the last batch, or -1 when no token is possible. Rows may be sampled at once. */
-  next(row: number): Promise<number>;
-}
-
 /** Reads how probable tokens were. One at a time, but beside other scorers and samplers. */
 export interface Scorer extends Disposable {
   /** Of a row of the last batch: the token's score, and the `topCount` best. */
@@ -87,8 +74,8 @@ export interface Binding {
   readonly vocabularyTokens: number;
   /** The bytes of a token; control tokens have none. */
   bytesOf(token: number): Uint8Array;
-  /** Runs one batch; for each part the row of its logits, or `null`. */
-  decode(parts: readonly Part[]): Promise<(number | null)[]>;
+  /** Runs one batch and samples what follows its parts; `null` where that is not wanted. */
+  step(parts: readonly Part[]): Promise<(Sampled | null)[]>;
   /** @throws Refusal `bad_request` when the format cannot be honoured */
   sampler(settings: SamplerSettings, format: EngineRequest['format']): Promise<Sampler>;
   /** @throws Refusal `bad_request` where rows cannot be read */
@@ -140,8 +127,12 @@ function internals(
   };
 }
 
-/** The whole speed: batches over all sequences, through the package's internals. */
-export function bindNative({ llama, model }: LoadedModel, context: LlamaContext): Binding {
+/**
+ * The whole speed: batches over all sequences, through the package's internals.
+ *
+ * @param inOrder whether the process has one native thread only, so that native calls run in the order they are made
+ */
+export function bindNative({ llama, model }: LoadedModel, context: LlamaContext, inOrder: boolean): Binding {
   const { native, nativeModel, module } = internals(llama, model, context);
   let threads = context.idealThreads;
   return {
@@ -154,9 +145,9 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext)
     ...vocabularyOf(model),
     spell: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(tokens, true)),
     isEnd: (token) => token === model.tokens.eos || token === model.tokens.eot || nativeModel.isEogToken(token),
-    decode: (parts) => {
+    step: (parts) => {
       native.setThreads(threads);
-      return decode(native, parts);
+      return inOrder ? stepInOrder(native, parts) : stepAtOnce(native, parts);
     },
     useThreads: (count) => void (threads = count),
     sampler: async (settings, format) => {
@@ -204,16 +195,6 @@ export function vocabularyOf(model: LlamaModel): Pick<Binding, 'vocabularyTokens
   const tokens = ggml?.tokens ?? [];
   const types = Array.from(ggml?.token_type ?? [], Number);
   return { vocabularyTokens: tokens.length, bytesOf: tokenBytes({ kind: ggml?.model ?? null, tokens, types }) };
-}
-
-async function decode(native: NativeContext, parts: readonly Part[]): Promise<(number | null)[]> {
-  native.initBatch(parts.reduce((sum, { tokens }) => sum + tokens.length, 0));
-  const rows = parts.map(({ sequence, position, tokens, row }) => {
-    const wanted = row ? Uint32Array.of(tokens.length - 1) : new Uint32Array(0);
-    return native.addToBatch(sequence, position, tokens, wanted)[0] ?? null;
-  });
-  await native.decodeBatch();
-  return rows;
 }
 
 /**

@@ -10,4 +10,4 @@ pipe.on('close', () => process.kill(process.pid, 'SIGKILL'));
 pipe.on('error', () => pipe.destroy());
 
 const { serveEngine } = await import('./serve.ts');
-await serveEngine(pipe, () => performance.now());
+await serveEngine(pipe, () => performance.now(), process.env['UV_THREADPOOL_SIZE'] === '1');

@@ -1,7 +1,8 @@
 // The slot loop: one batch per step over all running requests of a model.
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { EngineRequest } from '../engine.ts';
-import type { Binding, Part } from './binding.ts';
+import type { Part, Sampled } from './batch.ts';
+import type { Binding } from './binding.ts';
 import { beginsFreely } from './calls-grammar.ts';
 import { chunkFor, planStep } from './plan.ts';
 import type { PromptCache } from './prompt-cache.ts';
@@ -46,6 +47,8 @@ export function openLoop(
   let running: Run[] = [];
   let events: [number, RunEvent][] = [];
   let steps = 0;
+  /** The step whose events wait for the next one's batch to be on its way. */
+  let untold: StepSummary | null = null;
   let starts = 0;
   const closed = new AbortController();
   /** Something came while the loop was at work: it looks again before it sleeps. */
@@ -100,6 +103,7 @@ export function openLoop(
 
   /** 2. Gives idle sequences to those who wait, first come first served; answers wait for one file at most. */
   async function seat(): Promise<void> {
+    flush(); // files may take a while
     for (const run of waiting.slice(0, idle.size)) {
       const busy = running.flatMap(({ sequence }) => (sequence === null ? [] : [sequence]));
       const answering = running.some(({ next }) => next !== null);
@@ -115,55 +119,52 @@ export function openLoop(
     waiting = waiting.filter(({ sequence }) => sequence === null);
   }
 
-  /** 3. Decodes one batch, samples, and says what became of it. */
+  /** 3. Decodes one batch and samples; meanwhile the last step is told. */
   async function step(): Promise<void> {
     const shares = planStep(running.map(planned), limits(binding, tuning, speed.tokensPerMs()));
     const decoded = running.filter(({ next }) => next !== null).length;
     const inBatch = running.filter((_, index) => shares[index] !== 0);
     const startedAt = now();
-    const rows = await binding.decode(running.flatMap((run, index) => partOf(run, shares[index] ?? 0)));
+    const stepping = binding.step(running.flatMap((run, index) => partOf(run, shares[index] ?? 0)));
+    flush();
+    const sampled = await stepping;
     const prefilled = shares.reduce((sum, share) => sum + share, 0) - decoded;
     speed.add(prefilled, now() - startedAt);
     running.forEach((run, index) => advanceRun(run, shares[index] ?? 0));
-    await sample(wantedRows(inBatch, rows));
+    await take(inBatch.flatMap((run, index) => chosen(run, sampled[index] ?? null)));
     running = running.filter(({ ended }) => !ended);
-    steps += 1;
-    flush({ step: steps, decoded, prefilled });
+    untold = { step: (steps += 1), decoded, prefilled };
   }
 
-  /**
-   * The first sample is awaited alone: llama.cpp swaps the batch's rows on the first look at them, and in
-   * node-llama-cpp 3.21 looking at once from several threads gave a request the tokens of another.
-   */
-  async function sample(rows: { run: Run; row: number }[]): Promise<void> {
-    const [first, ...rest] = rows;
-    if (first === undefined) return;
-    const tokens = [await first.run.sampler.next(first.row)];
-    tokens.push(...(await Promise.all(rest.map(({ run, row }) => run.sampler.next(row)))));
-    const scores = rows.some(({ run }) => run.scoring !== null) ? await scoresOf(rows, tokens) : [];
-    rows.forEach(({ run }, index) => {
-      for (const event of takeToken(run, tokens[index] ?? -1, isEnd, now(), scores[index]))
-        events.push([run.id, event]);
-      if (!run.ended) return;
+  async function take(tokens: readonly Chosen[]): Promise<void> {
+    const scores = tokens.some(({ run }) => run.scoring !== null) ? await scoresOf(tokens) : [];
+    for (const [index, { run, token }] of tokens.entries()) {
+      for (const event of takeToken(run, token, isEnd, now(), scores[index])) events.push([run.id, event]);
+      if (!run.ended) continue;
       aborted.delete(run.id);
       free(run);
-    });
+    }
   }
 
-  function flush(step?: StepSummary): void {
-    if (events.length === 0 && step === undefined) return;
-    outlet(events, step);
-    events = [];
+  function flush(): void {
+    if (events.length === 0 && untold === null) return;
+    outlet(events, untold ?? undefined);
+    [events, untold] = [[], null];
+  }
+
+  /** Until something comes. */
+  async function rest(): Promise<void> {
+    flush();
+    if (!woken) await new Promise<void>((resolve) => (rouse = resolve));
   }
 
   async function run(): Promise<void> {
     while (!closed.signal.aborted) {
       woken = false;
       sweep();
-      await seat();
-      flush();
+      if (waiting.length > 0) await seat();
       if (running.length > 0) await step();
-      else if (!woken) await new Promise<void>((resolve) => (rouse = resolve));
+      else await rest();
     }
     await seating.saveAll([...idle], tuning.closeSaveMs);
   }
@@ -217,32 +218,27 @@ function limits(binding: Binding, tuning: LoopTuning, tokensPerMs: number | null
   };
 }
 
-/** A run's share of the batch: its next token, or a piece of its prompt. Logits are wanted at the prompt's end. */
+/** A run's share of the batch: its next token, or a piece of its prompt. A token is wanted from the prompt's end on. */
 function partOf(run: Run, share: number): Part[] {
   if (share === 0 || run.sequence === null) return [];
   const { index, tokens } = run.sequence;
   const own = run.next === null ? run.prompt.subarray(run.prefilled, run.prefilled + share) : Uint32Array.of(run.next);
-  const row = run.next !== null || run.prefilled + share === run.prompt.length;
-  return [{ sequence: index, position: tokens.length, tokens: own, row }];
+  const wanted = run.next !== null || run.prefilled + share === run.prompt.length;
+  return [{ sequence: index, position: tokens.length, tokens: own, sampler: wanted ? run.sampler : null }];
 }
 
-function wantedRows(runs: readonly Run[], rows: readonly (number | null)[]): { run: Run; row: number }[] {
-  return runs.flatMap((run, index) => {
-    const row = rows[index] ?? null;
-    return row === null ? [] : [{ run, row }];
-  });
+type Chosen = Sampled & { run: Run };
+
+function chosen(run: Run, sampled: Sampled | null): Chosen[] {
+  return sampled === null ? [] : [{ run, ...sampled }];
 }
 
 /** Only for those who asked: it looks at the whole vocabulary. */
-function scoresOf(
-  rows: readonly { run: Run; row: number }[],
-  tokens: readonly number[],
-): Promise<(RowScores | null)[]> {
+function scoresOf(tokens: readonly Chosen[]): Promise<(RowScores | null)[]> {
   return Promise.all(
-    rows.map(async ({ run: { scoring }, row }, index) => {
-      const token = tokens[index] ?? -1;
-      return scoring === null || token < 0 ? null : await scoring.scorer.score(row, token, scoring.topCount);
-    }),
+    tokens.map(async ({ run: { scoring }, row, token }) =>
+      scoring === null || token < 0 ? null : await scoring.scorer.score(row, token, scoring.topCount),
+    ),
   );
 }
 

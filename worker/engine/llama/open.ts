@@ -86,12 +86,18 @@ async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: 
 
 function startProcess({ env }: LlamaOutside, options: EngineOptions): ChildProcess {
   const known = envNames.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
-  // Rows are sampled at once on as many threads as there are processors; more only wake each other up.
-  const threadPool = Math.min(options.slots, availableParallelism()) + 1;
   return spawn(process.execPath, [join(import.meta.dirname, 'child.ts')], {
     stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...Object.fromEntries(known), UV_THREADPOOL_SIZE: String(threadPool) },
+    env: { ...Object.fromEntries(known), UV_THREADPOOL_SIZE: String(nativeThreads(options)) },
   });
+}
+
+/**
+ * On a CPU, whose processors are the model's, one: it goes from a batch to its samples by itself. Beside a GPU rows are
+ * sampled at once on as many threads as there are processors; more only wake each other up.
+ */
+function nativeThreads({ gpu, slots }: EngineOptions): number {
+  return gpu === false ? 1 : Math.min(slots, availableParallelism()) + 1;
 }
 
 /** Resolves when the process has ended, with the reason. */

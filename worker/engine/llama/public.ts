@@ -4,7 +4,8 @@ import { LlamaGrammarEvaluationState, TokenBias } from 'node-llama-cpp';
 import type { LlamaContext, LlamaContextSequence, LlamaModel, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { cellBytesOf, compiledGrammar, knownVersion, specialTexts, vocabularyOf } from './binding.ts';
-import type { Binding, Part, Sampler } from './binding.ts';
+import type { Part, Sampler } from './batch.ts';
+import type { Binding } from './binding.ts';
 import type { LoadedModel } from './load.ts';
 import type { SamplerSettings } from './sampling.ts';
 import type { TemplateValues } from './template.ts';
@@ -27,10 +28,10 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
     ...vocabularyOf(model),
     spell: (tokens) => model.detokenize(asTokens(tokens), true),
     isEnd: (token) => model.isEogToken(asTokens([token])[0]),
-    decode: async ([part]) => {
+    step: async ([part]) => {
       if (part === undefined) return [];
       row = await read(sequence, part);
-      return [part.row ? 0 : null];
+      return [part.sampler && { row: 0, token: await part.sampler.next(0) }];
     },
     sampler: async (settings, format) => {
       const grammar = await compiledGrammar(llama, format);
@@ -65,11 +66,11 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
 }
 
 /** The API reads and samples in one: the last token is kept for the sampler. @returns what is left to be read */
-async function read(sequence: LlamaContextSequence, { tokens, row }: Part): Promise<Token[]> {
+async function read(sequence: LlamaContextSequence, { tokens, sampler }: Part): Promise<Token[]> {
   const all = asTokens(tokens);
-  if (row && all.length === 1) return all;
-  await sequence.evaluateWithoutGeneratingNewTokens(row ? all.slice(0, -1) : all);
-  return row ? all.slice(-1) : [];
+  if (sampler !== null && all.length === 1) return all;
+  await sequence.evaluateWithoutGeneratingNewTokens(sampler === null ? all : all.slice(0, -1));
+  return sampler === null ? [] : all.slice(-1);
 }
 
 function publicSampler(sequence: LlamaContextSequence, row: () => Token[], options: SequenceEvaluateOptions): Sampler {

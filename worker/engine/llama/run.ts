@@ -1,6 +1,7 @@
 // One request in the slot loop: what it holds, and what its tokens become.
 import type { EngineRequest } from '../engine.ts';
-import type { Binding, Sampler, Scorer } from './binding.ts';
+import type { Sampler } from './batch.ts';
+import type { Binding, Scorer } from './binding.ts';
 import type { CachedSequence } from './prefix.ts';
 import { scoreTrail } from './scores.ts';
 import type { RowScores, ScoreTrail } from './scores.ts';

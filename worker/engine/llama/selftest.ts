@@ -1,5 +1,6 @@
 // Before a model serves anybody: do several sequences in one batch say what each says alone?
-import type { Binding, Part, Sampler } from './binding.ts';
+import type { Part, Sampler } from './batch.ts';
+import type { Binding } from './binding.ts';
 
 export interface SelfTest {
   /** Why this binding must not be used, or `null`. */
@@ -52,10 +53,9 @@ async function answers(binding: Binding, prompts: readonly Uint32Array[]): Promi
     const inStep = prompts
       .map((_, index) => index)
       .filter((index) => step >= index && said[index]!.length < tokensEach);
-    const parts = inStep.map((index) => partOf(index, prompts[index]!, said[index]!));
-    const rows = await binding.decode(parts);
-    const tokens = await firstThenRest(inStep.map((index, place) => () => samplers[index]!.next(rows[place] ?? 0)));
-    inStep.forEach((index, place) => said[index]!.push(tokens[place] ?? -1));
+    const parts = inStep.map((index) => partOf(index, prompts[index]!, said[index]!, samplers[index]!));
+    const sampled = await binding.step(parts);
+    inStep.forEach((index, place) => said[index]!.push(sampled[place]?.token ?? -1));
   }
   for (const [index, sampler] of samplers.entries()) {
     sampler[Symbol.dispose]();
@@ -64,14 +64,8 @@ async function answers(binding: Binding, prompts: readonly Uint32Array[]): Promi
   return said;
 }
 
-function partOf(sequence: number, prompt: Uint32Array, said: readonly number[]): Part {
+function partOf(sequence: number, prompt: Uint32Array, said: readonly number[], sampler: Sampler): Part {
   const last = said.at(-1);
   const tokens = last === undefined ? prompt : Uint32Array.of(last);
-  return { sequence, position: last === undefined ? 0 : prompt.length + said.length - 1, tokens, row: true };
-}
-
-async function firstThenRest(samples: (() => Promise<number>)[]): Promise<number[]> {
-  const [first, ...rest] = samples;
-  if (first === undefined) return [];
-  return [await first(), ...(await Promise.all(rest.map((sample) => sample())))];
+  return { sequence, position: last === undefined ? 0 : prompt.length + said.length - 1, tokens, sampler };
 }

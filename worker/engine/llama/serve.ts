@@ -20,8 +20,12 @@ import type { FromEngine, OpenMessage, ToEngine } from './wire.ts';
 
 type Tell = (message: FromEngine) => void;
 
-/** Resolves when the load failed; rejects when the loop broke. Otherwise the process ends with its pipe. */
-export async function serveEngine(pipe: Socket, now: () => number): Promise<void> {
+/**
+ * Resolves when the load failed; rejects when the loop broke. Otherwise the process ends with its pipe.
+ *
+ * @param inOrder whether this process has one native thread only
+ */
+export async function serveEngine(pipe: Socket, now: () => number, inOrder: boolean): Promise<void> {
   const opening = Promise.withResolvers<OpenMessage>();
   const tell: Tell = (message) => send(pipe, message);
   let loaded: Loaded | null = null;
@@ -40,7 +44,7 @@ export async function serveEngine(pipe: Socket, now: () => number): Promise<void
     embedder = await loadEmbedder(open, tell);
     return;
   }
-  loaded = await load(open, now, tell);
+  loaded = await load(open, now, inOrder, tell);
   if (loaded === null) return;
   await loaded.loop.run();
   pipe.destroy();
@@ -68,13 +72,10 @@ interface Loaded {
   loop: SlotLoop;
 }
 
-async function load(
-  { options, publicOnly, tuning, freeBytes }: OpenMessage,
-  now: () => number,
-  tell: Tell,
-): Promise<Loaded | null> {
+async function load(open: OpenMessage, now: () => number, inOrder: boolean, tell: Tell): Promise<Loaded | null> {
+  const { options, tuning, freeBytes } = open;
   try {
-    const binding = await openBinding(options, await loadModel(options, freeBytes), publicOnly, now, tell);
+    const binding = await openBinding(open, await loadModel(options, freeBytes), now, inOrder, tell);
     const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
     const outlet: LoopOutlet = (events, step) => tell({ kind: 'events', events, ...(step && { step }) });
     const loop = openLoop(binding, now, outlet, tuned, await openCache(options, binding, now, tell));
@@ -100,17 +101,17 @@ async function openCache(options: EngineOptions, binding: Binding, now: () => nu
 
 /** The internals where they are as expected and pass the test; else the public API with one sequence. */
 async function openBinding(
-  options: EngineOptions,
+  { options, publicOnly }: OpenMessage,
   loaded: LoadedModel,
-  publicOnly: boolean,
   now: () => number,
+  inOrder: boolean,
   tell: Tell,
 ): Promise<Binding> {
   if (!publicOnly) {
     const context = await openContext(loaded, options);
     let fault = await internalsFault(loaded, context);
     if (fault === null) {
-      const binding = bindNative(loaded, context);
+      const binding = bindNative(loaded, context, inOrder);
       const result = await selfTest(binding, now);
       tell({ kind: 'note', message: result.note });
       if (result.fault === null) return binding;
