@@ -32,16 +32,31 @@ export interface ChatMessage {
 export type Think = boolean | 'low' | 'medium' | 'high' | 'max';
 
 export type Prompt =
-  | { kind: 'chat'; messages: ChatMessage[]; tools: Tool[]; think?: Think }
+  | {
+      kind: 'chat';
+      messages: ChatMessage[];
+      tools: Tool[];
+      think?: Think;
+      /** Tokens of what went before, as an answer's context had them. */
+      history?: number[];
+      /** What does not fit into the context loses its oldest turns; else it is refused. */
+      forgets?: true;
+    }
   /** Text that is tokenised as it stands, without a chat template. */
   | { kind: 'raw'; text: string }
   /** Tokens of the model's vocabulary, taken as they are. */
-  | { kind: 'tokens'; tokens: number[] };
+  | { kind: 'tokens'; tokens: number[] }
+  /** What stands between two texts is to be filled in, by a model whose vocabulary has the tokens for that. */
+  | { kind: 'infill'; before: string; after: string };
 
 /** What is asked of a model's vocabulary alone. */
 export type Tokenizing =
-  /** `first` adds the token that stands before every prompt; `control` reads control tokens in the text as such. */
-  { kind: 'tokenize'; text: string; first: boolean; control: boolean } | { kind: 'detokenize'; tokens: number[] };
+  /**
+   * `first` adds the token that stands before every prompt; `control` reads control tokens in the text as such; `pieces`:
+   * each token's text is wanted too.
+   */
+  | { kind: 'tokenize'; text: string; first: boolean; control: boolean; pieces?: true }
+  | { kind: 'detokenize'; tokens: number[] };
 
 /** What an embedding model is asked for. */
 export interface Embedding {
@@ -105,6 +120,8 @@ export interface Generation {
   parallelCalls?: false;
   /** The answer has to be a call of one of these tools. */
   mustCall?: string[];
+  /** The reply holds the tokens of prompt and answer, for a next request to begin with: Ollama's `context`. */
+  tellsContext?: true;
   /** The answer begins with the prompt: OpenAI's `echo`. */
   echo?: true;
   tokenizing?: Tokenizing;

@@ -1,6 +1,6 @@
 // The answers to one request, one after another in the one slot that it holds. Pure, but for the look at the prompts.
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Generation, Prompt } from '@berth/shared/request.ts';
+import type { Generation, Prompt, Tokenizing } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { Engine, EngineRequest } from './engine/engine.ts';
 
@@ -31,14 +31,17 @@ export async function checkPrompts(engine: Pick<Engine, 'tokenize' | 'info'>, pr
   }
 }
 
+const plain = { kind: 'tokenize', first: false, control: false } as const;
+/** Around and between the texts of a place to fill in, and the first token of all. */
+const marks = 4;
+
 async function tokensIn(engine: Pick<Engine, 'tokenize'>, prompt: Prompt, param: string): Promise<number> {
-  if (prompt.kind === 'chat') throw new Error('a chat has one prompt');
-  const task =
-    prompt.kind === 'raw'
-      ? ({ kind: 'tokenize', text: prompt.text, first: true, control: true } as const)
-      : ({ kind: 'detokenize', tokens: prompt.tokens } as const);
+  const count = async (task: Tokenizing) => (await engine.tokenize(task)).tokens.length;
   try {
-    return (await engine.tokenize(task)).tokens.length;
+    if (prompt.kind === 'tokens') return await count({ kind: 'detokenize', tokens: prompt.tokens });
+    if (prompt.kind === 'raw') return await count({ kind: 'tokenize', text: prompt.text, first: true, control: true });
+    if (prompt.kind === 'chat') throw new Error('a chat has one prompt');
+    return (await count({ ...plain, text: prompt.before })) + (await count({ ...plain, text: prompt.after })) + marks;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     throw new Refusal(error.outcome, `${param}: ${error.message}`, { param });

@@ -222,13 +222,13 @@ function engineRequest(
   generation: Generation,
   prompt: Prompt,
 ): EngineRequest {
-  const { sampling, maxTokens, stop, topLogprobs } = generation;
+  const { sampling, maxTokens, stop, topLogprobs, tellsContext } = generation;
   const syntax = syntaxOf(header.chatTemplate);
   const format = answerFormat(generation, syntax, header.chatTemplate ?? '');
   const tags = tagsOf(generation, syntax, capabilities.includes('thinking'));
   const seed = sampling.seed ?? random.integer(2 ** 32);
-  const scores = topLogprobs === undefined ? {} : { topLogprobs };
-  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, tags, cacheScope: team, ...scores };
+  const more = { ...(topLogprobs !== undefined && { topLogprobs }), ...(tellsContext && { tellsContext }) };
+  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, tags, cacheScope: team, ...more };
 }
 
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {

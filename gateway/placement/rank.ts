@@ -14,11 +14,12 @@ const charsMax = 512;
 export function fingerprint({ owner, model, generation: { prompt } }: Job): number {
   const messages = prompt?.kind === 'chat' ? prompt.messages : [];
   const first = messages.findIndex(({ role }) => role === 'user');
-  const opening =
-    prompt?.kind === 'raw'
-      ? [prompt.text.slice(0, charsMax)]
-      : messages.slice(0, first + 1).map(({ content }) => content.slice(0, charsMax));
-  return Number.parseInt(hash('sha1', [owner.team, model, ...opening].join('\0')).slice(0, 8), 16);
+  const text = prompt?.kind === 'raw' ? prompt.text : prompt?.kind === 'infill' ? prompt.before : null;
+  const opening = text === null ? messages.slice(0, first + 1).map(({ content }) => content) : [text];
+  return Number.parseInt(
+    hash('sha1', [owner.team, model, ...opening.map((part) => part.slice(0, charsMax))].join('\0')).slice(0, 8),
+    16,
+  );
 }
 
 /**

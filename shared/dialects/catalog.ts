@@ -130,6 +130,7 @@ function needsOf({ dialect, endpoint, prompt, embedding }: Generation): Need[] {
   if (embedding) return [{ capability: 'embedding', word: endpoint, param: 'model' }];
   if (prompt === null) return [];
   const needs: Need[] = [{ capability: 'completion', word: endpoint, param: 'model' }];
+  if (prompt.kind === 'infill') needs.push({ capability: 'insert', word: 'insert', param: 'suffix' });
   if (prompt.kind !== 'chat') return needs;
   if (prompt.tools.length > 0) needs.push({ capability: 'tools', word: 'tools', param: 'tools' });
   const mustThink = dialect === 'ollama' && prompt.think !== undefined && prompt.think !== false;

@@ -47,7 +47,9 @@ export function parseOllamaChat(body: unknown): Generation {
   const common = commonOf(request);
   const messages = request.optional('messages', list(message, parts.messagesMax)) ?? [];
   const tools = request.optional('tools', list(parts.tool, parts.toolsMax)) ?? [];
-  const prompt = messages.length === 0 ? null : chatPrompt(request, messages, tools);
+  const forgets = request.optional('truncate', flag) ?? true;
+  const prompt =
+    messages.length === 0 ? null : { ...chatPrompt(request, messages, tools), ...(forgets && { forgets }) };
   return { ...common, endpoint: 'chat', prompt };
 }
 
@@ -61,20 +63,34 @@ export function parseOllamaGenerate(body: unknown): Generation {
   const words = request.optional('prompt', text) ?? '';
   const system = request.optional('system', text) ?? '';
   const raw = request.optional('raw', flag) ?? false;
+  const after = request.optional('suffix', text) ?? '';
+  const history = request.optional('context', parts.tokens) ?? [];
   refuseGenerateOnly(request);
   if (raw && system !== '') refuse('system', 'cannot be combined with raw');
-  return { ...common, endpoint: 'generate', prompt: generatePrompt(request, words, system, raw) };
+  if (raw && after !== '') refuse('suffix', 'cannot be combined with raw');
+  if (history.length > 0 && (raw || after !== '')) refuse('context', 'cannot be combined with raw or suffix');
+  const prompt = generatePrompt(request, words, { system, raw, after, history });
+  return { ...common, endpoint: 'generate', prompt, ...(prompt?.kind === 'chat' && { tellsContext: true }) };
 }
 
-function generatePrompt(request: Fields, words: string, system: string, raw: boolean): Prompt | null {
+interface Around {
+  system: string;
+  raw: boolean;
+  /** What shall stand behind the answer. */
+  after: string;
+  history: number[];
+}
+
+function generatePrompt(request: Fields, words: string, { system, raw, after, history }: Around): Prompt | null {
+  if (after !== '') return { kind: 'infill', before: words, after };
   if (words === '') return null;
   if (raw) return { kind: 'raw', text: words };
   const messages: ChatMessage[] = [{ role: 'user', content: words }];
   if (system !== '') messages.unshift({ role: 'system', content: system });
-  return chatPrompt(request, messages, []);
+  return { ...chatPrompt(request, messages, []), ...(history.length > 0 && { history }) };
 }
 
-function chatPrompt(request: Fields, messages: ChatMessage[], tools: Tool[]): Prompt {
+function chatPrompt(request: Fields, messages: ChatMessage[], tools: Tool[]): Extract<Prompt, { kind: 'chat' }> {
   const wanted = request.optional('think', think);
   return { kind: 'chat', messages, tools, ...(wanted !== null && { think: wanted }) };
 }
@@ -141,11 +157,10 @@ function refuseUnsupported(options: Fields): void {
 }
 
 function refuseGenerateOnly(request: Fields): void {
-  if ((request.optional('suffix', text) ?? '') !== '') refuse('suffix', 'is not supported yet: no model here fills in');
   if ((request.optional('template', text) ?? '') !== '') refuse('template', 'cannot be replaced: use raw or /api/chat');
   request.optional('images', noImages);
-  const context = request.optional('context', list(integer(0, 2 ** 31 - 1), 2 ** 20)) ?? [];
-  if (context.length > 0) refuse('context', 'is not supported: use /api/chat with the conversation so far');
+  // One question forgets nothing: what does not fit is refused.
+  request.optional('truncate', flag);
 }
 
 const noImages: Check<null> = (value, path) =>

@@ -14,11 +14,10 @@ const defaultTokens = 16;
 export function parseOpenaiCompletion(body: unknown): Generation {
   const request = fieldsOf(body, '');
   const model = request.required('model', parts.modelName);
-  const [prompt, ...morePrompts] = request.required('prompt', promptsOf);
-  refuseUnsupported(request);
+  const [prompt, ...morePrompts] = promptsIn(request);
   const answers = answersOf(request, morePrompts.length + 1);
   const echo = request.optional('echo', flag) ?? false;
-  if (echo && [prompt, ...morePrompts].some(({ kind }) => kind !== 'raw'))
+  if (echo && [prompt, ...morePrompts].some(({ kind }) => kind === 'tokens'))
     refuse('echo', 'needs a prompt of text, not of tokens');
   const topLogprobs = request.optional('logprobs', integer(0, 5));
   if (echo && topLogprobs !== null) refuse('logprobs', 'cannot be combined with echo: a prompt has no scores');
@@ -42,6 +41,18 @@ export function parseOpenaiCompletion(body: unknown): Generation {
     ...(echo && { echo }),
     ...(topLogprobs !== null && { topLogprobs }),
   };
+}
+
+/** With a suffix, what stands between it and each prompt is asked for. */
+function promptsIn(request: Fields): [Prompt, ...Prompt[]] {
+  const [first, ...more] = request.required('prompt', promptsOf);
+  const after = request.optional('suffix', text) ?? '';
+  const filled = (prompt: Prompt): Prompt => {
+    if (after === '') return prompt;
+    if (prompt.kind !== 'raw') return refuse('suffix', 'needs a prompt of text, not of tokens');
+    return { kind: 'infill', before: prompt.text, after };
+  };
+  return [filled(first), ...more.map(filled)];
 }
 
 /** A text, tokens (taken as they are), or several of either. */
@@ -70,8 +81,4 @@ function answersOf(request: Fields, prompts: number): { answersEach?: number } {
   if (best > 1 && best !== n) refuse('best_of', 'must be the same as n: answers are not ranked here');
   if (n * prompts > parts.answersMax) refuse('n', `asks for ${n * prompts} answers: at most ${parts.answersMax}`);
   return each;
-}
-
-function refuseUnsupported(request: Fields): void {
-  if ((request.optional('suffix', text) ?? '') !== '') refuse('suffix', 'is not supported yet: no model here fills in');
 }

@@ -1,6 +1,6 @@
 // What a request to `/tokenize` and `/detokenize`, llama-server's own, must look like.
 import type { Generation, Tokenizing } from '../request.ts';
-import { type Fields, fieldsOf, flag, refuse, text } from './check.ts';
+import { type Fields, fieldsOf, flag, text } from './check.ts';
 import * as parts from './parts.ts';
 
 /**
@@ -9,12 +9,13 @@ import * as parts from './parts.ts';
  */
 export function parseTokenize(body: unknown): Generation {
   const request = fieldsOf(body, '');
-  if (request.optional('with_pieces', flag) === true) refuse('with_pieces', 'is not supported: use /detokenize');
+  const pieces = request.optional('with_pieces', flag) === true;
   return generationOf(request, {
     kind: 'tokenize',
     text: request.required('content', text),
     first: request.optional('add_special', flag) ?? false,
     control: request.optional('parse_special', flag) ?? true,
+    ...(pieces && { pieces }),
   });
 }
 

@@ -166,6 +166,9 @@ describe('what a model cannot do is refused before it waits', () => {
       "'berth' does not support generate",
     );
     expect(lackOf(parseOllamaChat({ model }), cards)).toBeNull();
+    const filling = parseOllamaGenerate({ model, prompt: 'x', suffix: 'y' });
+    expect(lackOf(filling, [aCard()])).toMatchObject({ param: 'suffix', message: "'berth' does not support insert" });
+    expect(lackOf(filling, [aCard({ capabilities: ['completion', 'insert'] })])).toBeNull();
   });
 
   test("OpenAI's effort is a hint, and think false asks for nothing", () => {

@@ -34,6 +34,12 @@ describe('a completion', () => {
     expect(completion({ max_tokens: -1 }).maxTokens).toBeNull();
   });
 
+  test('fills in before its suffix, each prompt by itself', () => {
+    const filled = completion({ prompt: ['a', 'b'], suffix: 'z', echo: true });
+    expect(filled.prompt).toEqual({ kind: 'infill', before: 'a', after: 'z' });
+    expect(filled.morePrompts).toEqual([{ kind: 'infill', before: 'b', after: 'z' }]);
+  });
+
   test('samples, stops and formats as a chat does', () => {
     const fields = {
       logit_bias: { 5: 1 },
@@ -69,7 +75,8 @@ describe('a completion', () => {
     ['best_of', { best_of: 2 }],
     ['best_of', { best_of: 3, n: 2 }],
     ['logprobs', { logprobs: 1, echo: true }],
-    ['suffix', { suffix: 'the end' }],
+    ['suffix', { suffix: 'the end', prompt: [5] }],
+    ['suffix', { suffix: ['the end'] }],
     ['echo', { echo: true, prompt: [5] }],
     ['max_tokens', { max_tokens: 0 }],
   ])('is refused for its %s: %j', (param, fields) => {
@@ -90,13 +97,14 @@ describe('tokens', () => {
       first: true,
       control: false,
     });
+    expect(parseTokenize({ content: 'x', with_pieces: true }).tokenizing).toMatchObject({ pieces: true });
     expect(parseDetokenize({ tokens: [1, 2] }).tokenizing).toEqual({ kind: 'detokenize', tokens: [1, 2] });
   });
 
   test.each([
     ['content', () => parseTokenize({})],
     ['content', () => parseTokenize({ content: 5 })],
-    ['with_pieces', () => parseTokenize({ content: 'x', with_pieces: true })],
+    ['with_pieces', () => parseTokenize({ content: 'x', with_pieces: 'yes' })],
     ['tokens', () => parseDetokenize({})],
     ['tokens[0]', () => parseDetokenize({ tokens: ['a'] })],
     ['tokens[1]', () => parseDetokenize({ tokens: [1, 1.5] })],

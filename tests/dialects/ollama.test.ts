@@ -14,7 +14,7 @@ describe('requests as clients send them', () => {
       dialect: 'ollama',
       endpoint: 'chat',
       model: 'berth',
-      prompt: { kind: 'chat', messages: hello, tools: [] },
+      prompt: { kind: 'chat', messages: hello, tools: [], forgets: true },
       stream: true,
       includeUsage: false,
       sampling: {
@@ -108,7 +108,29 @@ describe('requests as clients send them', () => {
         { role: 'tool', content: 'rain', name: 'weather' },
       ],
       tools: [{ name: 'weather', description: 'd', parameters: { type: 'object' } }],
+      forgets: true,
     });
+  });
+
+  test('a conversation forgets what does not fit unless it is to be whole', () => {
+    expect(chat({ truncate: false }).prompt).not.toHaveProperty('forgets');
+    expect(chat({ truncate: null }).prompt).toHaveProperty('forgets', true);
+    expect(generate({ truncate: true }).prompt).not.toHaveProperty('forgets');
+  });
+
+  test('generate fills in before a suffix, also where nothing stands before', () => {
+    expect(generate({ suffix: 'end' }).prompt).toEqual({ kind: 'infill', before: 'Hello', after: 'end' });
+    expect(generate({ prompt: '', suffix: 'end' }).prompt).toEqual({ kind: 'infill', before: '', after: 'end' });
+    expect(generate({ suffix: 'end' })).not.toHaveProperty('tellsContext');
+  });
+
+  test('generate goes on from a context, and tells its own', () => {
+    expect(generate({ context: [1, 2] })).toMatchObject({
+      prompt: { kind: 'chat', messages: hello, history: [1, 2] },
+      tellsContext: true,
+    });
+    expect(generate({ raw: true })).not.toHaveProperty('tellsContext');
+    expect(generate({ prompt: '', context: [1] }).prompt).toBeNull();
   });
 
   test('generate puts the system before the prompt, and raw sends the text as it stands', () => {
@@ -233,10 +255,14 @@ describe('requests that are refused', () => {
     ['system', { system: {} }],
     ['system', { raw: true, system: 'x' }],
     ['raw', { raw: 'yes' }],
-    ['suffix', { suffix: 'end' }],
+    ['suffix', { suffix: 5 }],
+    ['suffix', { suffix: 'end', raw: true }],
+    ['context', { suffix: 'end', context: [1] }],
+    ['truncate', { truncate: 'no' }],
     ['template', { template: '{{ .Prompt }}' }],
     ['images', { images: ['aGk='] }],
-    ['context', { context: [1, 2] }],
+    ['context', { context: [1, 2], raw: true }],
+    ['context', { context: 'earlier' }],
     ['context[0]', { context: ['1'] }],
   ])('%s is at fault in generate, case %#', (param, fields) => {
     expect(refused(() => generate(fields))).toMatchObject({ outcome: 'bad_request', param });

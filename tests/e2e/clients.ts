@@ -112,6 +112,7 @@ export interface OllamaPart {
   response: string;
   eval_count: number;
   prompt_eval_count: number;
+  context: number[];
 }
 
 interface OllamaModel {

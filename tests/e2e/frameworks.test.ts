@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { adderModel, adderAnswer, adderCalls } from '../models/adder.ts';
+import { adderModel, adderAnswer, adderCalls, filledIn, fillerModel } from '../models/adder.ts';
 import { writeGguf } from '../models/gguf.ts';
 import { adder, agents } from './agents.ts';
 import { aFolder, demoPath, echoModels, root, startGateway, startLocal, startWorker } from './berth.ts';
@@ -36,6 +36,7 @@ beforeAll(async () => {
   real = await aFolder();
   await copyFile(demoPath, join(real.path, `${model}.gguf`));
   writeGguf(join(real.path, `${adder}.gguf`), adderModel());
+  writeGguf(join(real.path, 'filler.gguf'), fillerModel());
   const env = { ENGINE: 'echo', MODELS_DIR: models.path, NUM_PARALLEL: '1', MAX_QUEUE: '0' };
   const started = await Promise.all([startLocal({ env: { MODELS_DIR: real.path } }), startLocal({ env })]);
   demo = await tapped(started[0], answers);
@@ -237,6 +238,39 @@ describe.each(agents)('an agent made of %s', (_, agent) => {
     expect(calls).toEqual(adderCalls);
     expect(text).toBe(adderAnswer);
   });
+});
+
+describe('what stands between two texts', () => {
+  const [before, after] = ['def add(a, b):\n    ', '\n\nprint(add(1, 2))'];
+
+  test('is filled in for clients of both kinds', async () => {
+    const ollama = ollamaClient(demo.url);
+    const asked = { model: 'filler', prompt: before, suffix: after, options: { temperature: 0 } };
+    expect((await ollama.generate(asked)).response).toBe(filledIn);
+    expect((await ollama.show({ model: 'filler' })).capabilities).toContain('insert');
+    const openai = new (openaiPackage('openai').OpenAI)({ baseURL: `${demo.url}/v1`, apiKey: 'none' });
+    const body = { model: 'filler', prompt: before, suffix: after, temperature: 0 };
+    expect((await openai.completions.create(body)).choices[0]?.text).toBe(filledIn);
+    expect((await openai.completions.create({ ...body, echo: true })).choices[0]?.text).toBe(before + filledIn);
+  });
+
+  test('is refused where a model cannot', async () => {
+    const asked = ollamaClient(demo.url).generate({ model, prompt: before, suffix: after });
+    await expect(asked).rejects.toMatchObject({ status_code: 400, message: "'berth-demo' does not support insert" });
+  });
+});
+
+test('Ollama’s older way to go on with a conversation: the context of the last answer', async () => {
+  const ollama = ollamaClient(demo.url);
+  const first = await ollama.generate({ model, prompt: 'My name is Ann.', options: { temperature: 0 } });
+  const next = { model, prompt, context: first.context, options: { temperature: 0 } };
+  const whole = await ollama.generate(next);
+  expect(whole.context.slice(0, first.context.length)).toEqual(first.context);
+  expect(whole.prompt_eval_count).toBeGreaterThan(first.context.length);
+  const parts: number[][] = [];
+  for await (const part of await ollama.generate({ ...next, stream: true })) parts.push(part.context);
+  expect(parts.at(-1)).toEqual(whole.context);
+  expect(parts.slice(0, -1).filter(Boolean)).toEqual([]);
 });
 
 describe('at a pool that wants keys and has no worker yet', () => {

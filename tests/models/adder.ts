@@ -29,3 +29,16 @@ export function adderModel(): Gguf {
     template,
   });
 }
+
+const marks = ['<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'] as const;
+export const filledIn = 'return a + b';
+
+/** A model that fills in between two texts, always the same. */
+export function fillerModel(): Gguf {
+  return scriptedModel({
+    name: 'filler',
+    says: ['Hello', '.'],
+    after: { [marks[2]]: ['return ', 'a +', ' b'] },
+    marks,
+  });
+}

@@ -11,6 +11,8 @@ export interface Script {
   readonly says: readonly string[];
   /** What it says when the prompt ends in this token, and not in the line break that opens a turn. */
   readonly after?: Readonly<Record<string, readonly string[]>>;
+  /** More control tokens. */
+  readonly marks?: readonly string[];
   readonly template?: string;
   readonly seed?: number;
 }
@@ -19,11 +21,11 @@ const width = 64;
 const layersShape = { width, layers: 1, heads: 2, kvHeads: 2, headSize: 32, feedForward: 64, context: 4096 } as const;
 
 /** Attention and feed-forward are zero, so the last token alone chooses the next: its embedding is the output row of its successor. */
-export function scriptedModel({ name, says, after = {}, template = chatTemplate, seed = 1 }: Script): Gguf {
+export function scriptedModel({ name, says, after = {}, marks = [], template = chatTemplate, seed = 1 }: Script): Gguf {
   const chains = Object.entries({ '\n': says, ...after }).map(([start, words]) => [start, ...words]);
   const words = chains.flatMap((chain) => chain.slice(1));
   if (new Set(words).size !== words.length) throw new RangeError('a scripted model cannot say a token twice');
-  const vocabulary = vocabularyFor(words);
+  const vocabulary = vocabularyFor(words, [...controlTokens, ...marks]);
   const shape: Shape = { ...layersShape, vocabulary: vocabulary.tokens.length };
   const about = { name, description: 'A model of the Berth project for tests: it always says the same words.' };
   return {
@@ -33,12 +35,12 @@ export function scriptedModel({ name, says, after = {}, template = chatTemplate,
 }
 
 /** Bytes as the tokenizer needs them, and the script's words as tokens of their own that no text is ever cut into. */
-function vocabularyFor(says: readonly string[]): Vocabulary {
+function vocabularyFor(says: readonly string[], controls: readonly string[]): Vocabulary {
   const encode = (word: string): string =>
     Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
-  const plain = says.filter((word) => !controlTokens.includes(word));
+  const plain = says.filter((word) => !controls.includes(word));
   const words = plain.map(encode).filter((word) => !byteCharacters.includes(word));
-  return { tokens: [...controlTokens, ...byteCharacters, ...words], controls: controlTokens.length, merges: [] };
+  return { tokens: [...controls, ...byteCharacters, ...words], controls: controls.length, merges: [] };
 }
 
 function chainTensors(
@@ -75,7 +77,7 @@ function add(sum: Float32Array, more: Float32Array): void {
 }
 
 function tokenOf(vocabulary: Vocabulary, word: string): number {
-  const encodedWord = controlTokens.includes(word)
+  const encodedWord = vocabulary.tokens.slice(0, vocabulary.controls).includes(word)
     ? word
     : Array.from(new TextEncoder().encode(word), (byte) => byteCharacters[byte] ?? '').join('');
   return vocabulary.tokens.indexOf(encodedWord);

@@ -83,6 +83,13 @@ describe('a generation', () => {
     const asked = await worker.call({ path: '/tokenize', body: { content: 'hi' } });
     expect([asked.status, asked.body]).toEqual([200, '{"tokens":[104,105]}']);
     expect(asked.settlement).toMatchObject({ finish: 'stop', outputTokens: 0 });
+    const pieces = await worker.call({ path: '/tokenize', body: { content: 'hi', with_pieces: true } });
+    expect(JSON.parse(pieces.body)).toEqual({
+      tokens: [
+        { id: 104, piece: 'h' },
+        { id: 105, piece: 'i' },
+      ],
+    });
     const back = await worker.call({ path: '/detokenize', body: { tokens: [104, 105] } });
     expect([back.status, back.body]).toEqual([200, '{"content":"hi"}']);
     const wrong = await worker.call({ path: '/detokenize', body: { tokens: [2_000_000] } });

@@ -173,11 +173,13 @@ function directives(text: string): Partial<EchoScript> {
 
 function lastWords(prompt: Prompt): string {
   if (prompt.kind === 'tokens') return spelled(prompt.tokens);
+  if (prompt.kind === 'infill') return prompt.before;
   return prompt.kind === 'raw' ? prompt.text : (prompt.messages.findLast(({ role }) => role === 'user')?.content ?? '');
 }
 
 function allWords(prompt: Prompt): string {
   if (prompt.kind === 'tokens') return spelled(prompt.tokens);
+  if (prompt.kind === 'infill') return `${prompt.before} ${prompt.after}`;
   return prompt.kind === 'raw' ? prompt.text : prompt.messages.map(({ content }) => content).join(' ');
 }
 
@@ -199,7 +201,9 @@ function embedded({ input, truncate, at }: EmbedInput, contextTokens: number): E
 
 function tokenized(task: Tokenizing): Tokenized {
   if (task.kind === 'detokenize') return { tokens: task.tokens, text: spelled(task.tokens) };
-  return { tokens: Array.from(task.text, (character) => character.codePointAt(0) ?? 0), text: task.text };
+  const pieces = Array.from(task.text);
+  const tokens = pieces.map((character) => character.codePointAt(0) ?? 0);
+  return { tokens, text: task.text, ...(task.pieces && { pieces }) };
 }
 
 function spelled(tokens: readonly number[]): string {

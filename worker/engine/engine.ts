@@ -13,6 +13,8 @@ export interface EngineRequest {
   tags?: readonly string[];
   /** So many of the most probable tokens are told with each token's score; left out = no scores. */
   topLogprobs?: number;
+  /** The end tells the tokens of prompt and answer. */
+  tellsContext?: true;
   /** Prefixes in the KV cache are shared only between requests of the same scope. */
   cacheScope: string;
 }
@@ -51,7 +53,7 @@ export type EngineEvent =
   /** Whole UTF-8 text of one or more tokens; never empty. `scores`: of the tokens it is made of, when asked for. */
   | { kind: 'text'; text: string; tokens: number; scores?: TokenScore[] }
   /** Always last. */
-  | { kind: 'end'; finish: 'stop' | 'length'; usage: EngineUsage };
+  | { kind: 'end'; finish: 'stop' | 'length'; usage: EngineUsage; context?: number[] };
 
 /** How probable the model found a token: from the whole distribution, before temperature, filters and biases. */
 export interface TokenScore {
@@ -67,6 +69,8 @@ export interface TokenScore {
 export interface Tokenized {
   tokens: number[];
   text: string;
+  /** When they were asked for: each token's text, or its bytes where they are no text of their own. */
+  pieces?: (string | number[])[];
 }
 
 /** One input of an embedding model. */

@@ -75,6 +75,7 @@ function createChoice(generation: Generation, context: ReplyContext, index: numb
 /** The prompt that a choice answers: each has its answers one after another. */
 function promptText({ prompt, morePrompts = [], answersEach = 1 }: Generation, index: number): string {
   const own = [prompt, ...morePrompts][Math.floor(index / answersEach)];
+  if (own?.kind === 'infill') return own.before;
   return own?.kind === 'raw' ? own.text : '';
 }
 

@@ -12,8 +12,8 @@ import type { Call } from './tools/input.ts';
 type Body = Record<string, unknown>;
 
 /**
- * A reply to `POST /api/chat` or `/api/generate`. The last object carries the counts and durations.
- * `context`, generate's token list of old, is left out: Ollama has replaced it by /api/chat.
+ * A reply to `POST /api/chat` or `/api/generate`. The last object carries the counts and durations, and of generate the
+ * tokens of prompt and answer, which a next request may begin with.
  */
 export function ollamaReply(generation: Generation, context: ReplyContext): Reply {
   const reading = readEvents(generation, context);
@@ -26,6 +26,7 @@ export function ollamaReply(generation: Generation, context: ReplyContext): Repl
     return kept.length > 0 ? { logprobs: kept } : {};
   };
   let calls = 0;
+  let tokens: number[] | undefined;
 
   const line = (segment: Segment, nowMs: number): string => {
     const parts = segment.kind === 'call' ? { calls: [callOf(segment, context.id, calls++)] } : textPart(segment);
@@ -33,12 +34,19 @@ export function ollamaReply(generation: Generation, context: ReplyContext): Repl
   };
   const lines = (segments: Segment[], nowMs: number) => segments.map((segment) => line(segment, nowMs)).join('');
   const last = (parts: Parts, settlement: Settlement, ending: Ending): string =>
-    lineJson({ ...head(ending.nowMs), ...shape(parts), ...endOf(settlement, ending), ...scores() });
+    lineJson({
+      ...head(ending.nowMs),
+      ...shape(parts),
+      ...endOf(settlement, ending),
+      ...(tokens && { context: tokens }),
+      ...scores(),
+    });
 
   return {
     headers: generation.stream ? ollama.streamHeaders : wholeHeaders,
     piece(event, nowMs) {
       logprobs.keep(event);
+      if (event.kind === 'end') tokens = event.context;
       const segments = reading.read(event);
       return generation.stream ? lines(segments, nowMs) : '';
     },

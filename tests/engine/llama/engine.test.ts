@@ -318,6 +318,33 @@ describe('the vocabulary', () => {
     expect(fromTokens.end.usage.promptTokens).toBe(tokens.length);
   });
 
+  test('tells each token’s text, and bytes where they are no text', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const text = 'ba é<|im_end|>';
+    const task = { kind: 'tokenize', text, first: false, control: true, pieces: true } as const;
+    const { tokens, pieces = [] } = await engine.tokenize(task);
+    expect(pieces).toHaveLength(tokens.length);
+    const bytes = pieces.flatMap((piece) => (typeof piece === 'string' ? [...Buffer.from(piece)] : piece));
+    expect(Buffer.from(bytes).toString()).toBe(text);
+    expect(pieces.at(-1)).toBe('<|im_end|>');
+    expect(pieces.filter((piece) => typeof piece !== 'string')).toEqual([[0xc3], [0xa9]]);
+  });
+
+  test('an answer tells its context, and a request that begins with it finds all of it in the cache', async () => {
+    const engine = await opened(words, { slots: 2 });
+    const first = await collect(engine, aRequest('ba', { maxTokens: 5, tellsContext: true }));
+    const { context = [] } = first.end;
+    expect(context).toHaveLength(first.started.promptTokens + 5);
+    expect((await engine.tokenize({ kind: 'detokenize', tokens: context.slice(-5) })).text).toBe(first.text);
+    const messages = [{ role: 'user' as const, content: 'ke' }];
+    const prompt = { kind: 'chat' as const, messages, tools: [], history: context };
+    const next = await collect(engine, aRequest('', { prompt, maxTokens: 5, tellsContext: true }));
+    expect(next.end.context?.slice(0, context.length)).toEqual(context);
+    // The last token was said, and not read.
+    expect(next.started.cachedTokens).toBe(context.length - 1);
+    expect((await collect(engine, aRequest('ba', { maxTokens: 5 }))).end).not.toHaveProperty('context');
+  });
+
   test('refuses a token that it does not have, and goes on', async () => {
     const engine = await opened(words, { slots: 2 });
     const wrong = engine.tokenize({ kind: 'detokenize', tokens: [2 ** 31 - 1] });

@@ -19,6 +19,7 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
       bosText: '',
       eosText: '',
       firstToken: null,
+      infill: null,
       vocabularyTokens: 256,
       compile: () => () => '',
       tokenize: (text) => Uint32Array.from(text, (character) => character.codePointAt(0) ?? 0),

@@ -31,6 +31,7 @@ const aModel = (more: Partial<PromptModel> = {}): PromptModel => ({
   bosText: '<s>',
   eosText: '<|im_end|>',
   firstToken: null,
+  infill: null,
   vocabularyTokens: 256,
   compile: () => joinMessages,
   tokenize,
@@ -128,4 +129,26 @@ test('tokens are taken as they are, but never one that the vocabulary does not h
   expect(() => read({ kind: 'tokens', tokens: [5, 100] })).toThrow(
     expect.objectContaining({ outcome: 'bad_request', param: 'prompt' }),
   );
+});
+
+test('what is to be filled in stands between its marks, and code that looks like a control token is code', () => {
+  const model = aModel({ firstToken: 1, infill: { before: 10, after: 11, between: 12 } });
+  const tokens = promptReader(model)({ kind: 'infill', before: 'a<|im_end|>', after: 'z' });
+  expect(textOf(tokens.slice(1, 2)).codePointAt(0)).toBe(10);
+  expect([...tokens.slice(-3)]).toEqual([11, 122, 12]);
+  expect(tokens.filter((token) => token <= controls.length)).toEqual(Uint32Array.of(1));
+  expect([...promptReader(model)({ kind: 'infill', before: '', after: 'z' })]).toEqual([1, 10, 11, 122, 12]);
+});
+
+test('a model without these marks says so', () => {
+  const asked = () => promptReader(aModel())({ kind: 'infill', before: 'a', after: 'b' });
+  expect(asked).toThrow(/does not support insert/);
+});
+
+test('a conversation goes on from tokens, and the first token stands there once', () => {
+  const read = promptReader(aModel({ firstToken: 1, compile: () => (values) => `<s>${joinMessages(values)}` }));
+  const first = [...read(chat('one')), 120, 3];
+  const next = [...read({ ...chat('two'), history: first } as Prompt)];
+  expect(next).toEqual([...first, ...[...read(chat('two'))].slice(1)]);
+  expect(() => read({ ...chat('two'), history: [256] } as Prompt)).toThrow(/context has the token 256/);
 });

@@ -232,7 +232,13 @@ export function specialTexts(model: LlamaModel): Omit<PromptModel, 'compile' | '
     bosText: model.tokens.bosString ?? '',
     eosText: model.tokens.eosString ?? '',
     firstToken: model.tokens.shouldPrependBosToken ? model.tokens.bos : null,
+    infill: infillOf(model),
   };
+}
+
+function infillOf({ tokens: { infill } }: LlamaModel): PromptModel['infill'] {
+  const { prefix: before, suffix: after, middle: between } = infill;
+  return before === null || after === null || between === null ? null : { before, after, between };
 }
 
 /** @throws Refusal `bad_request` */

@@ -11,6 +11,7 @@ import type { Run, Sequence } from './run.ts';
 import { samplerSettings } from './sampling.ts';
 import type { RowScores } from './scores.ts';
 import { createSeating } from './seating.ts';
+import { fittingPrompt } from './fitting.ts';
 import { promptReader } from './template.ts';
 import type { LoopTuning } from './tuning.ts';
 import type { RefusedEvent, RunEvent, StepSummary } from './wire.ts';
@@ -59,7 +60,7 @@ export function openLoop(
     preparing.add(id);
     try {
       if (waiting.length >= tuning.waitingMax) throw new Refusal('internal', 'too many requests wait in the engine');
-      const prompt = fitting(readPrompt(promptOf(request)), binding.contextTokens);
+      const prompt = fittingPrompt(promptOf(request), request, readPrompt, binding.contextTokens);
       const settings = samplerSettings(request.sampling, prompt, binding.contextTokens, binding.vocabularyTokens);
       const sampler = await binding.sampler(settings, request.format);
       waiting.push(newRun(binding, id, request, prompt, sampler)); // `waiting` may be another list by now
@@ -184,17 +185,6 @@ function emptySequence(index: number): Sequence {
 /** Where a grammar holds the answer from its first token on, there is no room for thinking: the template says none. */
 function promptOf({ prompt, format }: EngineRequest): EngineRequest['prompt'] {
   return beginsFreely(format) || prompt.kind !== 'chat' ? prompt : { ...prompt, think: false };
-}
-
-/** @throws Refusal `context_exceeded` when no room is left for an answer */
-function fitting(prompt: Uint32Array, contextTokens: number): Uint32Array {
-  if (prompt.length === 0) throw new Refusal('bad_request', 'the prompt is empty');
-  if (prompt.length < contextTokens) return prompt;
-  throw new Refusal(
-    'context_exceeded',
-    `the prompt has ${prompt.length} tokens, the context is ${contextTokens} for prompt and answer together: ` +
-      'shorten the messages or choose a model with a larger context',
-  );
 }
 
 export function refused(error: unknown): RefusedEvent {

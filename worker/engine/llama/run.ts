@@ -48,6 +48,8 @@ export interface Run {
   /** The sampled token that has to be decoded next; `null` while the prompt is being read. */
   next: number | null;
   outputTokens: number;
+  /** Prompt and answer so far, when the end shall tell them. */
+  readonly context: number[] | null;
   /** Tokens whose text has not been said yet. */
   heldTokens: number;
   /** Its prompt ends in an open `<think>`. */
@@ -81,6 +83,7 @@ export function newRun(
     passedOver: 0,
     next: null,
     outputTokens: 0,
+    context: request.tellsContext ? Array.from(prompt) : null,
     heldTokens: 0,
     thinking: opensThinking(binding, request, prompt),
     startedAt: 0,
@@ -143,6 +146,8 @@ export function takeToken(
   run.answeringSince ??= nowMs;
   if (token < 0) return endRun(run, 'stop', nowMs);
   run.outputTokens += 1;
+  // The end of the turn too: what a next prompt says begins behind it.
+  run.context?.push(token);
   run.heldTokens += 1;
   if (isEnd(token)) return endRun(run, 'stop', nowMs);
   run.next = token;
@@ -179,5 +184,5 @@ function ending(run: Run, finish: 'stop' | 'length', nowMs: number): RunEvent {
     prefillMs: answeringSince - run.startedAt,
     decodeMs: nowMs - answeringSince,
   };
-  return { kind: 'end', finish, usage };
+  return { kind: 'end', finish, usage, ...(run.context && { context: run.context }) };
 }

@@ -24,6 +24,8 @@ export interface PromptModel {
   controlTexts: readonly string[];
   bosText: string;
   eosText: string;
+  /** The tokens that mark what is before, behind and between two texts, or `null`. */
+  infill: { before: number; after: number; between: number } | null;
   /** The token that has to stand first, or `null`. */
   firstToken: number | null;
   /** @throws Error when the template is no Jinja */
@@ -56,14 +58,35 @@ export function promptReader(model: PromptModel): (prompt: Prompt) => Uint32Arra
   return (prompt) => {
     if (prompt.kind === 'tokens') return knownTokens(model, prompt.tokens, 'prompt');
     if (prompt.kind === 'raw') return withFirst(model, model.tokenize(prompt.text, true));
+    if (prompt.kind === 'infill') return infillTokens(model, prompt);
     const hidden: string[] = [];
     const hide = (text: string): string => hideAll(text, plain, hidden);
     const text = renderChat(render, model, {
       ...prompt,
       messages: prompt.messages.map(hideIn(hide)),
     });
-    return withFirst(model, tokenizeRendered(model, text, hidden));
+    const tokens = tokenizeRendered(model, text, hidden);
+    return withFirst(model, prompt.history ? following(model, prompt.history, tokens) : tokens);
   };
+}
+
+/** A conversation goes on: what stands first does not come again in its middle. */
+function following(model: PromptModel, history: readonly number[], tokens: Uint32Array): Uint32Array {
+  const rest = tokens[0] === model.firstToken ? tokens.subarray(1) : tokens;
+  return joined([knownTokens(model, history, 'context'), rest]);
+}
+
+/** As the models were trained: before, behind, then what is between. What looks like a control token is code to them. */
+function infillTokens(model: PromptModel, { before, after }: Extract<Prompt, { kind: 'infill' }>): Uint32Array {
+  if (model.infill === null) {
+    throw new Refusal('bad_request', 'the model does not support insert: its vocabulary has no tokens for it', {
+      param: 'suffix',
+    });
+  }
+  const text = (words: string) => (words === '' ? new Uint32Array(0) : model.tokenize(words, false));
+  const marks = [model.infill.before, model.infill.after, model.infill.between].map((mark) => Uint32Array.of(mark));
+  const [first, second, third] = marks as [Uint32Array, Uint32Array, Uint32Array];
+  return withFirst(model, joined([first, text(before), second, text(after), third]));
 }
 
 function compiled(model: PromptModel): (values: TemplateValues) => string {
