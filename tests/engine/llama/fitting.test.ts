@@ -66,7 +66,7 @@ describe('a conversation that is too long', () => {
         expect(tokens.length).toBeLessThan(contextTokens);
         const last = said.slice(said.findLastIndex(({ role }) => role === 'user'));
         const tail = read(chat(last));
-        if (said.some(({ role }) => role === 'user')) expect([...tokens.slice(-tail.length)]).toEqual([...tail]);
+        if (said.some(({ role }) => role === 'user')) expect(tokens.slice(-tail.length)).toEqual(tail);
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
       }
