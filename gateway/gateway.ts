@@ -9,6 +9,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from './admit.ts';
+import { openAliases } from './aliases.ts';
 import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
@@ -67,6 +68,7 @@ export interface GatewayOptions {
     | 'allowedHosts'
     | 'trustedProxies'
     | 'mounts'
+    | 'modelsFile'
     | 'waitingMax'
     | 'waitingPerKeyMax'
     | 'waitingBytesMax'
@@ -96,6 +98,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { ledger, secret, settings, clock, random, log, version } = options;
   const gateway = random.id();
   const roster = createRoster({ clock, log });
+  const aliases = await openAliases({ path: settings.modelsFile, roster, clock, log });
+  const shelf = { roster, aliases };
   const room = createWaitingRoom();
   const estimate = createEstimate({ random });
   const retries = createRetryBudget(clock);
@@ -130,14 +134,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const own = [
     ...generatingRoutes(async (route, exchange) => {
       using held = door.hold();
-      const job = await parse({ roster, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
+      const job = await parse({ ...shelf, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
       exchange.record.understood(job);
       using _allowance = limits.admit(exchange.owner, job, exchange.record);
       await serve(stages, job, exchange.reply, exchange.record);
     }),
-    ...modelRoutes({ roster, clock }),
-    ...showRoutes({ roster, agent, secret, gateway, clock }),
-    ...libraryRoutes({ roster }),
+    ...modelRoutes({ ...shelf, clock }),
+    ...showRoutes({ ...shelf, agent, secret, gateway, clock }),
+    ...libraryRoutes(shelf),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...keyRoutes({ book: options.book, log }),
@@ -199,6 +203,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       clock.after(cutMs, cut);
       await closed;
       renewal?.[Symbol.dispose]();
+      aliases[Symbol.dispose]();
       await session[Symbol.asyncDispose]();
       await agent.destroy();
       await ledger[Symbol.asyncDispose]();

@@ -6,6 +6,7 @@ import { parseJson } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Held } from './admit.ts';
+import type { Aliases } from './aliases.ts';
 import { readBody } from './http.ts';
 import type { Exchange } from './http.ts';
 import type { Job } from './job.ts';
@@ -24,23 +25,25 @@ export interface Generating {
 
 interface Options {
   roster: Roster;
+  aliases: Aliases;
   bodyBytesMax: number;
   held: Held;
 }
 
 /** @throws Refusal `bad_request`, `forbidden`, `body_too_large`, `queue_full`, `model_not_found`, `no_worker`; ClientGone */
 export async function parse(
-  { roster, bodyBytesMax, held }: Options,
+  { roster, aliases, bodyBytesMax, held }: Options,
   route: Generating,
   exchange: Exchange,
 ): Promise<Job> {
   const body = await readBody(exchange, bodyBytesMax, held);
   const generation = route.read(parseJson(body));
-  const model = canonicalModel(generation.model || onlyModel(roster));
+  const asked = generation.model || onlyModel(roster);
+  const model = aliases.modelOf(asked);
   // Before it is looked for: whether a model exists that the key may not use is not its business.
-  checkRights(exchange.owner.rights, model, generation);
+  checkRights(exchange.owner.rights, [canonicalModel(asked), model], generation);
   const cards = roster.model(model).map(({ card }) => card);
-  if (cards.length === 0) throw unservable(generation.model, roster);
+  if (cards.length === 0) throw unservable(generation.model, model, roster);
   const lack = lackOf(generation, cards);
   if (lack) throw lack;
   return {
@@ -60,12 +63,13 @@ export async function parse(
 function onlyModel(roster: Roster): string {
   const names = new Set(roster.cards().map(({ name }) => name));
   const [name] = names;
-  if (name === undefined) throw unservable('', roster);
+  if (name === undefined) throw unservable('', '', roster);
   if (names.size === 1) return name;
   throw new Refusal('bad_request', 'model is required: there are several here', { param: 'model' });
 }
 
-function unservable(model: string, roster: Roster): Refusal {
-  if (roster.workers().length > 0) return modelNotFound(model);
+/** @param model what was meant by `asked` */
+function unservable(asked: string, model: string, roster: Roster): Refusal {
+  if (roster.workers().length > 0) return modelNotFound(asked, model === canonicalModel(asked) ? undefined : model);
   return new Refusal('no_worker', 'no worker is there yet: try again', { retryAfterS: 2 });
 }

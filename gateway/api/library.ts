@@ -1,12 +1,12 @@
 // Ollama's routes that change a server's models: on a team's server they are the operator's, and say so.
-import { canonicalModel, ollamaPulled, parseOllamaPull } from '@berth/shared/dialects/catalog.ts';
+import { ollamaPulled, parseOllamaPull } from '@berth/shared/dialects/catalog.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
-import { sees } from '../policy/key.ts';
-import type { Roster } from '../workers/roster.ts';
+import { copiesFor } from './copies.ts';
+import type { Shelf } from './copies.ts';
 
 /** A body that only names a model. */
 const nameBytesMax = 64 * 1_024;
@@ -20,13 +20,13 @@ const forbidden = [
   ['HEAD', '/api/blobs/*'],
 ] as const;
 
-export function libraryRoutes({ roster }: { roster: Roster }): Route[] {
+export function libraryRoutes(shelf: Shelf): Route[] {
   /** What is there already is pulled at once, as Ollama has it; clients read the statuses up to `success`. */
   const pull = async (exchange: Exchange) => {
     const { model, stream } = parseOllamaPull(parseJson(await readBody(exchange, nameBytesMax)));
-    const card = roster.model(canonicalModel(model))[0]?.card;
-    if (!card || !sees(exchange.owner.rights, card.name)) throw notPulled(model);
-    const lines = ollamaPulled(card).map((status) => `${JSON.stringify(status)}\n`);
+    const [copy] = copiesFor(model, exchange.owner.rights, shelf);
+    if (!copy) throw notPulled(model);
+    const lines = ollamaPulled(copy.card).map((status) => `${JSON.stringify(status)}\n`);
     if (stream) exchange.reply.json(200, lines.join(''), { ...ollama.streamHeaders });
     else exchange.reply.json(200, lines.at(-1)?.trimEnd() ?? '');
   };

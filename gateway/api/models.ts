@@ -1,7 +1,7 @@
 // What the pool has: OpenAI's and Ollama's lists of models, made from the roster so that it looks like one server.
+import type { ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import {
-  canonicalModel,
   modelOfPath,
   ollamaPs,
   ollamaTags,
@@ -14,29 +14,35 @@ import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Exchange, Route } from '../http.ts';
 import { sees } from '../policy/key.ts';
-import type { Roster } from '../workers/roster.ts';
+import { copiesFor } from './copies.ts';
+import type { Shelf } from './copies.ts';
 
-interface Options {
-  roster: Roster;
+interface Options extends Shelf {
   clock: Clock;
 }
 
-export function modelRoutes({ roster, clock }: Options): Route[] {
+export function modelRoutes({ clock, ...shelf }: Options): Route[] {
+  const { roster, aliases } = shelf;
   const seen = ({ owner }: Exchange) => roster.cards().filter(({ name }) => sees(owner.rights, name));
-  const find = (asked: string, { owner }: Exchange) => {
-    const card = roster.model(canonicalModel(asked))[0]?.card;
-    if (!card || !sees(owner.rights, card.name)) throw modelNotFound(asked);
-    return card;
+  /** An alias is listed like a model of its own, so that clients can choose it. */
+  const listed = (exchange: Exchange): ModelCard[] => {
+    const { rights } = exchange.owner;
+    const named = aliases
+      .names()
+      .flatMap((name) => copiesFor(name, rights, shelf).map(({ card }) => ({ ...card, name })));
+    return [...seen(exchange), ...named];
   };
   const answer = (body: (exchange: Exchange) => unknown) => (exchange: Exchange) =>
     exchange.reply.json(200, JSON.stringify(body(exchange)));
-  const list = answer((exchange) => openaiModels(seen(exchange)));
-  const tags = answer((exchange) => ollamaTags(seen(exchange)));
+  const list = answer((exchange) => openaiModels(listed(exchange)));
+  const tags = answer((exchange) => ollamaTags(listed(exchange)));
   const version = answer(() => ollamaVersion());
 
   const one = (exchange: Exchange) => {
     const asked = modelOfPath(exchange.rest);
-    exchange.reply.json(200, JSON.stringify(openaiModel(find(asked, exchange), asked)));
+    const [copy] = copiesFor(asked, exchange.owner.rights, shelf);
+    if (!copy) throw modelNotFound(asked);
+    exchange.reply.json(200, JSON.stringify(openaiModel(copy.card, asked)));
   };
   const running = ({ reply }: Exchange) =>
     reply.json(200, 'Ollama is running', { 'content-type': 'text/plain; charset=utf-8' });

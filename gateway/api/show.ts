@@ -1,7 +1,7 @@
 // What a model is, in full: only a worker that has its file knows, so one is asked; it takes no slot for that.
 import { signCall } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
-import { canonicalModel, parseOllamaShow } from '@berth/shared/dialects/catalog.ts';
+import { parseOllamaShow } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
@@ -10,11 +10,10 @@ import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
 import type { createAgent } from '../forward.ts';
 import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
-import { sees } from '../policy/key.ts';
-import type { Roster } from '../workers/roster.ts';
+import { copiesFor } from './copies.ts';
+import type { Shelf } from './copies.ts';
 
-interface Options {
-  roster: Roster;
+interface Options extends Shelf {
   agent: ReturnType<typeof createAgent>;
   /** Signs the calls. */
   secret: string;
@@ -32,11 +31,10 @@ export function showRoutes(options: Options): Route[] {
   const show = async (exchange: Exchange) => {
     const body = await readBody(exchange, nameBytesMax);
     const { model: asked, verbose } = parseOllamaShow(parseJson(body));
-    const model = canonicalModel(asked);
-    const copies = options.roster.model(model);
-    if (copies.length === 0 || !sees(exchange.owner.rights, model)) throw modelNotFound(asked);
-    for (const { worker } of copies) {
-      const answer = await ask(options, worker.url, model, body, exchange, verbose ? askVerboseMs : askMs);
+    const copies = copiesFor(asked, exchange.owner.rights, options);
+    if (copies.length === 0) throw modelNotFound(asked);
+    for (const { worker, card } of copies) {
+      const answer = await ask(options, worker.url, card.name, body, exchange, verbose ? askVerboseMs : askMs);
       if (answer !== null) return exchange.reply.json(200, answer);
     }
     throw new Refusal('worker_failed', 'no worker that has the model answers: try again');

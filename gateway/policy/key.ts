@@ -173,10 +173,13 @@ export function sees({ models }: Rights, model: string): boolean {
   return models === null || models.includes(model);
 }
 
-/** @throws Refusal `forbidden`, `bad_request` for what the request asks for and the key may not have */
-export function checkRights(rights: Rights, model: string, generation: Generation): void {
+/**
+ * @param names of the model: as it was asked for, and what that stands for; one that the key may use is enough
+ * @throws Refusal `forbidden`, `bad_request` for what the request asks for and the key may not have
+ */
+export function checkRights(rights: Rights, names: readonly string[], generation: Generation): void {
   const { maxTokens, contextTokens, prompt } = generation;
-  if (!sees(rights, model)) {
+  if (!names.some((name) => sees(rights, name))) {
     throw new Refusal('forbidden', `this key may use ${rights.models?.join(', ')} only`, { param: 'model' });
   }
   const { outputMax, contextMax } = rights;

@@ -58,7 +58,12 @@ export function headersOf(refusal: Refusal): Record<string, string> {
   return { 'retry-after': String(Math.ceil(seconds)), 'retry-after-ms': String(Math.round(seconds * 1000)) };
 }
 
-/** In Ollama's words, which its clients compare. `model` is the name as the client wrote it, already checked. */
-export function modelNotFound(model: string): Refusal {
-  return new Refusal('model_not_found', `model '${model}' not found`, { param: 'model' });
+/**
+ * In Ollama's words, which its clients compare.
+ * @param model the name as the client wrote it, already checked
+ * @param meant the model that this name stands for, if it is another
+ */
+export function modelNotFound(model: string, meant?: string): Refusal {
+  const why = meant === undefined ? '' : `: it stands for '${meant}', which no worker has`;
+  return new Refusal('model_not_found', `model '${model}' not found${why}`, { param: 'model' });
 }

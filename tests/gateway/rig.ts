@@ -70,6 +70,7 @@ const settings: GatewayOptions['settings'] = {
   allowedHosts: null,
   trustedProxies: null,
   mounts: null,
+  modelsFile: null,
   port: 0,
   corsOrigins: null,
   waitingMax: 512,
