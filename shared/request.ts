@@ -20,6 +20,8 @@ export interface Tool {
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content: string;
+  /** What an assistant message was thinking. */
+  thinking?: string;
   /** The calls an assistant message made. */
   toolCalls?: ToolCall[];
   /** Name of the tool (or of the speaker) that a message comes from. */

@@ -1,6 +1,7 @@
 // What holds an answer: its format, and the calls that it has to be or may be, in the model's own syntax. Pure.
 import type { Generation, Tool } from '@berth/shared/request.ts';
 import type { EngineRequest } from './engine/engine.ts';
+import type { Thoughts } from './replies/thinking.ts';
 import type { ToolSyntax } from './replies/tools/syntax.ts';
 
 /** @param template the model's chat template, which tells a family's versions apart */
@@ -21,7 +22,7 @@ function asPromised(tool: Tool): Tool {
 }
 
 /** Texts that mean something to a reply, and are control tokens in some models. */
-export function tagsOf({ prompt }: Generation, syntax: ToolSyntax, thinking: boolean): string[] {
+export function tagsOf({ prompt }: Generation, syntax: ToolSyntax, thoughts: Thoughts | null): string[] {
   if (prompt?.kind !== 'chat') return [];
-  return [...(prompt.tools.length > 0 ? syntax.tags : []), ...(thinking ? ['<think>', '</think>'] : [])];
+  return [...(prompt.tools.length > 0 ? syntax.tags : []), ...(thoughts?.tags ?? [])];
 }

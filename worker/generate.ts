@@ -28,6 +28,7 @@ import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';
 import type { Reply, ReplyContext } from './replies/reply.ts';
+import { thoughtsOf } from './replies/thinking.ts';
 import { syntaxOf } from './replies/tools/families.ts';
 import type { Slot, Slots } from './slots.ts';
 import { nothingRan, rounded } from './spent.ts';
@@ -123,9 +124,9 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   using both = linked([exchange.outbox.signal, kit.cut]);
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();
-  const thinking = model.capabilities.includes('thinking');
+  const thoughts = thoughtsOf(model.header.chatTemplate);
   const syntax = syntaxOf(model.header.chatTemplate);
-  const reply = endpoint.reply(generation, { id: call.lease, createdMs, thinking, syntax });
+  const reply = endpoint.reply(generation, { id: call.lease, createdMs, thoughts, syntax });
   const started = { ...exchange, generation, reply, signal: both.signal };
   const { pending, settlement } =
     generation.prompt === null
@@ -217,7 +218,7 @@ function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, l
 
 function engineRequest(
   { random }: Kit,
-  { header, capabilities }: Model,
+  { header }: Model,
   team: string,
   generation: Generation,
   prompt: Prompt,
@@ -225,9 +226,11 @@ function engineRequest(
   const { sampling, maxTokens, stop, topLogprobs, tellsContext } = generation;
   const syntax = syntaxOf(header.chatTemplate);
   const format = answerFormat(generation, syntax, header.chatTemplate ?? '');
-  const tags = tagsOf(generation, syntax, capabilities.includes('thinking'));
+  const thoughts = thoughtsOf(header.chatTemplate);
+  const tags = tagsOf(generation, syntax, thoughts);
+  const opens = thoughts?.kind === 'tags' ? { thoughtOpens: thoughts.open } : {};
   const seed = sampling.seed ?? random.integer(2 ** 32);
-  const more = { ...(topLogprobs !== undefined && { topLogprobs }), ...(tellsContext && { tellsContext }) };
+  const more = { ...(topLogprobs !== undefined && { topLogprobs }), ...(tellsContext && { tellsContext }), ...opens };
   return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, tags, cacheScope: team, ...more };
 }
 

@@ -193,9 +193,11 @@ const message: Check<ChatMessage> = (value, path) => {
   const tool = fields.optional('tool_name', name) ?? fields.optional('name', name);
   const callId = fields.optional('tool_call_id', parts.callId);
   const toolCalls = fields.optional('tool_calls', list(parts.pastCall(parts.schema), parts.toolsMax)) ?? [];
+  const thought = fields.optional('thinking', text) ?? '';
   return {
     role,
     content: fields.optional('content', text) ?? '',
+    ...(thought !== '' && { thinking: thought }),
     ...(toolCalls.length > 0 && { toolCalls }),
     ...(tool !== null && { name: tool }),
     ...(callId !== null && { toolCallId: callId }),

@@ -209,8 +209,14 @@ function assistantMessage(fields: Fields): ChatMessage {
   fields.optional('function_call', notNow('use tool_calls instead'));
   const toolCalls = fields.optional('tool_calls', list(parts.pastCall(argumentText), parts.toolsMax)) ?? [];
   const content = fields.optional('content', contentOf);
+  const thinking = fields.optional('reasoning_content', text) ?? '';
   if (content === null && toolCalls.length === 0) refuse(fields.pathOf('content'), 'is required without tool_calls');
-  return { role: 'assistant', content: content ?? '', ...(toolCalls.length > 0 && { toolCalls }) };
+  return {
+    role: 'assistant',
+    content: content ?? '',
+    ...(thinking !== '' && { thinking }),
+    ...(toolCalls.length > 0 && { toolCalls }),
+  };
 }
 
 /** Templates name the tool that answers; OpenAI's messages name only the call. */

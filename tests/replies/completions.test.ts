@@ -2,12 +2,16 @@
 import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
 import { completionReply } from '@berth/worker/replies/completions.ts';
 import * as fc from 'fast-check';
+import { thinkTags } from '@berth/worker/replies/thinking.ts';
 import { describe, expect, test } from 'vitest';
 import type { EngineEvent } from '@berth/worker/engine/engine.ts';
 import { aContext, aSettlement, ending, eventsOf, streamed, whole } from './replying.ts';
 
 const aReply = (fields: object = {}) =>
-  completionReply(parseOpenaiCompletion({ model: 'berth', prompt: 'Once', ...fields }), aContext({ thinking: true }));
+  completionReply(
+    parseOpenaiCompletion({ model: 'berth', prompt: 'Once', ...fields }),
+    aContext({ thoughts: thinkTags }),
+  );
 
 const head = '"id":"cmpl-00ff","object":"text_completion","created":1795339800,"model":"berth"';
 const chunk = (text: string, finish = 'null', usage = '') =>

@@ -2,6 +2,7 @@
 import { parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
 import { ollamaReply } from '@berth/worker/replies/ollama.ts';
 import * as fc from 'fast-check';
+import { thinkTags } from '@berth/worker/replies/thinking.ts';
 import { describe, expect, test } from 'vitest';
 import { aContext, aSettlement, ending, streamed, whole } from './replying.ts';
 
@@ -47,7 +48,7 @@ describe('a stream', () => {
 
   test('tells thinking apart, or leaves it out when it was switched off', () => {
     const pieces = ['<think>hmm</think>', 'Yes'];
-    const context = aContext({ thinking: true });
+    const context = aContext({ thoughts: thinkTags });
     expect(streamed(aChat({}, context), pieces)).toContain(
       `{${head},${message('', ',"thinking":"hmm"')},"done":false}\n{${head},${message('Yes')},"done":false}\n`,
     );
@@ -99,7 +100,7 @@ describe('a whole reply', () => {
 
   test('of a tool call has thinking, text and call in one message', () => {
     const pieces = ['<think>hm</think>Look: <tool_call>{"name":"weather"}</tool_call>'];
-    expect(whole(aChat({ stream: false, tools }, aContext({ thinking: true })), pieces)).toMatchObject({
+    expect(whole(aChat({ stream: false, tools }, aContext({ thoughts: thinkTags })), pieces)).toMatchObject({
       message: {
         role: 'assistant',
         content: 'Look:',

@@ -2,6 +2,7 @@
 import { parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
 import { openaiReply } from '@berth/worker/replies/openai.ts';
 import * as fc from 'fast-check';
+import { thinkTags } from '@berth/worker/replies/thinking.ts';
 import { describe, expect, test } from 'vitest';
 import { aContext, aSettlement, ending, eventsOf, streamed, whole } from './replying.ts';
 
@@ -72,7 +73,7 @@ describe('a stream', () => {
 
   test('tells thinking apart, or leaves it out when it was switched off', () => {
     const pieces = ['<think>', '\nhm', 'm\n</think>\n\n', 'Yes'];
-    const thinking = aContext({ thinking: true });
+    const thinking = aContext({ thoughts: thinkTags });
     expect(streamed(aStream({}, thinking), pieces)).toContain(
       chunk('{"reasoning_content":"hm"}') + chunk('{"reasoning_content":"m"}') + chunk('{"content":"Yes"}'),
     );
@@ -120,7 +121,7 @@ describe('a whole reply', () => {
 
   test('of a tool call has content null and finishes with tool_calls', () => {
     const pieces = ['<think>which?</think><tool_call>{"name":"weather","arguments":{"city":"Oslo"}}</tool_call>'];
-    expect(whole(aReply({ tools }, aContext({ thinking: true })), pieces)).toMatchObject({
+    expect(whole(aReply({ tools }, aContext({ thoughts: thinkTags })), pieces)).toMatchObject({
       choices: [
         {
           message: {
@@ -189,14 +190,14 @@ describe('any text in any pieces', () => {
   const pieces = fc.array(fc.string({ unit: 'binary' }));
 
   test.each([
-    ['plain', {}, false],
-    ['with tools', { tools }, false],
-  ])('arrives byte for byte, streamed and whole, %s', (_how, fields, thinking) => {
+    ['plain', {}],
+    ['with tools', { tools }],
+  ])('arrives byte for byte, streamed and whole, %s', (_how, fields) => {
     fc.assert(
       fc.property(pieces, (pieces) => {
         const text = pieces.join('');
         fc.pre(!text.includes('<tool_call>'));
-        const context = aContext({ thinking });
+        const context = aContext();
         expect(contentOf(streamed(aStream(fields, context), pieces))).toBe(text);
         expect(whole(aReply(fields, context), pieces)).toMatchObject({ choices: [{ message: { content: text } }] });
       }),

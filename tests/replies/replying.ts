@@ -10,7 +10,7 @@ export const ending = { nowMs: createdMs + 250, totalMs: 250 };
 export const aContext = (fields: Partial<ReplyContext> = {}): ReplyContext => ({
   id: '00ff',
   createdMs,
-  thinking: false,
+  thoughts: null,
   syntax: hermes,
   ...fields,
 });

@@ -5,6 +5,7 @@ import { openaiModel, openaiModels } from '@berth/shared/dialects/catalog.ts';
 import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
 import { Refusal, type RefusalName, refusals } from '@berth/shared/outcome.ts';
 import { openaiReply } from '@berth/worker/replies/openai.ts';
+import { thinkTags } from '@berth/worker/replies/thinking.ts';
 import { describe, expect, test } from 'vitest';
 import { aContext, aSettlement, streamed, whole } from './replying.ts';
 import { faultsOf, openaiDescription } from './schema.ts';
@@ -48,7 +49,7 @@ const answers: [string, object, string[]][] = [
 describe.skipIf(found === null)("OpenAI's published description", () => {
   const aReply = (fields: object) => {
     const generation = parseOpenaiChat({ model: 'berth', messages: [{ role: 'user', content: 'x' }], ...fields });
-    return openaiReply(generation, aContext({ thinking: true }));
+    return openaiReply(generation, aContext({ thoughts: thinkTags }));
   };
 
   test.each(answers)('holds for a whole reply of %s', (_what, fields, pieces) => {

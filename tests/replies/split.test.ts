@@ -1,10 +1,12 @@
 // Thinking, tool calls and the answer are told apart, however the text is cut, and nothing is lost.
-import { type Segment, type Splitting, splitter } from '@berth/worker/replies/split.ts';
+import { type Splitting, splitter } from '@berth/worker/replies/split.ts';
+import type { Segment } from '@berth/worker/replies/stage.ts';
+import { thinkTags } from '@berth/worker/replies/thinking.ts';
 import { hermes } from '@berth/worker/replies/tools/hermes.ts';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-const both = { thinking: true, calls: { syntax: hermes, tools: [], inPieces: false } };
+const both = { thoughts: thinkTags, calls: { syntax: hermes, tools: [], inPieces: false } };
 const text = (text: string): Segment => ({ kind: 'text', text });
 const thinking = (text: string): Segment => ({ kind: 'thinking', text });
 const call = (name: string, args = {}): Segment => ({
@@ -106,7 +108,7 @@ describe('splitting', () => {
       fc.property(fc.array(fragment, { maxLength: 20 }), (pieces) => {
         const written = pieces.join('');
         const expected = written === '' ? [] : [text(written)];
-        expect(split(pieces, { ...both, thinking: false })).toEqual(expected);
+        expect(split(pieces, { ...both, thoughts: null })).toEqual(expected);
       }),
       { numRuns: 1000 },
     );
@@ -114,7 +116,7 @@ describe('splitting', () => {
 
   test('leaves every tag alone when neither was asked for', () => {
     for (const [, written] of samples) {
-      expect(split(written.split(''), { thinking: false, calls: null })).toEqual([text(written)]);
+      expect(split(written.split(''), { thoughts: null, calls: null })).toEqual([text(written)]);
     }
   });
 

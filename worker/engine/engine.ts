@@ -11,6 +11,8 @@ export interface EngineRequest {
   format: OutputFormat | CallsFormat;
   /** Control tokens with these texts are written out like any other token: they mark tool calls or thinking. */
   tags?: readonly string[];
+  /** Where the prompt ends in this text and white space, the answer begins inside of a thought. */
+  thoughtOpens?: string;
   /** So many of the most probable tokens are told with each token's score; left out = no scores. */
   topLogprobs?: number;
   /** The end tells the tokens of prompt and answer. */
@@ -37,6 +39,8 @@ export interface CallFrame {
   /** `null` = this family calls one tool at a time. */
   between: string | null;
   close: string;
+  /** What no other text would have: from here on a call is certain. Left out = the first tag of a call. */
+  tag?: string;
 }
 
 export interface EngineUsage {
@@ -48,7 +52,7 @@ export interface EngineUsage {
 }
 
 export type EngineEvent =
-  /** The prompt was rendered, tokenised and fits: the request has a sequence. Always first. `thinking`: it ends in an open `<think>`. */
+  /** The prompt was rendered, tokenised and fits: the request has a sequence. Always first. `thinking`: it ends in `thoughtOpens`. */
   | { kind: 'started'; promptTokens: number; cachedTokens: number; thinking?: true }
   /** Whole UTF-8 text of one or more tokens; never empty. `scores`: of the tokens it is made of, when asked for. */
   | { kind: 'text'; text: string; tokens: number; scores?: TokenScore[] }

@@ -6,6 +6,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { reasonOf } from '../reason.ts';
 import type { CheckFile } from './checker.ts';
+import { thoughtsOf } from '../replies/thinking.ts';
 import { noDefaults } from './defaults.ts';
 import type { Defaults } from './defaults.ts';
 import type { GgufHeader } from './gguf.ts';
@@ -179,7 +180,7 @@ const encoders = /^((nomic-|jina-|modern-|neo-|euro)?bert(-moe|-v\d)?|t5encoder|
 export function capabilitiesOf({ architecture, chatTemplate, pooled, infills }: GgufHeader): ModelCard['capabilities'] {
   if (pooled || encoders.test(architecture)) return ['embedding'];
   const tools = chatTemplate !== null && /\btools\b/.test(chatTemplate);
-  const thinking = chatTemplate !== null && /<think>|enable_thinking|reasoning_content/.test(chatTemplate);
+  const thinking = thoughtsOf(chatTemplate) !== null;
   const can = { completion: true, tools, thinking, insert: infills };
   return (['completion', 'tools', 'thinking', 'insert'] as const).filter((what) => can[what]);
 }

@@ -6,7 +6,7 @@ import type { EngineEvent } from '../engine/engine.ts';
 import { columns, keptLogprobs } from './logprobs.ts';
 import { usageOf } from './openai.ts';
 import { type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
-import type { Segment } from './split.ts';
+import type { Segment } from './stage.ts';
 
 /**
  * A reply to `POST /v1/completions`. Streamed, for each choice in turn: a chunk per piece of text, one with the finish

@@ -6,7 +6,7 @@ import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { keptLogprobs } from './logprobs.ts';
 import { type Ending, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
-import type { Segment } from './split.ts';
+import type { Segment } from './stage.ts';
 import type { Call } from './tools/input.ts';
 
 type Body = Record<string, unknown>;

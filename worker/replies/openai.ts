@@ -6,7 +6,7 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 import type { EngineEvent } from '../engine/engine.ts';
 import { type Logprobs, keptLogprobs, openaiLogprobs } from './logprobs.ts';
 import { type Gathered, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
-import type { Segment } from './split.ts';
+import type { Segment } from './stage.ts';
 import type { Call } from './tools/input.ts';
 
 /**

@@ -2,7 +2,9 @@
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import type { EngineEvent } from '../engine/engine.ts';
-import { type Segment, type Splitter, splitter } from './split.ts';
+import { type Splitter, splitter } from './split.ts';
+import type { Segment } from './stage.ts';
+import type { Thoughts } from './thinking.ts';
 import type { Call } from './tools/input.ts';
 import type { ToolSyntax } from './tools/syntax.ts';
 
@@ -11,8 +13,8 @@ export interface ReplyContext {
   id: string;
   /** When the request was accepted, ms since the Unix epoch. */
   createdMs: number;
-  /** The model's card says that it can think: `<think>…</think>` at the start is told apart from the answer. */
-  thinking: boolean;
+  /** How the model marks its thinking, which is told apart from the answer; `null` = it does not think. */
+  thoughts: Thoughts | null;
   /** How the model writes its tool calls. */
   syntax: ToolSyntax;
 }
@@ -89,10 +91,10 @@ export function readEvents(generation: Generation, context: ReplyContext, inPiec
   };
 }
 
-function splitterOf({ prompt }: Generation, { thinking, syntax }: ReplyContext, inPieces: boolean): Splitter {
-  if (prompt?.kind !== 'chat') return splitter({ thinking: false, calls: null });
+function splitterOf({ prompt }: Generation, { thoughts, syntax }: ReplyContext, inPieces: boolean): Splitter {
+  if (prompt?.kind !== 'chat') return splitter({ thoughts: null, calls: null });
   const { tools } = prompt;
-  return splitter({ thinking, calls: tools.length > 0 ? { syntax, tools, inPieces } : null });
+  return splitter({ thoughts, calls: tools.length > 0 ? { syntax, tools, inPieces } : null });
 }
 
 /** Thinking that was switched off, and calls beyond the one that was asked for, are left out. */

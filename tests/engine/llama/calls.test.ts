@@ -2,7 +2,9 @@
 import type { OutputFormat, Tool } from '@berth/shared/request.ts';
 import type { Engine, EngineRequest } from '@berth/worker/engine/engine.ts';
 import { llamaEngines } from '@berth/worker/engine/llama/open.ts';
-import { callFinder } from '@berth/worker/replies/tools/calls.ts';
+import { splitter } from '@berth/worker/replies/split.ts';
+import { thoughtsOf } from '@berth/worker/replies/thinking.ts';
+import { channels } from '@berth/worker/replies/tools/channels.ts';
 import { families } from '@berth/worker/replies/tools/families.ts';
 import { hermes } from '@berth/worker/replies/tools/hermes.ts';
 import type { ToolSyntax } from '@berth/worker/replies/tools/syntax.ts';
@@ -63,7 +65,8 @@ async function ask(engine: Engine, syntax: ToolSyntax, format: EngineRequest['fo
     engine,
     aRequest('Go on.', { format, sampling, maxTokens: 900, tags: syntax.tags }),
   );
-  const finder = callFinder(syntax, tools, false);
+  const thoughts = syntax === channels ? thoughtsOf('<|channel|><|message|>') : null;
+  const finder = splitter({ thoughts, calls: { syntax, tools, inPieces: false } });
   const segments = [...finder.push(text), ...finder.flush()];
   const said = segments.flatMap((segment) => (segment.kind === 'text' ? [segment.text] : [])).join('');
   const calls = segments.filter((segment) => segment.kind === 'call');

@@ -89,6 +89,39 @@ test('tools and calls reach the template in the shape that templates expect', ()
   ]);
 });
 
+test.each<[template: string, content: string, seen: object]>([
+  ['{{ message.reasoning_content }} {{ message.thinking }}', 'Yes', { content: 'Yes', reasoning_content: 'hm' }],
+  ['{{ message.thinking }}', '', { content: '', thinking: 'hm' }],
+  ['{{ message.thinking }}', 'Yes', { content: 'Yes' }],
+  ['{{ message.reasoning }}', 'Yes', { content: 'Yes', reasoning: 'hm' }],
+  ["{{ block['thinking'] }}", '', { content: [{ type: 'thinking', thinking: 'hm' }] }],
+  [
+    "{{ block['thinking'] }}",
+    'Yes',
+    {
+      content: [
+        { type: 'thinking', thinking: 'hm' },
+        { type: 'text', text: 'Yes' },
+      ],
+    },
+  ],
+  ['{{ message.content }}', 'Yes', { content: 'Yes' }],
+])('an earlier thought reaches %s beside %j under the name that it reads', (chatTemplate, content, told) => {
+  let seen: TemplateValues | undefined;
+  const read = promptReader(aModel({ chatTemplate, compile: () => (values) => ((seen = values), 'x') }));
+  const toolCalls = [{ id: '1', name: 'f', arguments: {} }];
+  read({ kind: 'chat', messages: [{ role: 'assistant', content, thinking: 'hm', toolCalls }], tools: [] });
+  expect(seen?.messages).toEqual([{ role: 'assistant', tool_calls: [expect.anything()], ...told }]);
+});
+
+test('an earlier thought that quotes control tokens gains none', () => {
+  const write = ({ messages }: TemplateValues) => messages.map((each) => String(each['reasoning_content'])).join('');
+  const read = promptReader(aModel({ chatTemplate: 'reasoning_content', compile: () => write }));
+  const message: ChatMessage = { role: 'assistant', content: '', thinking: 'a <|im_end|> b' };
+  const tokens = read({ kind: 'chat', messages: [message], tools: [] });
+  expect([textOf(tokens), controlsIn(tokens)]).toEqual(['a <|im_end|> b', 0]);
+});
+
 test('a template that wants ids of nine characters gets them, the same for a call and its answer', () => {
   let seen: TemplateValues | undefined;
   const wants = '{% if tool_call.id|length != 9 %}{{ raise_exception() }}{% endif %}';

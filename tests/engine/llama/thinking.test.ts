@@ -15,10 +15,15 @@ const open = (path: string) => llamaEngines({ env: process.env, publicOnly })({ 
 test('a thought that the template opens is told as one, and a held answer is none', async () => {
   writeGguf(folder.path('opened.gguf'), reasoningModel('template'));
   await using engine = await open(folder.path('opened.gguf'));
-  const { started, text } = await collect(engine, aRequest('hello'));
+  const opening = { thoughtOpens: '<think>' };
+  expect((await collect(engine, aRequest('hello', { thoughtOpens: '[THINK]' }))).started.thinking).toBeUndefined();
+  const { started, text } = await collect(engine, aRequest('hello', opening));
   expect(started.thinking).toBe(true);
   expect(text).toBe(`${thought}\n</think>\n\n${answer}`);
-  const held = await collect(engine, aRequest('hello', { format: { kind: 'schema', schema: { const: 5 } } }));
+  const held = await collect(
+    engine,
+    aRequest('hello', { ...opening, format: { kind: 'schema', schema: { const: 5 } } }),
+  );
   expect(held.started.thinking).toBeUndefined();
   expect(held.text).toBe('5');
 });

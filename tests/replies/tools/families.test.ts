@@ -1,6 +1,7 @@
 // Every family's tool calls are found, however the text is cut into pieces, and nothing that a model wrote is lost.
 import type { Tool } from '@berth/shared/request.ts';
 import { callFinder } from '@berth/worker/replies/tools/calls.ts';
+import { channels } from '@berth/worker/replies/tools/channels.ts';
 import { deepseek } from '@berth/worker/replies/tools/deepseek.ts';
 import { families, syntaxOf } from '@berth/worker/replies/tools/families.ts';
 import { gemma } from '@berth/worker/replies/tools/gemma.ts';
@@ -61,6 +62,11 @@ const spoken: [family: ToolSyntax, one: string, two: string | null][] = [
     gemma,
     `<|tool_call>call:weather{city:<|"|>${weather.city}<|"|>,days:2}<tool_call|>`,
     `Let me see.<|tool_call>{"name": "weather", "arguments": ${one}}<tool_call|><|tool_call>call:time{city:<|"|>Oslo<|"|>}<tool_call|>`,
+  ],
+  [
+    channels,
+    `<|channel|>commentary to=functions.weather<|message|>${one}<|call|>`,
+    `Let me see.<|channel|>commentary to=functions.weather<|message|>${one}<|call|><|channel|>commentary to=functions.time<|message|>${two}`,
   ],
   [
     phi,
@@ -197,7 +203,9 @@ describe('the family of a template', () => {
   test.each(families.slice(0, -1).map((family) => [family.name, family] as const))(
     '%s is told by its tags',
     (_, family) => {
-      expect(family.knows(family.opens.join(' ') + (family === llama3 ? '<|start_header_id|>' : ''))).toBe(true);
+      expect(
+        family.knows([...family.opens, ...family.tags].join(' ') + (family === llama3 ? '<|start_header_id|>' : '')),
+      ).toBe(true);
     },
   );
 

@@ -4,6 +4,8 @@ import { parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { ollamaReply } from '@berth/worker/replies/ollama.ts';
 import { openaiReply } from '@berth/worker/replies/openai.ts';
+import { thoughtsOf } from '@berth/worker/replies/thinking.ts';
+import { channels } from '@berth/worker/replies/tools/channels.ts';
 import { families } from '@berth/worker/replies/tools/families.ts';
 import { describe, expect, test } from 'vitest';
 import { aContext, aSettlement, streamed, whole } from '../replying.ts';
@@ -41,8 +43,11 @@ interface Delta {
 type Get = (family: string, pieces: readonly string[], settlement?: Settlement) => Got;
 
 /** The family is the first word of how it is written. */
-const contextOf = (name: string) =>
-  aContext({ syntax: families.find((family) => family.name === name.split(',')[0])! });
+const thoughts = thoughtsOf('<|channel|><|message|>');
+function contextOf(name: string) {
+  const syntax = families.find((family) => family.name === name.split(',')[0])!;
+  return aContext({ syntax, thoughts: syntax === channels ? thoughts : null });
+}
 
 /** As clients' accumulators read a stream: the index says which call, id and name come once. */
 const openaiStreamed: Get = (family, pieces, settlement) => {

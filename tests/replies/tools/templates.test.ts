@@ -2,8 +2,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Tool } from '@berth/shared/request.ts';
-import { callFinder } from '@berth/worker/replies/tools/calls.ts';
+import type { ChatMessage, Tool } from '@berth/shared/request.ts';
+import { promptReader } from '@berth/worker/engine/llama/template.ts';
+import { splitter } from '@berth/worker/replies/split.ts';
+import { thoughtsOf } from '@berth/worker/replies/thinking.ts';
 import { families, syntaxOf } from '@berth/worker/replies/tools/families.ts';
 import type { ToolSyntax } from '@berth/worker/replies/tools/syntax.ts';
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
@@ -79,9 +81,10 @@ function commonLength(a: string, b: string): number {
   return a.slice(0, length).replace(/<[^>]*$/, '').length;
 }
 
-function callsIn(syntax: ToolSyntax, text: string): unknown[] {
-  const finder = callFinder(syntax, [tool], false);
-  return [...finder.push(text), ...finder.flush()].filter(({ kind }) => kind === 'call');
+function callsIn(template: string, text: string): unknown[] {
+  const calls = { syntax: syntaxOf(template), tools: [tool], inPieces: false };
+  const split = splitter({ thoughts: thoughtsOf(template), calls });
+  return [...split.push(text), ...split.flush()].filter(({ kind }) => kind === 'call');
 }
 
 /** A forced call, as the grammar of the family's frame has it written. */
@@ -90,8 +93,8 @@ function framed({ frame }: ToolSyntax, template: string): string {
   return `${open}${call[0]}weather${call[1]}${JSON.stringify(made[0])}${call[2]}${close}`;
 }
 
-/** These write values that are no JSON, which a grammar could not hold to a schema: their forced calls differ. */
-const framedAsJson = ['qwen-coder', 'gemma'];
+/** The first two write values that are no JSON, which a grammar could not hold to a schema; gpt-oss is taught two ways. */
+const framedOtherwise = ['qwen-coder', 'gemma', 'channels'];
 
 const templates: [file: string, family: string, calls: number][] = [
   ['NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use', 'hermes', 2],
@@ -115,28 +118,77 @@ const templates: [file: string, family: string, calls: number][] = [
   ['llama-cpp-deepseek-r1', 'deepseek', 2],
   ['google-gemma-4-31B-it', 'gemma', 2],
   ['google-gemma-4-31B-it-interleaved', 'gemma', 2],
+  // Only one call at once, and no other way to write it down.
+  ['openai-gpt-oss-120b', 'channels', 1],
   // Phi 4 mini's own is not among them; these write the older of its two forms.
   ['fireworks-ai-llama-3-firefunction-v2', 'phi', 2],
 ];
 
 test.each(templates)('%s is %s, and its calls are read', (file, family, count) => {
   const template = published(file);
-  const syntax = syntaxOf(template);
-  expect(syntax.name).toBe(family);
+  expect(syntaxOf(template).name).toBe(family);
   for (let calls = 1; calls <= count; calls += 1) {
     const expected = made.slice(0, calls).map((args) => ({ kind: 'call', name: 'weather', arguments: args }));
-    expect(callsIn(syntax, turnOf(template, calls))).toMatchObject(expected);
+    expect(callsIn(template, turnOf(template, calls))).toMatchObject(expected);
   }
 });
 
 test.each(templates)('a forced call of %s is written as its template writes one', (file, family) => {
   const template = published(file);
   const written = framed(syntaxOf(template), template);
-  expect(callsIn(syntaxOf(template), written)).toMatchObject([{ kind: 'call', name: 'weather', arguments: made[0] }]);
-  if (framedAsJson.includes(family)) return;
+  expect(callsIn(template, written)).toMatchObject([{ kind: 'call', name: 'weather', arguments: made[0] }]);
+  if (framedOtherwise.includes(family)) return;
   // Ids are ours to give.
   const bare = (text: string) => text.replace(/, "id": "\w+"|\[CALL_ID\]\w+/, '').replaceAll(/\s/g, '');
   expect(bare(turnOf(template, 1))).toContain(bare(written));
+});
+
+test.each([
+  ['Qwen-Qwen3-0.6B', '<think>'],
+  ['Qwen-QwQ-32B', '<think>'],
+  ['deepseek-ai-DeepSeek-V3.1', '<think>'],
+  ['GLM-4.6', '<think>'],
+  ['ByteDance-Seed-OSS', '<seed:think>'],
+  ['mistralai-Ministral-3-14B-Reasoning-2512', '[THINK]'],
+  ['google-gemma-4-31B-it', '<|channel>thought'],
+  ['openai-gpt-oss-120b', 'channels'],
+  ['Qwen-Qwen2.5-7B-Instruct', null],
+  ['meta-llama-Llama-3.3-70B-Instruct', null],
+  ['google-gemma-2-2b-it', null],
+])('%s marks its thinking by %s', (file, open) => {
+  const thoughts = thoughtsOf(published(file));
+  expect(thoughts === null ? null : thoughts.kind === 'tags' ? thoughts.open : thoughts.kind).toBe(open);
+});
+
+test.each([
+  ['Qwen-Qwen3-0.6B', '<think>\nRain or sun?\n</think>'],
+  ['Qwen3.5-4B', '<think>\nRain or sun?\n</think>'],
+  ['GLM-4.6', '<think>Rain or sun?</think>'],
+  ['google-gemma-4-31B-it', '<|channel>thought\nRain or sun?\n<channel|>'],
+  ['mistralai-Ministral-3-14B-Reasoning-2512', '[THINK]Rain or sun?[/THINK]'],
+  ['openai-gpt-oss-120b', '<|channel|>analysis<|message|>Rain or sun?<|end|>'],
+])('%s is given the thought before a call as %s', (file, written) => {
+  const template = published(file);
+  const toolCalls = [{ id: 'abcdefgh0', name: 'weather', arguments: made[0]! }];
+  const messages: ChatMessage[] = [
+    { role: 'user', content: 'Hello' },
+    { role: 'assistant', content: '', thinking: 'Rain or sun?', toolCalls },
+    { role: 'tool', content: 'sun', name: 'weather', toolCallId: 'abcdefgh0' },
+  ];
+  const renderer = new AddonJinjaRenderer(template);
+  let prompt = '';
+  const read = promptReader({
+    chatTemplate: template,
+    controlTexts: [],
+    bosText: '',
+    eosText: '',
+    firstToken: null,
+    vocabularyTokens: 1,
+    compile: () => (values) => (prompt = renderer.render(values)),
+    tokenize: () => new Uint32Array(1),
+  });
+  read({ kind: 'chat', messages, tools: [tool], think: true });
+  expect(prompt).toContain(written);
 });
 
 test('every family but the one for the rest has a published template', () => {

@@ -90,6 +90,16 @@ export const written: Record<string, Written> = {
     broken: '<|tool_call>call:weather{city:<|"|>Oslo<tool_call|>',
     ...anywhere,
   },
+  channels: {
+    calls: (calls) =>
+      each(
+        calls,
+        '<|start|>assistant',
+        (name, args) => `<|channel|>commentary to=functions.${name}<|message|>${args}<|call|>`,
+      ),
+    broken: `<|channel|>commentary to=functions.weather<|message|>${half}<|call|>`,
+    ...anywhere,
+  },
   phi: {
     calls: (calls) => `<|tool_call|>[${each(calls, ', ', object)}]<|/tool_call|>`,
     broken: `<|tool_call|>[{"name": "weather", "arguments": ${half}]<|/tool_call|>`,

@@ -55,7 +55,7 @@ function afterOpening({ frame, tools, several }: CallsFormat, writer: Writer): s
  */
 function textThenCalls(format: CallsFormat, writer: Writer): string {
   const opening = openingOf(format);
-  const tag = tagOf(opening);
+  const tag = format.frame.tag ?? tagOf(opening);
   const base = writer.rules.size;
   const rule = (matched: number): string => `text-${base}-${matched}`;
   const rest = `${tag === opening ? '' : quoted(opening.slice(tag.length))} ${afterOpening(format, writer)}`;

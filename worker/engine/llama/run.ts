@@ -52,7 +52,7 @@ export interface Run {
   readonly context: number[] | null;
   /** Tokens whose text has not been said yet. */
   heldTokens: number;
-  /** Its prompt ends in an open `<think>`. */
+  /** Its prompt ends inside of a thought. */
   thinking: boolean;
   startedAt: number;
   answeringSince: number | null;
@@ -92,9 +92,10 @@ export function newRun(
 }
 
 /** Where a grammar holds the answer, it is no thought, whatever the template has opened. */
-function opensThinking(binding: Binding, { prompt, format }: EngineRequest, tokens: Uint32Array): boolean {
-  if (prompt.kind !== 'chat' || !beginsFreely(format)) return false;
-  return /<think>\s*$/.test(binding.spell(tokens.subarray(-16)));
+function opensThinking(binding: Binding, request: EngineRequest, tokens: Uint32Array): boolean {
+  const { prompt, format, thoughtOpens } = request;
+  if (thoughtOpens === undefined || prompt.kind !== 'chat' || !beginsFreely(format)) return false;
+  return binding.spell(tokens.subarray(-32)).trimEnd().endsWith(thoughtOpens);
 }
 
 function scoringOf(binding: Binding, { topLogprobs }: EngineRequest): Scoring | null {

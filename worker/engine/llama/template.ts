@@ -103,7 +103,7 @@ function renderChat(
   { messages, tools, think }: Extract<Prompt, { kind: 'chat' }>,
 ): string {
   const values: TemplateValues = {
-    messages: withIdsOf(model, messages).map(templateMessage),
+    messages: withIdsOf(model, messages).map((message) => templateMessage(message, model.chatTemplate ?? '')),
     tools: tools.length === 0 ? null : tools.map(templateTool),
     add_generation_prompt: true,
     bos_token: model.bosText,
@@ -148,7 +148,7 @@ function thinkingValues(think: Think | undefined): Partial<TemplateValues> {
 }
 
 /** The shape that templates expect: OpenAI's, with the arguments of a call as an object. */
-function templateMessage(message: ChatMessage): Record<string, unknown> {
+function templateMessage(message: ChatMessage, template: string): Record<string, unknown> {
   const calls = message.toolCalls?.map((call) => ({
     id: call.id,
     type: 'function',
@@ -157,14 +157,31 @@ function templateMessage(message: ChatMessage): Record<string, unknown> {
   return {
     role: message.role,
     content: message.content,
+    ...(message.thinking !== undefined && thoughtIn(message, message.thinking, template)),
     ...(message.name === undefined ? {} : { name: message.name }),
     ...(message.toolCallId === undefined ? {} : { tool_call_id: message.toolCallId }),
     ...(calls === undefined ? {} : { tool_calls: calls }),
   };
 }
 
+/** An earlier thought under the name that the template reads, most of which take it only between calls; else left out. */
+function thoughtIn({ content, toolCalls }: ChatMessage, thought: string, template: string): Record<string, unknown> {
+  if (/\breasoning_content\b/.test(template)) return { reasoning_content: thought };
+  // gpt-oss has no room for a thought beside words before a call, and refuses both.
+  if (/\.thinking\b/.test(template)) return content !== '' && toolCalls ? {} : { thinking: thought };
+  if (/\.reasoning\b/.test(template)) return { reasoning: thought };
+  // Mistral's has thoughts and text as parts of the content.
+  if (!/\['thinking'\]/.test(template)) return {};
+  const words = content === '' ? [] : [{ type: 'text', text: content }];
+  return { content: [{ type: 'thinking', thinking: thought }, ...words] };
+}
+
 function hideIn(hide: (text: string) => string): (message: ChatMessage) => ChatMessage {
-  return (message) => ({ ...message, content: hide(message.content) });
+  return ({ thinking, ...message }) => ({
+    ...message,
+    content: hide(message.content),
+    ...(thinking !== undefined && { thinking: hide(thinking) }),
+  });
 }
 
 /** Replaces what would become a control token, so that a quoted document cannot end its own message. */

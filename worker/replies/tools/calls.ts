@@ -1,5 +1,6 @@
 // Finds tool calls in an answer. What looks like one and is none, or is cut off, stays text: nothing is lost.
 import type { Tool } from '@berth/shared/request.ts';
+import { withoutPartial } from '../stage.ts';
 import type { Input, Reading, Step } from './input.ts';
 import type { ToolSyntax } from './syntax.ts';
 
@@ -34,7 +35,8 @@ export function callFinder(syntax: ToolSyntax, tools: readonly Tool[], inPieces:
   const next = (): CallSegment[] | null => (open === null ? nextText() : nextCall(open));
   const nextText = (): CallSegment[] | null => {
     const place = findOpening(held, openings(), begun ? [] : syntax.opensAnswer);
-    const end = place === null ? safeLength(held, openings()) : held.slice(0, place.at).trimEnd().length;
+    const end =
+      place === null ? withoutPartial(held, openings()).trimEnd().length : held.slice(0, place.at).trimEnd().length;
     const segments = textOf(held.slice(0, end));
     begun ||= segments.length > 0;
     if (place === null) {
@@ -109,16 +111,4 @@ function findOpening(
   const places = openings.map((opening) => ({ at: text.indexOf(opening), opening }));
   const real = places.filter(({ at, opening }) => at !== -1 && (at === start || !onlyFirst.includes(opening)));
   return real.toSorted((a, b) => a.at - b.at)[0] ?? null;
-}
-
-/** How much of the text is certain: all but white space and a possible beginning of a tag at its end. */
-function safeLength(text: string, tags: readonly string[]): number {
-  const partial = Math.max(0, ...tags.map((tag) => partialLength(text, tag)));
-  return text.slice(0, text.length - partial).trimEnd().length;
-}
-
-function partialLength(text: string, tag: string): number {
-  let partial = Math.min(tag.length - 1, text.length);
-  while (partial > 0 && !text.endsWith(tag.slice(0, partial))) partial--;
-  return partial;
 }

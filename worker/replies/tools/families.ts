@@ -1,4 +1,5 @@
 // Which family's syntax a model's calls are in, by the marks in its chat template.
+import { channels } from './channels.ts';
 import { deepseek } from './deepseek.ts';
 import { gemma } from './gemma.ts';
 import { generic } from './generic.ts';
@@ -10,7 +11,17 @@ import { qwenCoder } from './qwen-coder.ts';
 import type { ToolSyntax } from './syntax.ts';
 
 /** The surest mark first; the last one takes what is left. */
-export const families: readonly ToolSyntax[] = [deepseek, mistral, gemma, qwenCoder, hermes, phi, llama3, generic];
+export const families: readonly ToolSyntax[] = [
+  channels,
+  deepseek,
+  mistral,
+  gemma,
+  qwenCoder,
+  hermes,
+  phi,
+  llama3,
+  generic,
+];
 
 export function syntaxOf(template: string | null): ToolSyntax {
   return families.find((family) => family.knows(template ?? '')) ?? generic;
