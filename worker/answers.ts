@@ -2,16 +2,38 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Generation, Prompt, Tokenizing } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { answerFormat, tagsOf } from './answer-format.ts';
 import type { Engine, EngineRequest } from './engine/engine.ts';
+import { thoughtsOf } from './replies/thinking.ts';
+import { syntaxOf } from './replies/tools/families.ts';
+
+interface Asking {
+  /** The model's chat template. */
+  template: string | null;
+  /** Of the first answer. */
+  seed: number;
+  /** Whose cached prompts may be used. */
+  team: string;
+}
 
 /** What the engine is asked for, answer by answer: equal prompts follow each other, and find the first in the cache. */
-export function requestsOf(first: EngineRequest, { morePrompts = [], answersEach = 1 }: Generation): EngineRequest[] {
-  const prompts = [first.prompt, ...morePrompts];
-  return prompts.flatMap((prompt) =>
-    Array.from({ length: answersEach }, (_, index) => {
-      const seed = (first.sampling.seed + index) % 2 ** 32;
-      return { ...first, prompt, sampling: { ...first.sampling, seed } };
-    }),
+export function requestsOf(generation: Generation, prompt: Prompt, { template, seed, team }: Asking): EngineRequest[] {
+  const { sampling, maxTokens, stop, topLogprobs, tellsContext, morePrompts = [], answersEach = 1 } = generation;
+  const syntax = syntaxOf(template);
+  const thoughts = thoughtsOf(template);
+  const common = {
+    maxTokens,
+    stop,
+    format: answerFormat(generation, syntax, template ?? ''),
+    tags: tagsOf(generation, syntax, thoughts),
+    cacheScope: team,
+    ...(topLogprobs !== undefined && { topLogprobs }),
+    ...(tellsContext && { tellsContext }),
+    ...(thoughts?.kind === 'tags' && { thoughtOpens: thoughts.open }),
+  };
+  const seeds = Array.from({ length: answersEach }, (_, index) => (seed + index) % 2 ** 32);
+  return [prompt, ...morePrompts].flatMap((each) =>
+    seeds.map((own) => ({ ...common, prompt: each, sampling: { ...sampling, seed: own } })),
   );
 }
 

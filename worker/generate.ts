@@ -15,9 +15,8 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
 import { checkPrompts, requestsOf, settledTogether } from './answers.ts';
 import { compute } from './compute.ts';
-import { answerFormat, tagsOf } from './answer-format.ts';
 import { EngineDied } from './engine/engine.ts';
-import type { EngineEvent, EngineRequest, EngineUsage } from './engine/engine.ts';
+import type { EngineEvent, EngineUsage } from './engine/engine.ts';
 import type { Metrics } from './metrics.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
@@ -131,7 +130,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const { pending, settlement } =
     generation.prompt === null
       ? await loadOnly(kit, model, started)
-      : await generate(kit, model, engineRequest(kit, model, call.owner.team, generation, generation.prompt), started);
+      : await generate(kit, model, call.owner.team, generation.prompt, started);
   const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
   const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
   return { headers: reply.headers, text, settlement };
@@ -159,11 +158,12 @@ async function loadOnly({ residency }: Kit, model: Model, { generation, signal }
   return { pending: '', settlement: { ...nothingRan, finish: 'load', loadMs: use.loadMs } };
 }
 
-async function generate(kit: Kit, model: Model, first: EngineRequest, started: Started): Promise<Ran> {
+async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, started: Started): Promise<Ran> {
   const { generation, signal } = started;
+  const seed = generation.sampling.seed ?? kit.random.integer(2 ** 32);
+  const requests = requestsOf(generation, prompt, { template: model.header.chatTemplate, seed, team });
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
-  const requests = requestsOf(first, generation);
-  await checkPrompts(use.engine, [first.prompt, ...(generation.morePrompts ?? [])]);
+  await checkPrompts(use.engine, [prompt, ...(generation.morePrompts ?? [])]);
   const settlements: Settlement[] = [];
   let pending = '';
   for (const request of requests) {
@@ -214,24 +214,6 @@ function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, l
     loadMs: rounded(loadMs),
   };
   return { finish, promptTokens, cachedTokens, outputTokens, ...times };
-}
-
-function engineRequest(
-  { random }: Kit,
-  { header }: Model,
-  team: string,
-  generation: Generation,
-  prompt: Prompt,
-): EngineRequest {
-  const { sampling, maxTokens, stop, topLogprobs, tellsContext } = generation;
-  const syntax = syntaxOf(header.chatTemplate);
-  const format = answerFormat(generation, syntax, header.chatTemplate ?? '');
-  const thoughts = thoughtsOf(header.chatTemplate);
-  const tags = tagsOf(generation, syntax, thoughts);
-  const opens = thoughts?.kind === 'tags' ? { thoughtOpens: thoughts.open } : {};
-  const seed = sampling.seed ?? random.integer(2 ** 32);
-  const more = { ...(topLogprobs !== undefined && { topLogprobs }), ...(tellsContext && { tellsContext }), ...opens };
-  return { prompt, sampling: { ...sampling, seed }, maxTokens, stop, format, tags, cacheScope: team, ...more };
 }
 
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {

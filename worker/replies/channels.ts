@@ -1,4 +1,4 @@
-// gpt-oss: an answer is messages, each with a head that says on which channel it goes, or which tool it is for.
+// Answers of gpt-oss: messages, each with a head that says on which channel it goes, or which tool it is for.
 import { type Segment, type Stage, textOf, thoughtOf, withoutPartial } from './stage.ts';
 
 const [start, channel, message, end] = ['<|start|>', '<|channel|>', '<|message|>', '<|end|>'];

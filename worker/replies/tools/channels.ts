@@ -1,4 +1,4 @@
-// gpt-oss: a call is a message to the tool, whose head the stage of the channels has brought into one form.
+// Calls of gpt-oss: messages to a tool, whose heads the stage of the channels has brought into one form.
 import { callClose, callHead, callOpen, channelTags } from '../channels.ts';
 import { closing, literal, space, until } from './input.ts';
 import { argumentsOf } from './json.ts';
