@@ -184,6 +184,7 @@ test.each([
     eosText: '',
     firstToken: null,
     vocabularyTokens: 1,
+    infill: null,
     compile: () => (values) => (prompt = renderer.render(values)),
     tokenize: () => new Uint32Array(1),
   });
