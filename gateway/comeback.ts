@@ -4,7 +4,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { Job } from './job.ts';
 
 export interface Comebacks {
-  /** A job was refused because the queue was full; `age` is on the ledger's clock. */
+  /** A job got no slot: the queue was full, or it waited in vain; `age` is on the ledger's clock. */
   refused(job: Job, age: number): void;
   /** The age of the first try, when this job says that it is a retry and was refused here; once. */
   ageOf(job: Job): number | null;

@@ -120,7 +120,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const comebacks = createComebacks({ clock, secret });
   const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway, refresh };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
-  const stages = { admit: door.admit, place, forward: createForward(agent, { secret, gateway, clock, log }), retries };
+  const forward = createForward(agent, { secret, gateway, clock, log });
+  const stages = { admit: door.admit, place, forward, retries, estimate };
   const settling = { clock, log, metrics, learn: estimate.learn };
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();

@@ -143,8 +143,8 @@ async function openLedger(
     return { ledger, degraded: () => false, secret: clusterSecret ?? fresh(), redis: null };
   }
   const redis = await connectRedis({ url: redisUrl, log });
-  const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
   const shared = await createRedisLedger({ redis, pool });
+  const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
   const ledger = createFallbackLedger({ shared, clock: systemClock, log });
   return { ledger, degraded: () => ledger.degraded, secret, redis };
 }

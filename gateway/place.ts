@@ -96,6 +96,7 @@ export function createPlace(options: PlaceOptions): Place {
       if (roster.worker(grant.worker)?.epoch !== grant.epoch) await options.refresh();
       return seatOf(grant);
     } catch (error) {
+      if (error instanceof Refusal && journey.age !== null) comebacks.refused(job, journey.age);
       // Whatever became of the take, the ledger shall not keep a ticket or a lease of this id.
       leave({ id, actual: 0, refused: false });
       throw error;
@@ -125,7 +126,6 @@ export function createPlace(options: PlaceOptions): Place {
     });
     journey.age = taken.age;
     if (taken.kind === 'full') {
-      comebacks.refused(job, taken.age);
       ticket.refuse(queueFull(taken.bound, settings, job.owner, estimate));
     }
     if (taken.kind === 'wait') {

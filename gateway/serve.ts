@@ -1,6 +1,7 @@
 // The life of one request. What a scope opens, leaving the scope closes.
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Admit } from './admit.ts';
+import type { Estimate } from './estimate.ts';
 import type { Forward } from './forward.ts';
 import type { Job } from './job.ts';
 import type { Journey, Place } from './place.ts';
@@ -13,6 +14,7 @@ export interface ServeOptions {
   place: Place;
   forward: Forward;
   retries: RetryBudget;
+  estimate: Pick<Estimate, 'wait'>;
 }
 
 /** A job that returned to the queue this often met workers that are never free: something is wrong with them. */
@@ -26,10 +28,11 @@ const busyMax = 50;
  * 3. After the first byte `forward` throws: the client has seen part of an answer, which nobody can take back.
  * @throws Refusal, ClientGone, LedgerUnavailable
  */
-export async function serve({ admit, place, forward, retries }: ServeOptions, job: Job, reply: Reply, record: Record) {
+export async function serve(stages: ServeOptions, job: Job, reply: Reply, record: Record) {
+  const { admit, place, forward, retries } = stages;
   using _pass = admit(job);
   const journey: Journey = { age: null, failed: new Map(), ticket: null };
-  using _patience = keepWaiting(job, reply, journey);
+  using _patience = keepWaiting(stages, job, reply, journey);
   let mayHaveStarted = false;
 
   for (let turns = 0; turns < busyMax; turns += 1) {
@@ -51,14 +54,12 @@ export async function serve({ admit, place, forward, retries }: ServeOptions, jo
 }
 
 /** Tells a client that waits for a stream that it still waits, and where it stands. */
-function keepWaiting({ dialect, generation }: Job, reply: Reply, journey: Journey): Disposable {
+function keepWaiting({ estimate }: ServeOptions, job: Job, reply: Reply, journey: Journey): Disposable {
+  const { dialect, generation } = job;
   if (!generation.stream) return { [Symbol.dispose]() {} };
-  return reply.whileWaiting((nowMs) =>
-    dialect.waitFrame({
-      model: generation.model,
-      endpoint: generation.endpoint,
-      place: journey.ticket?.place ?? null,
-      nowMs,
-    }),
-  );
+  return reply.whileWaiting((nowMs) => {
+    const place = journey.ticket?.place ?? null;
+    const expectedMs = place === null ? null : (estimate.wait(place)?.p50Ms ?? null);
+    return dialect.waitFrame({ model: generation.model, endpoint: generation.endpoint, place, expectedMs, nowMs });
+  });
 }

@@ -155,7 +155,8 @@ const longestMs = 7 * 24 * 3_600_000;
 export const poolSettings = {
   redisUrl: optional({
     name: 'REDIS_URL',
-    about: 'Redis (7 or newer) or Valkey that holds the ledger, shared by all gateways and workers of a pool.',
+    about:
+      'Redis 7 or newer that holds the ledger, shared by all gateways and workers of a pool. What was run is 7.0.15.',
     fallbackAbout: 'in memory, for one gateway',
     secret: true,
     parse: url('redis', 'rediss'),

@@ -31,12 +31,27 @@ function whatInfoSays(text: string): string | null {
   const policy = info.get('maxmemory_policy') ?? 'noeviction';
   if (info.get('loading') === '1') return 'is still loading its data: start again in a moment';
   if (version !== undefined && Number.parseInt(version, 10) < majorMin)
-    return `is version ${version}: Redis ${majorMin} or newer is needed, or Valkey`;
+    return `is version ${version}: Redis ${majorMin} or newer is needed`;
   if (info.get('role') === 'slave')
     return `is a replica, which cannot be written: point REDIS_URL at the primary (${info.get('master_host')})`;
   if (policy.startsWith('allkeys'))
     return `may evict leases (maxmemory-policy ${policy}): set maxmemory-policy noeviction`;
   return null;
+}
+
+/** What a refusal of the pool's first commands means and what to do, as the end of a sentence. */
+export function whyNoPool(message: string, prefix: string): string {
+  const [code = '', , node = ''] = message.split(' ');
+  const why: Record<string, string> = {
+    NOPERM: `does not let this user keep the pool: allow it the keys ~${prefix}* and the channels &${prefix}* with +@read +@write +@pubsub +@scripting +ping +time`,
+    MOVED: `does not hold this pool, another node of the cluster does: put ${node} into REDIS_URL`,
+    CLUSTERDOWN: 'is a node of a cluster that does not work: mend it (CLUSTER INFO), or point REDIS_URL elsewhere',
+    READONLY: 'is a replica, which cannot be written: point REDIS_URL at the primary',
+    OOM: 'is full: raise its maxmemory, or give the pool a server of its own',
+    MISCONF: 'takes no writes because it could not save its data: see its log',
+    NOREPLICAS: 'takes no writes while it has too few replicas: see min-replicas-to-write',
+  };
+  return `${why[code] ?? 'does not take what a pool writes'} (${message})`;
 }
 
 async function whyNoScripts(command: Command): Promise<string | null> {

@@ -85,8 +85,9 @@ async function openLedger(settings: WorkerSettings, log: Log): Promise<{ ledger:
     const { connectRedis } = await import('@berth/shared/redis.ts');
     const { createRedisLedger } = await import('@berth/shared/ledger/redis.ts');
     const redis = await connectRedis({ url: redisUrl, log });
+    const ledger = await createRedisLedger({ redis, pool });
     const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
-    return { ledger: await createRedisLedger({ redis, pool }), secret };
+    return { ledger, secret };
   }
   if (clusterSecret === null) {
     throw new Error(

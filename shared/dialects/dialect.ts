@@ -7,6 +7,8 @@ export interface WaitContext {
   model: string;
   /** Estimated place in the queue, 1 = next; `null` = unknown. */
   place: number | null;
+  /** Half of all who stand there wait no longer than this, ms; `null` = unknown. */
+  expectedMs: number | null;
   nowMs: number;
   /** Left out, the frame suits every endpoint of the dialect. */
   endpoint?: Generation['endpoint'];
@@ -22,6 +24,11 @@ export interface Dialect {
   readonly streamHeaders: Readonly<Record<string, string>>;
   /** A frame that tells a waiting client that it still waits, harmless to every client. */
   waitFrame(context: WaitContext): string;
+}
+
+/** A wait for a person to read: whole seconds, at least one. */
+export function secondsOf(ms: number): number {
+  return Math.max(1, Math.round(ms / 1_000));
 }
 
 export function statusOf(refusal: Refusal, dialect: DialectName): number {

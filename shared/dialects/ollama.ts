@@ -2,7 +2,7 @@
 import type { Refusal } from '../outcome.ts';
 import type { ChatMessage, Generation, OutputFormat, Prompt, Sampling, Think, Tool } from '../request.ts';
 import { type Check, type Fields, fieldsOf, flag, integer, list, name, number, refuse, text } from './check.ts';
-import type { Dialect, WaitContext } from './dialect.ts';
+import { type Dialect, secondsOf, type WaitContext } from './dialect.ts';
 import { lineJson } from './json.ts';
 import { keepAlive } from './keep-alive.ts';
 import * as parts from './parts.ts';
@@ -28,13 +28,15 @@ function errorText(refusal: Refusal): string {
   return refusal.outcome === 'queue_full' ? busyText : refusal.message;
 }
 
-function emptyPiece({ model, nowMs, endpoint }: WaitContext): Record<string, unknown> {
+function emptyPiece({ model, place, expectedMs, nowMs, endpoint }: WaitContext): Record<string, unknown> {
   return {
     model,
     created_at: rfc3339(nowMs),
     ...(endpoint !== 'generate' && { message: { role: 'assistant', content: '' } }),
     ...(endpoint !== 'chat' && { response: '' }),
     done: false,
+    // Of our own: Ollama's clients pass over fields that they do not know.
+    ...(place !== null && { queue: { place, seconds: expectedMs === null ? null : secondsOf(expectedMs) } }),
   };
 }
 

@@ -15,7 +15,7 @@ import {
   refuse,
   text,
 } from './check.ts';
-import type { Dialect } from './dialect.ts';
+import { type Dialect, secondsOf } from './dialect.ts';
 import { type JsonObject, lineJson } from './json.ts';
 import * as parts from './parts.ts';
 import { chosenTools } from './tool-choice.ts';
@@ -30,7 +30,11 @@ export const openai: Dialect = {
   errorBody: (refusal) => lineJson(errorOf(refusal)),
   errorFrame: (refusal) => `data: ${lineJson(errorOf(refusal))}\n\n`,
   // A comment: every client tested skips it.
-  waitFrame: ({ place }) => (place === null ? ': waiting\n\n' : `: waiting, place ${place}\n\n`),
+  waitFrame: ({ place, expectedMs }) => {
+    const where = place === null ? '' : `, place ${place}`;
+    const howLong = expectedMs === null ? '' : `, about ${secondsOf(expectedMs)} s`;
+    return `: waiting${where}${howLong}\n\n`;
+  },
 };
 
 function errorOf(refusal: Refusal): JsonObject {

@@ -1,4 +1,5 @@
 // The ledger in Redis: any number of gateways share it, and each operation is one script and one round trip.
+import { whyNoPool } from '../redis-checks.ts';
 import { RedisReplyError, RedisUnavailable, RedisUnfit } from '../redis-errors.ts';
 import type { Redis } from '../redis.ts';
 import { LedgerUnavailable, type HandOff, type Ledger } from './ledger.ts';
@@ -15,9 +16,12 @@ export interface RedisLedgerOptions {
   now?: () => number;
 }
 
+/** How long the trace of a start that is broken off stays. */
+const probeMs = 1_000;
+
 /**
  * Opens the pool, which makes it when it is new. The connection stays its owner's.
- * @throws RedisUnfit when the pool was written by a program with another schema
+ * @throws RedisUnfit when the server refuses a pool's commands, or the pool was written by a program with another schema
  * @throws LedgerUnavailable
  */
 export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions): Promise<Ledger> {
@@ -36,6 +40,7 @@ export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions
   async function survey() {
     return sorted(await run(surveyScript, undefined));
   }
+  await tryOut(redis, prefix);
   await survey();
 
   return {
@@ -66,6 +71,18 @@ export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions
       ears.clear();
     },
   };
+}
+
+/** A write and a message: what would be refused at the first request shall be said at the start. */
+async function tryOut(redis: Redis, prefix: string): Promise<void> {
+  try {
+    await redis.command('SET', `${prefix}probe`, '', 'PX', probeMs);
+    await redis.command('DEL', `${prefix}probe`);
+    await redis.command('PUBLISH', `${prefix}c:probe`, '');
+  } catch (error) {
+    if (!(error instanceof RedisReplyError)) throw translate(error, 'open');
+    throw new RedisUnfit(`the server of REDIS_URL ${whyNoPool(error.message, prefix)}`);
+  }
 }
 
 /** The grant in a message of hand-off's; `null` when somebody else wrote to the channel. */

@@ -283,13 +283,17 @@ describe('frames', () => {
     });
   });
 
-  test('waiting is an empty piece of the endpoint, or of both when it is unknown', () => {
-    const context = { model: 'm', place: 1, nowMs: 0 };
+  test('waiting is an empty piece of the endpoint, or of both when it is unknown; it says where one stands', () => {
+    const context = { model: 'm', place: null, expectedMs: null, nowMs: 0 };
     const head = { model: 'm', created_at: '1970-01-01T00:00:00.000Z', done: false };
     const message = { role: 'assistant', content: '' };
     expect(JSON.parse(ollama.waitFrame({ ...context, endpoint: 'chat' }))).toEqual({ ...head, message });
     expect(JSON.parse(ollama.waitFrame({ ...context, endpoint: 'generate' }))).toEqual({ ...head, response: '' });
     expect(JSON.parse(ollama.waitFrame(context))).toEqual({ ...head, message, response: '' });
     expect(ollama.waitFrame(context).match(/\n/g)).toHaveLength(1);
+    const placed = { ...context, endpoint: 'chat' as const, place: 3 };
+    expect(JSON.parse(ollama.waitFrame(placed))).toEqual({ ...head, message, queue: { place: 3, seconds: null } });
+    const expected = { ...placed, expectedMs: 12_400 };
+    expect(JSON.parse(ollama.waitFrame(expected))).toMatchObject({ queue: { place: 3, seconds: 12 } });
   });
 });

@@ -349,7 +349,11 @@ describe('frames', () => {
   });
 
   test('waiting is a comment', () => {
-    expect(openai.waitFrame({ model: 'm', place: 3, nowMs: 0 })).toBe(': waiting, place 3\n\n');
-    expect(openai.waitFrame({ model: 'm', place: null, nowMs: 0 })).toBe(': waiting\n\n');
+    const frame = (place: number | null, expectedMs: number | null) =>
+      openai.waitFrame({ model: 'm', place, expectedMs, nowMs: 0 });
+    expect(frame(3, 12_400)).toBe(': waiting, place 3, about 12 s\n\n');
+    expect(frame(1, 20)).toBe(': waiting, place 1, about 1 s\n\n');
+    expect(frame(3, null)).toBe(': waiting, place 3\n\n');
+    expect(frame(null, null)).toBe(': waiting\n\n');
   });
 });

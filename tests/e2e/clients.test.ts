@@ -264,6 +264,35 @@ describe('the package ollama', () => {
   });
 });
 
+test('who waits is told where it stands, and every client passes over that to its answer', async () => {
+  const env = { ENGINE: 'echo', MODELS_DIR: models.path, NUM_PARALLEL: '1' };
+  const queue = await tapped(await startLocal({ env }), answers);
+  try {
+    const hello = [{ role: 'user', content: 'hello' }];
+    const first = ollamaClient(queue.url).generate({ model: 'm', prompt: '[[prefillDelayMs=6000]] first' });
+    await eventually('the slot is taken', async () => (await heldSlots(queue)) === 1);
+    const seen = answers.length;
+    const clients = openaiVersions.map((name) => {
+      const { OpenAI } = openaiPackage(name);
+      return new OpenAI({ baseURL: `${queue.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    });
+    const completions = clients.map(async (client) =>
+      all(await client.chat.completions.create({ model: 'm', messages: hello, stream: true })),
+    );
+    const parts = await all(await ollamaClient(queue.url).chat({ model: 'm', messages: hello, stream: true }));
+    for (const chunks of await Promise.all(completions)) {
+      expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe('hello');
+    }
+    expect(parts.map(({ message }) => message.content).join('')).toBe('hello');
+    expect(parts[0]).toMatchObject({ done: false, queue: { place: expect.any(Number) } });
+    await first;
+    const told = answers.slice(seen).filter(({ text }) => /^: waiting, place \d/.test(text));
+    expect(told.length).toBe(openaiVersions.length);
+  } finally {
+    await queue.stop();
+  }
+});
+
 test('every answer to all this was valid by the published descriptions, stream events included', (context) => {
   const faultsOf = openValidity();
   if (faultsOf === null) {

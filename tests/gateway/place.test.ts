@@ -97,6 +97,27 @@ describe('patience', () => {
     await first.answer;
   });
 
+  it('that ended in vain is counted when the same request comes again and says so', async () => {
+    await using rig = await startRig({ workers: [{ slots: 1 }] });
+    const first = await occupy(rig);
+    const asking = ask(rig, { headers: { 'berth-max-wait': '30s' } });
+    await until('the ticket', () => rig.waiting().length === 1);
+    const age = rig.pool.records.get(rig.waiting()[0] ?? '')?.age;
+    await rig.clock.advance(30_500);
+    expect((await asking.answer).status).toBe(503);
+    const ages = [];
+    for (const headers of [{}, { 'x-stainless-retry-count': '1' }]) {
+      using again = ask(rig, { headers });
+      await until('the ticket', () => rig.waiting().length === 1);
+      ages.push(rig.takes.at(-1)?.age);
+      again.leave();
+      await until('no ticket', () => rig.waiting().length === 0);
+    }
+    expect(ages).toEqual([null, age]);
+    first.go();
+    await first.answer;
+  });
+
   it.each(['soon', '-1', '', '0', '9999999999', '25h'])('%j is no patience', async (patience) => {
     await using rig = await startRig();
     const { status, text } = await ask(rig, { headers: { 'berth-max-wait': patience } }).answer;

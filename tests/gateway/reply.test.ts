@@ -214,13 +214,13 @@ describe('a client that waits', () => {
     [
       '/api/chat',
       chat(),
-      /^(\{"model":"tiny","created_at":"[^"]+","message":\{"role":"assistant","content":""\},"done":false\}\n)+$/,
+      /^(\{"model":"tiny","created_at":"[^"]+","message":\{"role":"assistant","content":""\},"done":false,"queue":\{"place":1,"seconds":null\}\}\n)+$/,
       'application/x-ndjson',
     ],
     [
       '/api/generate',
       JSON.stringify({ model: 'tiny', prompt: 'hello' }),
-      /^(\{"model":"tiny","created_at":"[^"]+","response":"","done":false\}\n)+$/,
+      /^(\{"model":"tiny","created_at":"[^"]+","response":"","done":false,"queue":\{"place":1,"seconds":null\}\}\n)+$/,
       'application/x-ndjson',
     ],
   ])(
@@ -250,6 +250,25 @@ describe('a client that waits', () => {
       ]);
     },
   );
+
+  it('hears how long it will take as well, once slots have come free', async () => {
+    await using rig = await startRig({ workers: [{ slots: 1 }] });
+    const first = await occupy(rig);
+    const second = held(whole('{}'));
+    rig.worker.act(second.act, stream(['the answer']));
+    const next = ask(rig);
+    const asking = ask(rig, { body: chat({ stream: true }) });
+    await until('the tickets', () => rig.waiting().length === 2);
+    await rig.clock.advance(1_000);
+    first.go();
+    await first.answer;
+    await until('the second runs', () => rig.worker.seen.length === 2);
+    await rig.clock.advance(5_000);
+    await until('the frame', () => asking.sofar() !== '');
+    expect(asking.sofar()).toMatch(/^: waiting, place 1, about \d+ s\n\n$/);
+    second.go();
+    for (const { answer } of [next, asking]) expect((await answer).status).toBe(200);
+  });
 
   it('hears no second head, but an error frame, when it is refused after all', async () => {
     await using rig = await startRig({ workers: [{ slots: 1 }], settings: { queueTimeoutMs: 20_000 } });

@@ -2,8 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, inject, test } from 'vitest';
 import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
+import { whyNoPool } from '@berth/shared/redis-checks.ts';
 import { connectRedis, type Redis } from '@berth/shared/redis.ts';
-import { ownRedis } from '../tools/redis.ts';
+import { freePort, ownRedis } from '../tools/redis.ts';
 import { describeLedger } from './contract.ts';
 import { aBeat, aLeave, aSession, aTake, running } from './inputs.ts';
 import { openRedis } from './opened.ts';
@@ -40,16 +41,6 @@ describe('the ledger in Redis', () => {
     await ledger.leave(aLeave(input.id));
   });
 
-  test('works on a cluster-enabled node', async ({ skip }) => {
-    await using server = await ownRedis(skip, { args: ['--cluster-enabled', 'yes'] });
-    await using redis = await connectRedis({ url: server.url });
-    await redis.command('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383);
-    await expect
-      .poll(async () => String(await redis.command('CLUSTER', 'INFO')), { timeout: 10_000 })
-      .toContain('cluster_state:ok');
-    await aJob(redis, aPool());
-  });
-
   test('needs no more rights than the pool: keys, channels and a handful of commands', async ({ skip }) => {
     await using server = await ownRedis(skip);
     await using admin = await connectRedis({ url: server.url });
@@ -57,7 +48,44 @@ describe('the ledger in Redis', () => {
     await admin.command('ACL', 'SETUSER', 'berth', 'on', '>secret', '~b:{mine}:*', '&b:{mine}:*', ...rights);
     await using redis = await connectRedis({ url: server.url.replace('//', '//berth:secret@') });
     await aJob(redis, 'mine');
-    await expect(createRedisLedger({ redis, pool: 'other' })).rejects.toThrow(/NOPERM|access/i);
+    await expect(createRedisLedger({ redis, pool: 'other' })).rejects.toThrow(
+      /does not let this user keep the pool: allow it the keys ~b:\{other\}:\* .*NOPERM/,
+    );
+    await admin.command('ACL', 'SETUSER', 'berth', '-@write');
+    await expect(createRedisLedger({ redis, pool: 'mine' })).rejects.toThrow(/\+@write.*NOPERM/);
+  });
+
+  test('works on the node of a cluster that holds the pool; another says which that is', async ({ skip }) => {
+    const args = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000'];
+    await using one = await ownRedis(skip, { args: [...args, '--cluster-port', String(await freePort())] });
+    await using two = await ownRedis(skip, { args: [...args, '--cluster-port', String(await freePort())] });
+    await using first = await connectRedis({ url: one.url });
+    await using second = await connectRedis({ url: two.url });
+    await first.command('CLUSTER', 'ADDSLOTSRANGE', 0, 8_191);
+    await second.command('CLUSTER', 'ADDSLOTSRANGE', 8_192, 16_383);
+    const [port, bus] = String(await second.command('CLUSTER', 'NODES')).match(/(?<=:|@)\d+/g) ?? [];
+    await first.command('CLUSTER', 'MEET', '127.0.0.1', Number(port), Number(bus));
+    for (const redis of [first, second]) {
+      const state = async () => String(await redis.command('CLUSTER', 'INFO'));
+      await expect.poll(state, { timeout: 15_000 }).toContain('cluster_state:ok');
+    }
+    const pool = 'mine';
+    const slot = Number(await first.command('CLUSTER', 'KEYSLOT', `b:{${pool}}:m`));
+    const [home, away] = slot < 8_192 ? [first, second] : [second, first];
+    await aJob(home, pool);
+    const address = new URL(slot < 8_192 ? one.url : two.url).host;
+    await expect(createRedisLedger({ redis: away, pool })).rejects.toThrow(`put ${address} into REDIS_URL`);
+  });
+
+  test.each([
+    ["READONLY You can't write against a read only replica.", /point REDIS_URL at the primary/],
+    ["OOM command not allowed when used memory > 'maxmemory'.", /raise its maxmemory/],
+    ['MISCONF Redis is configured to save RDB snapshots', /could not save its data/],
+    ['NOREPLICAS Not enough good replicas to write.', /min-replicas-to-write/],
+    ['CLUSTERDOWN Hash slot not served', /CLUSTER INFO/],
+    ['WHATEVER else', /does not take what a pool writes \(WHATEVER else\)/],
+  ])('says what %s means', (message, words) => {
+    expect(whyNoPool(message, 'b:{mine}:')).toMatch(words);
   });
 
   test('leaves the keys of others alone', async ({ skip }) => {

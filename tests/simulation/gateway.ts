@@ -104,7 +104,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
       if (roster.model(work.model).length === 0) throw new Refusal('no_worker', 'no worker has this model');
       const job = jobOf(work, arrivedMs);
       record.understood(job);
-      await serve({ admit: door.admit, place, forward, retries }, job, reply, record);
+      await serve({ admit: door.admit, place, forward, retries, estimate }, job, reply, record);
     });
   }
 
