@@ -8,9 +8,21 @@ import { importKeys } from './keys/import.ts';
 import { listKeys } from './keys/list.ts';
 import { revokeKey } from './keys/revoke.ts';
 import { rotateKey } from './keys/rotate.ts';
+import { listQuarantine } from './quarantine/list.ts';
+import { releaseQuarantine } from './quarantine/release.ts';
 import { showUsage } from './usage.ts';
 
-const commands: readonly Command[] = [createKey, listKeys, rotateKey, revokeKey, exportKeys, importKeys, showUsage];
+const commands: readonly Command[] = [
+  createKey,
+  listKeys,
+  rotateKey,
+  revokeKey,
+  exportKeys,
+  importKeys,
+  showUsage,
+  listQuarantine,
+  releaseQuarantine,
+];
 
 /** @returns 0 = done, 1 = the gateway refused or is away, 2 = typed wrongly */
 export async function berth(args: readonly string[], world: World): Promise<number> {
@@ -57,7 +69,7 @@ function usageOf({ name, options, words }: Command): string {
 /** All commands, or those of a group. */
 function overview(group?: string): string {
   const shown = commands.filter(({ name }) => name.split(' ')[0] === group);
-  const lines = (shown.length > 0 ? shown : commands).map(({ name, about }) => `  ${name.padEnd(14)} ${about}`);
+  const lines = (shown.length > 0 ? shown : commands).map(({ name, about }) => `  ${name.padEnd(18)} ${about}`);
   return [
     'Usage: berth COMMAND [options]        (npm run berth -- COMMAND [options])',
     '',

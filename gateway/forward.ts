@@ -14,12 +14,13 @@ import type { Reply } from './reply.ts';
 
 /**
  * How a try on a worker ended. `busy`: nothing started, and the worker is not to blame. `broken`: it failed before the
- * first byte of an answer; after the first byte there is no ending, `forward` throws.
+ * first byte of an answer, and `died` when it was the engine's process; after the first byte there is no ending,
+ * `forward` throws.
  */
 type Ending =
   | { kind: 'settled'; settlement: Settlement }
   | { kind: 'busy' }
-  | { kind: 'broken'; mayHaveStarted: boolean; why: string };
+  | { kind: 'broken'; mayHaveStarted: boolean; died: boolean; why: string };
 
 /** @throws Refusal when the worker refused or the answer was cut; ClientGone */
 export type Forward = (job: Job, seat: Seat, reply: Reply, onFirstByte: () => void) => Promise<Ending>;
@@ -70,6 +71,7 @@ function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): D
     epoch: seat.epoch,
     model: job.model,
     owner: { team: job.owner.team, key: job.owner.key, gateway },
+    ...(seat.alone && { alone: true as const }),
   };
   return {
     origin: seat.url,
@@ -124,13 +126,13 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
     untie();
     reject(reason);
   };
-  const broken = (why: string) => {
+  const broken = (why: string, died = false) => {
     blame(why);
-    finish({ kind: 'broken', mayHaveStarted: sent, why });
+    finish({ kind: 'broken', mayHaveStarted: sent, died, why });
   };
-  const cut = (why: string) => {
+  const cut = (why: string, died = false) => {
     blame(why);
-    fail(new Refusal('worker_failed', `the answer was cut: ${why}`));
+    fail(new Refusal(died ? 'engine_died' : 'worker_failed', `the answer was cut: ${why}`));
   };
 
   return {
@@ -154,7 +156,10 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
     onResponseEnd(_controller, trailers) {
       if (status !== 200) return refused();
       const settlement = decodeSettlement(single(trailers[settlementTrailer]));
-      if (settlement === null) return cut(decodeRefusal(single(trailers[refusalHeader]))?.message ?? 'no settlement'); // 3
+      if (settlement === null) {
+        const refusal = decodeRefusal(single(trailers[refusalHeader]));
+        return cut(refusal?.message ?? 'no settlement', refusal?.outcome === 'engine_died'); // 3
+      }
       reply.end();
       finish({ kind: 'settled', settlement });
     },
@@ -176,8 +181,9 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
       return finish({ kind: 'busy' });
     }
     const refusal = decodeRefusal(single(headers[refusalHeader]));
-    if (refusal !== null && refusal.outcome !== 'worker_failed') return fail(refusal);
-    broken(refusal?.message ?? `status ${status}`);
+    const died = refusal?.outcome === 'engine_died';
+    if (refusal !== null && refusal.outcome !== 'worker_failed' && !died) return fail(refusal);
+    broken(refusal?.message ?? `status ${status}`, died);
   }
 }
 

@@ -16,6 +16,7 @@ import { keyRoutes } from './api/keys.ts';
 import { modelRoutes } from './api/models.ts';
 import { poolRoutes } from './api/pool.ts';
 import { showRoutes } from './api/show.ts';
+import { quarantineRoutes } from './api/quarantine.ts';
 import { queueRoutes } from './api/queue.ts';
 import { usageRoutes } from './api/usage.ts';
 import { createComebacks } from './comeback.ts';
@@ -32,7 +33,9 @@ import { mountRoutes } from './passthrough/routes.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
 import { createLimits } from './policy/limits.ts';
+import type { Registers } from './policy/registers.ts';
 import type { Usage } from './policy/usage.ts';
+import { createPoison } from './poison.ts';
 import type { Reply } from './reply.ts';
 import { createRetryBudget } from './retry-budget.ts';
 import { serve } from './serve.ts';
@@ -60,6 +63,8 @@ export interface GatewayOptions {
   tls: TlsFiles | null;
   book: KeyBook;
   usage: Usage;
+  /** What is known of requests that kill engines (`poison.ts`). */
+  marks: Registers;
   settings: Pick<
     GatewaySettings,
     | 'host'
@@ -120,8 +125,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const comebacks = createComebacks({ clock, secret });
   const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway, refresh };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
-  const forward = createForward(agent, { secret, gateway, clock, log });
-  const stages = { admit: door.admit, place, forward, retries, estimate };
+  const poison = createPoison({ registers: options.marks, secret, clock, onEvent: metrics.poison });
+  const forward = poison.forward(createForward(agent, { secret, gateway, clock, log }));
+  const stages = { admit: poison.admit(door.admit), place, forward, retries, estimate };
   const settling = { clock, log, metrics, learn: estimate.learn };
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
@@ -147,6 +153,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...keyRoutes({ book: options.book, log }),
     ...usageRoutes({ usage: options.usage }),
+    ...quarantineRoutes({ poison, log }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
   const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, clock });

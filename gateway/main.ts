@@ -24,6 +24,7 @@ import { readKey } from './policy/key.ts';
 import { openRegisters } from './policy/registers.ts';
 import { nodeName } from './policy/file.ts';
 import { checkRow, createUsage, isKept } from './policy/usage.ts';
+import { checkMark, isMarkKept } from './poison.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
 import type { TlsFiles } from './tls.ts';
@@ -38,7 +39,7 @@ async function main(): Promise<void> {
   });
   const tls = tlsFiles(settings);
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
-  const { keys, used, node } = await openPolicy(settings, redis, log);
+  const { keys, used, marks, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
   const usage = createUsage({ registers: used, clock: systemClock, node });
   const { authenticate, keyless, key } = await chooseKeys(settings, book, log);
@@ -52,6 +53,7 @@ async function main(): Promise<void> {
     tls,
     book,
     usage,
+    marks,
     settings,
     clock: systemClock,
     random: systemRandom,
@@ -73,7 +75,7 @@ async function main(): Promise<void> {
   const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs);
-  await Promise.all([keys[Symbol.asyncDispose](), used[Symbol.asyncDispose]()]);
+  await Promise.all([keys, used, marks].map((each) => each[Symbol.asyncDispose]()));
   process.exit(0);
 }
 
@@ -110,7 +112,7 @@ const usageEveryMs = 5_000;
 
 async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carrier: Redis | null, log: Log) {
   const common = { carrier, clock: systemClock, random: systemRandom, log };
-  const [keys, used, folder] = await Promise.all([
+  const [keys, used, marks, folder] = await Promise.all([
     openRegisters({
       ...common,
       path: join(stateDir, 'keys.json'),
@@ -126,10 +128,18 @@ async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carri
       check: checkRow,
       isKept: (name) => isKept(name, systemClock.now()),
     }),
+    openRegisters({
+      ...common,
+      path: null,
+      prefix: `b:{${pool}}:policy:marks`,
+      everyMs: keysEveryMs,
+      check: checkMark,
+      isKept: (_name, mark) => isMarkKept(mark, systemClock.now()),
+    }),
     nodeName(join(stateDir, 'node')),
   ]);
   // Gateways of one folder count apart; no two listen at one address at a time.
-  return { keys, used, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
+  return { keys, used, marks, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */

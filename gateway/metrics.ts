@@ -5,6 +5,8 @@ import type { Survey } from '@berth/shared/ledger/ledger.ts';
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { Door } from './admit.ts';
 import type { Owner } from './job.ts';
+import { poisonEvents } from './poison.ts';
+import type { PoisonEvent } from './poison.ts';
 import type { HandOffResult } from './session.ts';
 import type { Record } from './settle.ts';
 import { priorities } from './wishes.ts';
@@ -24,6 +26,8 @@ export interface Metrics {
   request(record: Record, outcome: Outcome, arrivedMs: number, endedMs: number): void;
   /** A slot was handed over by the ledger; how long that took is known once the ledger told the time. */
   handOff(result: HandOffResult, latencyMs: number | null): void;
+  /** Something was learnt of a request that an engine died with. */
+  poison(event: PoisonEvent): void;
   /** The text of a scrape. */
   text(): Promise<string>;
 }
@@ -103,6 +107,13 @@ export function createMetrics({ version, door, session, degraded, survey, roster
     labelNames: ['result'],
     registers,
   });
+  const poison = new Counter({
+    name: 'berth_poison_total',
+    help: 'Requests with which engines died: suspected, cleared, quarantined, refused as such, or for their key.',
+    labelNames: ['event'],
+    registers,
+  });
+  for (const event of poisonEvents) poison.inc({ event }, 0);
   const handOffTime = new Histogram({
     name: 'berth_handoff_seconds',
     help: "From the grant in the ledger to its arrival at this gateway, on the ledger's clock.",
@@ -212,6 +223,7 @@ export function createMetrics({ version, door, session, degraded, survey, roster
       handOffs.inc({ result });
       if (latencyMs !== null) handOffTime.observe(latencyMs / 1_000);
     },
+    poison: (event) => poison.inc({ event }),
     async text() {
       await look();
       return registry.metrics();

@@ -24,6 +24,8 @@ export interface Seat extends AsyncDisposable {
   readonly life: AbortSignal;
   /** How the slot is given back: `refused` parks the worker until its next beat, `entrusted` leaves it to the worker. */
   giveBack: 'done' | 'refused' | 'entrusted';
+  /** The model on the worker is to be used by nobody else meanwhile. */
+  alone: boolean;
 }
 
 /** What a job carries from one seat to the next. */
@@ -213,6 +215,7 @@ export function createPlace(options: PlaceOptions): Place {
       url: known?.epoch === epoch ? known.url : '',
       life: roster.life(worker, epoch),
       giveBack: 'done',
+      alone: false,
       async [Symbol.asyncDispose]() {
         seated[Symbol.dispose]();
         if (seat.giveBack === 'entrusted') return ledger.entrust?.(id);

@@ -2,6 +2,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import {
+  aloneHeader,
   epochHeader,
   leaseHeader,
   modelHeader,
@@ -26,6 +27,8 @@ export interface Call {
   /** Canonical name of the model; the body keeps the name that the client wrote. */
   model: string;
   owner: Owner;
+  /** It has to have the model on the worker to itself; left out = not. */
+  alone?: true;
 }
 
 export const nobody: Call = { lease: '', epoch: '', model: '', owner: { team: '', key: '', gateway: '' } };
@@ -55,6 +58,7 @@ export function signCall(
     [epochHeader]: call.epoch,
     [modelHeader]: encodeURIComponent(call.model),
     [ownerHeader]: encodeOwner(call.owner),
+    [aloneHeader]: call.alone ? '1' : '0',
     [timeHeader]: String(Math.trunc(nowMs)),
   };
   return { ...headers, [signatureHeader]: sign(secret, method, path, Object.values(headers)) };
@@ -68,13 +72,16 @@ export function checkCall(
   headers: Record<string, string | string[] | undefined>,
   nowMs: number,
 ): Checked {
-  const values = [leaseHeader, epochHeader, modelHeader, ownerHeader, timeHeader].map((name) => one(headers[name]));
+  const values = [leaseHeader, epochHeader, modelHeader, ownerHeader, aloneHeader, timeHeader].map((name) =>
+    one(headers[name]),
+  );
   const signature = one(headers[signatureHeader]);
   if (signature === '' || values.some((value) => value.length > headerCharsMax)) return refused('unsigned');
-  const [lease = '', epoch = '', model = '', owner = '', time = ''] = values;
+  const [lease = '', epoch = '', model = '', owner = '', alone = '', time = ''] = values;
   if (!same(signature, sign(secret, method, path, values))) return refused('forged');
   if (!(Math.abs(nowMs - Number(time || 'NaN')) <= skewMs)) return refused('expired');
-  return { kind: 'ok', call: { lease, epoch, model: decodeURIComponent(model), owner: decodeOwner(owner) } };
+  const call: Call = { lease, epoch, model: decodeURIComponent(model), owner: decodeOwner(owner) };
+  return { kind: 'ok', call: alone === '1' ? { ...call, alone: true } : call };
 }
 
 /** Team, key and gateway in one header value; `|` never survives the encoding, so it separates. */

@@ -3,6 +3,8 @@ export const leaseHeader = 'berth-lease';
 export const epochHeader = 'berth-epoch';
 export const modelHeader = 'berth-model';
 export const ownerHeader = 'berth-owner';
+/** `1` = no other request may use the model on the worker while this one does. */
+export const aloneHeader = 'berth-alone';
 export const timeHeader = 'berth-time';
 export const signatureHeader = 'berth-signature';
 

@@ -70,6 +70,10 @@ export const refusals = {
   },
   worker_failed: { ...everywhere(502), type: 'server_error', code: 'worker_failed', retryable: false },
   mount_failed: { ...everywhere(502), type: 'server_error', code: 'bad_gateway', retryable: false },
+  // Not the worker, but the process that ran the model, and with it all that it ran: one of them may be the cause.
+  engine_died: { ...everywhere(502), type: 'server_error', code: 'worker_failed', retryable: false },
+  quarantined: { ...everywhere(422), type: 'invalid_request_error', code: 'request_quarantined', retryable: false },
+  key_isolated: { ...everywhere(429), type: 'rate_limit_error', code: 'key_isolated', retryable: true },
   internal: { ...everywhere(500), type: 'server_error', code: 'internal_error', retryable: false },
 } as const satisfies Record<
   string,

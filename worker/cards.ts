@@ -18,6 +18,7 @@ export interface Self {
  * What the next beat says. `weight` is 1 until workers of different speed are told apart by measurement.
  * @param models of the lane that beats: each lane of a worker is a worker of its own to the ledger
  * @param contextTokens what a load would ask for
+ * @param taken models that somebody has alone
  */
 export function beatOf(
   self: Self,
@@ -25,8 +26,9 @@ export function beatOf(
   models: readonly Model[],
   residents: readonly Resident[],
   contextTokens: number,
+  taken: ReadonlySet<string> = new Set(),
 ): Omit<Beat, 'boot' | 'last'> {
-  const served = servedOf(models, residents);
+  const served = servedOf(models, residents).filter((name) => !taken.has(name));
   const cards = cardsOf(models, residents, contextTokens);
   const announcement: Announcement = { protocol: protocolVersion, ...self, state: slots.state, models: cards };
   return {

@@ -30,6 +30,7 @@ import type { Reply, ReplyContext } from './replies/reply.ts';
 import { thoughtsOf } from './replies/thinking.ts';
 import { syntaxOf } from './replies/tools/families.ts';
 import type { Slot, Slots } from './slots.ts';
+import type { Solitude } from './models/solitude.ts';
 import { nothingRan, rounded } from './spent.ts';
 import type { Watchdog } from './watchdog.ts';
 
@@ -47,6 +48,7 @@ export interface Kit {
   embedSlots: Slots;
   catalog: Catalog;
   residency: Residency;
+  solitude: Solitude;
   watchdog: Watchdog;
   ledger: WorkerLedger;
   metrics: Metrics;
@@ -121,6 +123,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const model = await modelFor(kit, call.model, asked);
   const generation = withDefaults(model.defaults, asked);
   using both = linked([exchange.outbox.signal, kit.cut]);
+  using _place = await kit.solitude.enter(model.name, call.alone === true, both.signal);
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();
   const thoughts = thoughtsOf(model.header.chatTemplate);
@@ -263,7 +266,7 @@ function fail(kit: Kit, outbox: Outbox, requestId: string, error: unknown): Outc
 
 function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
-  if (error instanceof EngineDied) return new Refusal('worker_failed', 'the model stopped working on this request');
+  if (error instanceof EngineDied) return new Refusal('engine_died', 'the model stopped working on this request');
   return new Refusal('internal', 'the worker failed on this request; its log says why');
 }
 

@@ -19,6 +19,7 @@ import type { CheckFile } from './models/checker.ts';
 import { createResidency } from './models/residency.ts';
 import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
+import { createSolitude } from './models/solitude.ts';
 import { createSlots } from './slots.ts';
 import type { Slots } from './slots.ts';
 import { createWatchdog } from './watchdog.ts';
@@ -110,8 +111,9 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     if (event.kind !== 'used' && event.kind !== 'idle') announcer.soon();
   };
   const residency = createResidency({ ...options, onEvent });
+  const solitude = createSolitude({ clock, onChange: () => announcer.soon() });
   const beat = (who: Self, lane: Slots, models: Model[]) =>
-    beatOf(who, lane, models, residency.residents(), engine.contextTokens);
+    beatOf(who, lane, models, residency.residents(), engine.contextTokens, solitude.taken());
   const embedders = (): Model[] => catalog.models().filter(isEmbedder);
   const others = (): Model[] => catalog.models().filter((model) => !isEmbedder(model));
   const embedSelf = (): Self => ({ ...self, worker: embeddingsLane(self.worker), slots: options.embedParallel });
@@ -126,7 +128,17 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     () => embedders().length > 0,
   );
   const cut = new AbortController();
-  const kit = { slots, embedSlots, catalog, residency, watchdog, metrics, cut: cut.signal, onRefused: announcer.soon };
+  const kit = {
+    slots,
+    embedSlots,
+    catalog,
+    residency,
+    solitude,
+    watchdog,
+    metrics,
+    cut: cut.signal,
+    onRefused: announcer.soon,
+  };
   const server = createWorkerServer({ ...options, ...kit });
   return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
 }

@@ -40,7 +40,7 @@ export interface RegistersOptions {
   /** @throws when the value is none of these: it is not taken */
   check: (value: unknown) => void;
   /** What is over and may be dropped everywhere; nothing unless it is said. */
-  isKept?: (name: string) => boolean;
+  isKept?: (name: string, value: unknown) => boolean;
   clock: Clock;
   random: Random;
   log: Log;
@@ -79,7 +79,7 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
 
   /** @returns true when it is news */
   function take(name: string, entry: Entry, tell: boolean): boolean {
-    if (!isKept(name)) return false;
+    if (!isKept(name, entry.value)) return false;
     const known = held.get(name);
     if (known && known.revision >= entry.revision && (tell || !differs(known, entry))) return false;
     if (known && known.revision > entry.revision) return false;
@@ -98,12 +98,12 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
     const there = new Map<string, number>();
     for (let at = 0; at + 1 < fields.length; at += 2) {
       const [name = '', text = ''] = fields.slice(at, at + 2);
-      if (!isKept(name)) {
+      const entry = decode(text);
+      if (!entry) continue;
+      if (!isKept(name, entry.value)) {
         await from.command('HDEL', prefix, name); // 3
         continue;
       }
-      const entry = decode(text);
-      if (!entry) continue;
       there.set(name, entry.revision);
       try {
         take(name, entry, false); // 2
@@ -144,7 +144,12 @@ export async function openRegisters(options: RegistersOptions): Promise<Register
     }
   }
 
+  function forget(): void {
+    for (const [name, { value }] of held) if (!isKept(name, value)) held.delete(name); // 3
+  }
+
   async function look(): Promise<void> {
+    forget();
     if (carrier) {
       await pull(carrier).catch(() => {});
       await push(carrier).catch(() => {});

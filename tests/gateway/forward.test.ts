@@ -234,7 +234,7 @@ describe('a worker that fails before the first byte', () => {
     ['dies within its head', die('fin', head.slice(0, 30))],
     ['answers 500', fail(500)],
     ['answers a redirect', fail(302)],
-    ['says that its engine died', refuse(502, new Refusal('worker_failed', 'the model stopped'))],
+    ['says that it failed', refuse(502, new Refusal('worker_failed', 'it stopped'))],
   ];
 
   it.each(failures)('and %s: the job runs once more, on another worker', async (_how, act) => {

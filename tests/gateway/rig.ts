@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Leave, Take } from '@berth/shared/ledger/ledger.ts';
+import type { Clock } from '@berth/shared/clock.ts';
 import { createLog } from '@berth/shared/log.ts';
 import { startGateway } from '../../gateway/gateway.ts';
 import type { Gateway, GatewayOptions } from '../../gateway/gateway.ts';
@@ -15,6 +16,7 @@ import type { KeyBook } from '../../gateway/policy/book.ts';
 import { readKey } from '../../gateway/policy/key.ts';
 import { openRegisters } from '../../gateway/policy/registers.ts';
 import { checkRow, createUsage } from '../../gateway/policy/usage.ts';
+import { checkMark, isMarkKept } from '../../gateway/poison.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import { emptyPool } from '../../gateway/ledger/pool.ts';
 import type { Pool } from '../../gateway/ledger/pool.ts';
@@ -61,6 +63,8 @@ export interface RigWish {
   options?: Partial<GatewayOptions>;
   /** Keys of the settings; then keys are needed, and those of the book count too. */
   door?: string[];
+  /** Real time, for parts that need it; then `Rig.clock` moves nothing. */
+  clock?: Clock;
   /** Stands between gateway and ledger. */
   between?: (ledger: Ledger) => Ledger;
 }
@@ -81,7 +85,8 @@ const settings: GatewayOptions['settings'] = {
 };
 
 export async function startRig(wish: RigWish = {}): Promise<Rig> {
-  const clock = virtualClock();
+  const virtual = virtualClock();
+  const clock = wish.clock ?? virtual;
   const pool = emptyPool();
   const memory = createMemoryLedger({ clock, pool });
   const watched = watch(memory);
@@ -102,6 +107,11 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
   const common = { path: null, carrier: null, prefix: '', everyMs: 1_000, clock, random, log: silent };
   const registers = await openRegisters({ ...common, check: readKey });
   const used = await openRegisters({ ...common, check: checkRow });
+  const marks = await openRegisters({
+    ...common,
+    check: checkMark,
+    isKept: (_, mark) => isMarkKept(mark, clock.now()),
+  });
   const usage = createUsage({ registers: used, clock, node: 'here' });
   const book = createKeyBook({ registers, clock });
   const gateway = await startGateway({
@@ -114,6 +124,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     tls: null,
     book,
     usage,
+    marks,
     settings: { ...settings, ...wish.settings },
     clock,
     random,
@@ -125,7 +136,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
   const ids = (state: string) => [...pool.records].filter(([, r]) => r.state === state).map(([id]) => id);
 
   return {
-    clock,
+    clock: virtual,
     ledger: memory,
     pool,
     gateway,
@@ -148,7 +159,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     addWorker,
     async [Symbol.asyncDispose]() {
       await Promise.all(workers.map((worker) => worker[Symbol.asyncDispose]()));
-      await drained(clock, gateway.drain(0));
+      await (wish.clock ? gateway.drain(0) : drained(virtual, gateway.drain(0)));
     },
   };
 }

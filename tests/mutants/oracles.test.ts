@@ -89,6 +89,7 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
       models: () => [],
       find: async () => ({ name: 'llama', capabilities: ['completion'], defaults: noDefaults, header: {} }),
     },
+    solitude: { enter: async () => ({ [Symbol.dispose]() {} }) },
     residency: { unload: () => undefined },
     metrics: { settled: () => undefined, ended: (outcome: string) => outcomes.push(outcome) },
     clock: virtualClock(),

@@ -29,7 +29,7 @@ describe('a signed call', () => {
     for (const value of Object.values(signed())) expect(value).toMatch(/^[\x21-\x7e]+$/);
   });
 
-  it.each(['berth-lease', 'berth-epoch', 'berth-model', 'berth-owner', 'berth-time'])(
+  it.each(['berth-lease', 'berth-epoch', 'berth-model', 'berth-owner', 'berth-alone', 'berth-time'])(
     'is forged when %s was changed',
     (name) => {
       expect(check({ ...signed(), [name]: `${signed()[name]}0` })).toEqual({ kind: 'refused', why: 'forged' });

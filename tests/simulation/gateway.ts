@@ -8,11 +8,13 @@ import type { Door } from '../../gateway/admit.ts';
 import { createComebacks } from '../../gateway/comeback.ts';
 import { createEstimate, type Estimate } from '../../gateway/estimate.ts';
 import type { PromisedWait } from '../../gateway/eta.ts';
-import { createForward } from '../../gateway/forward.ts';
+import { createForward, type Forward } from '../../gateway/forward.ts';
 import type { Job } from '../../gateway/job.ts';
 import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
 import type { Metrics } from '../../gateway/metrics.ts';
 import { createPlace } from '../../gateway/place.ts';
+import { createPoison } from '../../gateway/poison.ts';
+import type { Registers } from '../../gateway/policy/registers.ts';
 import { createReply } from '../../gateway/reply.ts';
 import { createRetryBudget } from '../../gateway/retry-budget.ts';
 import { serve } from '../../gateway/serve.ts';
@@ -56,6 +58,8 @@ export interface GatewayParts {
   oracle: Oracle;
   random: Random;
   limits: GatewayLimits;
+  /** What all gateways know of requests that kill engines. */
+  marks: Registers;
 }
 
 /** Settles when the gateway takes requests. @throws LedgerUnavailable, as a gateway without its ledger does not start */
@@ -78,12 +82,26 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const comebacks = createComebacks({ clock, secret });
   const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway: id, refresh };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
-  const forward = createForward(wire.agent(life), { secret, gateway: id, clock, log });
+
   const metrics: Metrics = {
     contentType: '',
     request: (_record, outcome) => oracle.outcome(outcome),
     handOff: () => {},
+    poison: oracle.poison,
     text: async () => '',
+  };
+  const poison = createPoison({ registers: parts.marks, secret, clock, onEvent: metrics.poison });
+  const sending = createForward(wire.agent(life), { secret, gateway: id, clock, log });
+  const watching = poison.forward((job, ...rest) => {
+    oracle.tried(job.id);
+    return sending(job, ...rest);
+  });
+  const forward: Forward = async (job, ...rest) => {
+    try {
+      return await watching(job, ...rest);
+    } finally {
+      for (const [name, { state }] of poison.list()) if (state === 'quarantined') oracle.quarantined(name, job.id);
+    }
   };
   const settling = { clock, log, metrics, learn: estimate.learn };
   const clients = new Set<Client>();
@@ -104,7 +122,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
       if (roster.model(work.model).length === 0) throw new Refusal('no_worker', 'no worker has this model');
       const job = jobOf(work, arrivedMs);
       record.understood(job);
-      await serve({ admit: door.admit, place, forward, retries, estimate }, job, reply, record);
+      await serve({ admit: poison.admit(door.admit), place, forward, retries, estimate }, job, reply, record);
     });
   }
 
@@ -155,7 +173,7 @@ function watched(estimate: Estimate, oracle: Oracle): Estimate {
 }
 
 function jobOf(work: Work, arrivedMs: number): Job {
-  const { id, model, team, key, weight = 1, bytes, stream, priority, patienceMs, pieces } = work;
+  const { id, says = id, model, team, key, weight = 1, bytes, stream, priority, patienceMs, pieces } = work;
   const sampling = {
     temperature: null,
     topK: null,
@@ -175,7 +193,7 @@ function jobOf(work: Work, arrivedMs: number): Job {
       dialect: 'openai',
       endpoint: 'chat',
       model,
-      prompt: { kind: 'chat', messages: [{ role: 'user', content: `${team} ${key}` }], tools: [] },
+      prompt: { kind: 'chat', messages: [{ role: 'user', content: says }], tools: [] },
       stream,
       includeUsage: false,
       sampling,

@@ -26,8 +26,10 @@ export interface Work {
   abortMs: number | null;
   /** The client stops reading so long after asking. */
   stallMs: number | null;
-  /** Kills the worker that runs it. */
+  /** Kills the engine that runs it. */
   poison: boolean;
+  /** What it means; its id unless it is said. */
+  says?: string;
 }
 
 export interface LoadSettings {
@@ -62,8 +64,11 @@ export function drawLoad(chance: Chance, { jobs, overMs, models, meanMs, teams }
       patienceMs: chance.happens(0.1) ? chance.between(50, 5_000) : null,
       abortMs: chance.happens(0.1) ? chance.unit() * 3 * meanMs : null,
       stallMs: chance.happens(0.01) ? chance.unit() * meanMs : null,
-      poison: chance.happens(0.004),
+      poison: chance.happens(0.006),
     } satisfies Work;
   });
-  return works.toSorted((a, b) => a.atMs - b.atMs);
+  const again = works
+    .filter(({ poison }) => poison)
+    .map((work) => ({ ...work, id: `${work.id}-again`, says: work.id, atMs: work.atMs + chance.unit() * 4_000 }));
+  return [...works, ...again].toSorted((a, b) => a.atMs - b.atMs);
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { graceMs, workerMs } from '@berth/shared/ledger/ledger.ts';
 import type { Beat, Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Outcome } from '@berth/shared/outcome.ts';
+import type { PoisonEvent } from '../../gateway/poison.ts';
 import { commandsOf, type Pool } from '../../gateway/ledger/pool.ts';
 import { dumpPool } from '../ledger/dump.ts';
 import { broken } from '../ledger/invariants.ts';
@@ -24,6 +25,9 @@ export interface Story {
   starts: { worker: SimWorker; atMs: number; lease: string }[];
   /** When it first had a slot; the wait ends here. */
   servedMs: number;
+  /** How often the engine died under it by itself, and by another request. */
+  accidents: number;
+  takenAlong: number;
 }
 
 /** What was promised to a request that waited, and how long it did, ms. */
@@ -54,6 +58,13 @@ export interface Oracle {
   served(jobId: string, ms: number): void;
   refused(worker: string, why: string): void;
   died(worker: SimWorker): void;
+  /** An engine died under these requests, because of one of them or (`null`) by itself. */
+  engineDied(jobIds: readonly string[], poison: string | null): void;
+  poison(event: PoisonEvent): void;
+  /** A gateway lets it go to a worker. */
+  tried(jobId: string): void;
+  /** This fingerprint is quarantined, as of the end of this request's try. */
+  quarantined(print: string, jobId: string): void;
   waited(wait: Waited): void;
   /** A fault begins or ends: whatever takes time may take it anew from here, or from a while later. */
   disturbed(what: string, forMs?: number): void;
@@ -83,6 +94,8 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
   const stories = new Map<string, Story>();
   const counts = new Map<string, number>();
   const since = new Map<string, number>();
+  const quarantine = new Set<string>();
+  const prints = new Set<string>();
   let disturbedMs = 0;
   let operations = 0;
 
@@ -130,6 +143,8 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
         reading,
         starts: [],
         servedMs: 0,
+        accidents: 0,
+        takenAlong: 0,
       };
       stories.set(work.id, story);
     },
@@ -186,6 +201,30 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
     died(worker) {
       note(`${worker.settings.id} dies`);
       disturbedMs = Math.max(disturbedMs, events.nowMs);
+    },
+    engineDied(jobIds, poison) {
+      note(`an engine dies under ${jobIds.join()} of ${poison ?? 'itself'}`);
+      for (const id of jobIds) {
+        const story = storyOf(id);
+        if (poison === null) story.accidents += 1;
+        // P2: who was there once is alone from then on, so that nobody takes it along a second time.
+        else if (id !== poison && (story.takenAlong += 1) > 1) fail(`P2 ${id} died with others' poison twice`);
+      }
+    },
+    poison: (event) => count(`poison ${event}`),
+    tried(jobId) {
+      // P1
+      const { says = jobId } = storyOf(jobId).work;
+      if (quarantine.has(says)) fail(`P1 ${jobId} runs though it is quarantined`);
+    },
+    quarantined(print, jobId) {
+      if (prints.has(print)) return;
+      prints.add(print);
+      const { work, accidents } = storyOf(jobId);
+      note(`${jobId} is quarantined`);
+      quarantine.add(work.says ?? jobId);
+      // P3: only the guilty, and who was alone when an engine died by itself.
+      if (!work.poison && accidents === 0) fail(`P3 ${jobId} is quarantined, and did nothing`);
     },
     waited: (wait) => void waits.push(wait),
     disturbed(what, forMs = 0) {
@@ -297,7 +336,11 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
   }
 
   /** I2: ledger and worker agree on what runs, but for a while; a dead one holds nothing. */
-  function lookAtWorker(seen: Set<string>, { pool }: LedgerServer, { settings, life, epoch, guard }: SimWorker): void {
+  function lookAtWorker(
+    seen: Set<string>,
+    { pool }: LedgerServer,
+    { settings, life, epoch, guard, serving }: SimWorker,
+  ): void {
     const { id } = settings;
     const redis = commandsOf(pool);
     const leases = redis.all(`l:${id}`).filter((lease) => pool.records.get(lease)?.epoch === epoch);
@@ -307,7 +350,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
     }
     if (life.frozen) return;
     // I6: no lost wake-up.
-    if (guard.capacity() > guard.used() && isWaitedFor(pool, id, settings.serves))
+    if (guard.capacity() > guard.used() && isWaitedFor(pool, id, serving()))
       lasts(seen, `I6 ${id} has a free slot beside somebody who waits for it`, wakeUpMs);
     const running = new Set(guard.running().map((lease) => lease.id));
     for (const lease of leases)

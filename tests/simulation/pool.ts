@@ -5,6 +5,7 @@ import type { Events } from './events.ts';
 import type { TimedFault } from './faults.ts';
 import { createSimGateway, type SimGateway } from './gateway.ts';
 import type { Work } from './load.ts';
+import { sharedMarks } from './marks.ts';
 import type { Network } from './network.ts';
 import type { Oracle } from './oracle.ts';
 import type { Plan } from './plan.ts';
@@ -43,6 +44,7 @@ export function createPool(parts: PoolParts): SimPool {
   const gateways: (SimGateway | null)[] = [];
   const workers: SimWorker[] = [];
   const past: { gateways: SimGateway[]; workers: SimWorker[] } = { gateways: [], workers: [] };
+  const marks = sharedMarks();
   const ends = new Set<() => void>();
   let healed = false;
 
@@ -88,7 +90,7 @@ export function createPool(parts: PoolParts): SimPool {
     gateways[at] = null;
     const name = `g${at + 1}.${past.gateways.length}`;
     try {
-      const parts = { events, wire, server, oracle, random, limits: plan.limits };
+      const parts = { events, wire, server, oracle, random, limits: plan.limits, marks };
       const gateway = await createSimGateway(parts, name);
       oracle.note(`${name} starts as ${gateway.id}`);
       gateways[at] = gateway;

@@ -1,11 +1,12 @@
 // A worker of the simulation: the production's guard and beats around an engine that only takes time.
 import { checkCall, type Call as SignedCall } from '@berth/shared/auth.ts';
-import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
+import { notStartedHeader, refusalHeader, type NotStarted } from '@berth/shared/headers.ts';
 import { silentLog } from '@berth/shared/log.ts';
 import { encodeRefusal, Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { encodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
 import { createAnnouncer } from '../../worker/announce.ts';
+import { createSolitude } from '../../worker/models/solitude.ts';
 import { createSlots, type Slot, type Slots } from '../../worker/slots.ts';
 import type { Events } from './events.ts';
 import { createLife, type Life } from './life.ts';
@@ -31,7 +32,9 @@ export interface SimWorker {
   readonly link: Link;
   /** Everything takes so many times longer. */
   slow(factor: number): void;
-  /** The engine dies: what runs is told so; the worker goes on. */
+  /** Models that it takes new requests for. */
+  serving(): string[];
+  /** Its engines die: what runs is told so; the worker goes on. */
   crashEngine(): void;
   kill(heard: boolean): void;
   /** Takes nothing new, ends what runs, says good-bye. */
@@ -46,7 +49,7 @@ export interface WorkerParts {
   random: Random;
   /** What a request is to take. */
   work: (jobId: string) => Work;
-  /** A poisonous request kills this worker, or it leaves because another life has taken its id over. */
+  /** It leaves because another life has taken its id over. */
   onDeath: (worker: SimWorker) => void;
 }
 
@@ -59,7 +62,9 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   const link = server.link(life);
   const epoch = random.id();
   const guard = createSlots(settings.slots, epoch);
-  const running = new Set<{ crash: () => void }>();
+  const running = new Set<{ model: string; jobId: string; crash: () => void }>();
+  const solitude = createSolitude({ clock: life.clock, onChange: () => announcer.soon() });
+  const serving = () => settings.serves.filter((name) => !solitude.taken().has(name));
   let factor = 1;
 
   const announcement = (state: string): string =>
@@ -85,7 +90,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
       epoch,
       capacity: guard.capacity(),
       weight: 1,
-      serves: settings.serves,
+      serves: serving(),
       running: guard.running(),
       announcement: announcements[guard.state],
     }),
@@ -102,15 +107,34 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
     }
     const { lease, epoch: asked, model, owner } = checked.call;
     const slot = guard.take(asked, { id: lease, model, ...owner });
-    if (typeof slot !== 'string') return start(checked.call, call.headers['x-request-id'] ?? '', slot, answer);
-    answer.head(409, { [notStartedHeader]: slot });
+    if (typeof slot === 'string') return refuse(slot, answer);
+    void enter(checked.call, call.headers['x-request-id'] ?? '', slot, answer);
+  }
+
+  function refuse(why: NotStarted, answer: Answering): void {
+    answer.head(409, { [notStartedHeader]: why });
     answer.end({});
-    oracle.refused(settings.id, slot);
-    if (slot !== 'stale') announcer.soon();
+    oracle.refused(settings.id, why);
+    if (why !== 'stale') announcer.soon();
+  }
+
+  /** Waits for the others, where it has to be alone. */
+  async function enter(call: SignedCall, jobId: string, slot: Slot, answer: Answering): Promise<void> {
+    const gone = new AbortController();
+    answer.onClose(() => gone.abort());
+    try {
+      const place = await solitude.enter(call.model, call.alone === true, gone.signal);
+      if (!gone.signal.aborted) return start(call, jobId, slot, place, answer);
+      place[Symbol.dispose]();
+    } catch {
+      if (!gone.signal.aborted) refuse('busy', answer);
+    }
+    slot[Symbol.dispose]();
+    if (gone.signal.aborted) link.leave({ id: call.lease, actual: 0, refused: false }).catch(() => {});
   }
 
   /** One request: silence, then pieces, then the end; as `worker/generate.ts` the slot is free before the last byte. */
-  function start(call: SignedCall, jobId: string, slot: Slot, answer: Answering): void {
+  function start(call: SignedCall, jobId: string, slot: Slot, place: Disposable, answer: Answering): void {
     const work = parts.work(jobId);
     const startedMs = events.nowMs;
     let timer: Disposable | null = null;
@@ -121,6 +145,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
       over = true;
       timer?.[Symbol.dispose]();
       running.delete(self);
+      place[Symbol.dispose]();
       slot[Symbol.dispose]();
       oracle.stopped(worker, call.lease);
     };
@@ -143,15 +168,13 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
       answer.end({ [settlementTrailer]: settlementOf(work) });
     };
     const self = {
+      model: call.model,
+      jobId,
       crash() {
         stop();
-        if (sent > 0) {
-          answer.destroy();
-          void leave();
-          return;
-        }
-        answer.head(502, { [refusalHeader]: encodeRefusal(new Refusal('worker_failed', 'the model stopped working')) });
-        answer.end({});
+        const why = { [refusalHeader]: encodeRefusal(new Refusal('engine_died', 'the model stopped working')) };
+        if (sent === 0) answer.head(502, why);
+        answer.end(why);
       },
     };
     running.add(self);
@@ -163,7 +186,17 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
         void leave();
       }),
     );
-    later(work.silenceMs, () => (work.poison ? parts.onDeath(worker) : piece()));
+    later(work.silenceMs, () => (work.poison ? crash(call.model, jobId) : piece()));
+  }
+
+  /** The engine of a model dies, by a request or by itself. */
+  function crash(model: string, poison: string | null): void {
+    const ran = [...running].filter((each) => each.model === model);
+    oracle.engineDied(
+      ran.map(({ jobId }) => jobId),
+      poison,
+    );
+    for (const each of ran) each.crash();
   }
 
   const site: Site = { life, vanished: false, handle };
@@ -173,9 +206,10 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
     epoch,
     guard,
     link,
+    serving,
     slow: (times) => void (factor = times),
     crashEngine() {
-      for (const { crash } of running) crash();
+      for (const model of settings.serves) crash(model, null);
     },
     kill(heard) {
       if (!life.alive) return;

@@ -48,6 +48,8 @@ interface TestCall {
   epoch: string;
   model: string;
   headers: Record<string, string>;
+  /** Nobody else may use the model meanwhile. */
+  alone: boolean;
 }
 
 interface Answer {
@@ -165,16 +167,23 @@ let calls = 0;
 
 function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Running {
   calls += 1;
-  const { path, body, lease, epoch, model, headers } = {
+  const { path, body, lease, epoch, model, headers, alone } = {
     path: '/v1/chat/completions',
     body: chat('hello world'),
     lease: `lease${calls}`,
     epoch: worker.epoch,
     model: 'm:latest',
     headers: {},
+    alone: false,
     ...call,
   };
-  const signed: Call = { lease, epoch, model, owner: { team: 'red', key: 'k1', gateway: 'g1' } };
+  const signed: Call = {
+    lease,
+    epoch,
+    model,
+    owner: { team: 'red', key: 'k1', gateway: 'g1' },
+    ...(alone && { alone }),
+  };
   const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   const so = { ...signCall(secret, 'POST', path, signed, clock.now()), 'content-length': bytes.length, ...headers };
   const outgoing = request(`${worker.url}${path}`, { method: 'POST', headers: so, agent: false });

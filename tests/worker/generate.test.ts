@@ -194,7 +194,7 @@ describe('a dying engine', () => {
     const { call } = await started();
     const answer = await call({ body: chat('[[dieAfterTokens=0]] hello', { stream: true }) });
     expect(answer.status).toBe(502);
-    expect(decodeRefusal(String(answer.headers['berth-refusal']))?.outcome).toBe('worker_failed');
+    expect(decodeRefusal(String(answer.headers['berth-refusal']))?.outcome).toBe('engine_died');
     expect(answer.headers['berth-not-started']).toBeUndefined();
   });
 
@@ -203,7 +203,7 @@ describe('a dying engine', () => {
     const answer = await call({ body: chat('[[dieAfterTokens=2]] one two three four', { stream: true }) });
     expect(answer.status).toBe(200);
     expect(answer.body).not.toContain('[DONE]');
-    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'worker_failed']);
+    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'engine_died']);
   });
 
   it('is replaced on the next request', async () => {

@@ -16,6 +16,7 @@ import type { ServerOptions } from '../../worker/http.ts';
 import { createMetrics } from '../../worker/metrics.ts';
 import { createCatalog } from '../../worker/models/catalog.ts';
 import { createResidency } from '../../worker/models/residency.ts';
+import { createSolitude } from '../../worker/models/solitude.ts';
 import { createSlots } from '../../worker/slots.ts';
 import { createWatchdog } from '../../worker/watchdog.ts';
 import { chat } from './a-worker.ts';
@@ -46,6 +47,7 @@ beforeAll(async () => {
       keepAliveMs: 60_000,
       onEvent: () => undefined,
     }),
+    solitude: createSolitude({ clock: systemClock, onChange: () => undefined }),
     watchdog: createWatchdog(systemClock),
     ledger: { beat: async () => ({ kind: 'ok', added: 0, dropped: 0 }), leave: async () => 'gone' },
     metrics: createMetrics('0'),

@@ -221,7 +221,7 @@ describe('an engine that hangs', () => {
     expect((await call()).headers['berth-not-started']).toBe('busy');
     await clock.advance(16_000);
     const answer = await running.answer;
-    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'worker_failed']);
+    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'engine_died']);
     expect(echo.openNow).toBe(0);
     await clock.advance(2_000);
     expect(announcement().state).toBe('ready');

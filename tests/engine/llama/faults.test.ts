@@ -61,7 +61,7 @@ test('a frozen engine is out of rotation after 15 s without a step, and killed a
   expect((await call()).headers['berth-not-started']).toBe('busy');
   await clock.advance(15_000);
   const { settlement, refusal } = await running.answer;
-  expect([settlement, refusal?.outcome]).toEqual([null, 'worker_failed']);
+  expect([settlement, refusal?.outcome]).toEqual([null, 'engine_died']);
   expect(() => process.kill(frozen, 0)).toThrow('ESRCH');
   await clock.advance(2_000);
   expect(announcement().state).toBe('ready');
@@ -83,7 +83,7 @@ test('an engine killed at steps by chance, again and again: each request ends wi
       const { status, headers, settlement, refusal } = await answer;
       expect(settlement).toBeNull();
       const early = status === 200 ? refusal : decodeRefusal(String(headers[refusalHeader] ?? ''));
-      expect(early?.outcome).toBe('worker_failed');
+      expect(early?.outcome).toBe('engine_died');
     }
     await clock.advance(31_000); // deaths in a row are backed off, up to 30 s
     expect((await worker.call(short)).status).toBe(200);
