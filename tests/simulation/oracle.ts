@@ -42,6 +42,8 @@ export interface Oracle {
   readonly waits: readonly Waited[];
   readonly failures: readonly string[];
   readonly stories: ReadonlyMap<string, Story>;
+  /** How many have not ended yet. */
+  readonly open: number;
   /** How often each thing happened. */
   readonly counts: ReadonlyMap<string, number>;
   fail(what: string): void;
@@ -97,6 +99,7 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
   const quarantine = new Set<string>();
   const prints = new Set<string>();
   let disturbedMs = 0;
+  let open = 0;
   let operations = 0;
 
   const note = (what: string): void => {
@@ -128,6 +131,9 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
     waits,
     failures,
     stories,
+    get open() {
+      return open;
+    },
     counts,
     fail,
     note,
@@ -147,12 +153,14 @@ export function createOracle(events: Events, trace: (line: string) => void = () 
         takenAlong: 0,
       };
       stories.set(work.id, story);
+      open += 1;
     },
     ended(work, ending) {
       const story = storyOf(work.id);
       const { status, text } = story.reading;
       note(`${work.id} ends: ${ending} ${status}`);
       count(`ended ${ending}`);
+      if (story.endings.length === 0) open -= 1;
       story.endings.push(ending);
       story.endedMs = events.nowMs;
       // I3

@@ -1,5 +1,6 @@
 // Whole pools on virtual time, with faults from a seed: what must hold is looked at whenever something happens.
 import { expect, test } from 'vitest';
+import { drawPlan } from './plan.ts';
 import { runSeed } from './world.ts';
 
 /** Bounded by both, so that a busy machine runs fewer and a nightly run many more. */
@@ -34,7 +35,23 @@ test('a seed replays bit for bit', async () => {
   expect(other.hash).not.toBe(once.hash);
 });
 
-test('every seed has three gateways, two hundred requests and three faults at least, and most requests end well', async () => {
+test('every seed has three gateways, two hundred requests and three faults at least; all kinds of fault are drawn', () => {
+  const plans = Array.from({ length: 300 }, (_, seed) => drawPlan(seed + 1));
+  expect(Math.min(...plans.map(({ gateways }) => gateways))).toBeGreaterThanOrEqual(3);
+  expect(Math.min(...plans.map(({ load }) => load.length))).toBeGreaterThanOrEqual(200);
+  expect(Math.min(...plans.map(({ faults }) => faults.length))).toBeGreaterThanOrEqual(3);
+  const kinds = Map.groupBy(
+    plans.flatMap(({ faults }) => faults),
+    ({ kind }) => kind,
+  );
+  expect([...kinds.values()].filter((faults) => faults.length < 20)).toEqual([]);
+  expect(kinds.size).toBe(15);
+  for (const odd of ['poison', 'abortMs', 'stallMs', 'patienceMs'] as const) {
+    expect(plans.filter(({ load }) => load.some((work) => Boolean(work[odd]))).length).toBeGreaterThan(100);
+  }
+});
+
+test('most requests of a seed end well', async () => {
   const { stories, counts, events } = await runSeed(3);
   expect(stories.length).toBeGreaterThanOrEqual(200);
   expect(counts.get('ended ok')).toBeGreaterThan(100);

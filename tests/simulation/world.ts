@@ -102,7 +102,7 @@ function openStories({ stories }: Oracle): Story[] {
 
 /** A worker may go on for a gateway whose host has vanished. */
 function allEnded({ oracle, pool }: World, { load }: Plan): boolean {
-  if (oracle.stories.size < load.length || openStories(oracle).length > 0) return false;
+  if (oracle.stories.size < load.length || oracle.open > 0) return false;
   return pool.workers.every(({ guard }) => guard.used() === 0);
 }
 
