@@ -2,11 +2,35 @@
 import { Failed } from './command.ts';
 import type { World } from './command.ts';
 
+/** What /health says. */
+export interface Health {
+  status: string;
+  version: string;
+  degraded: boolean;
+  gateways: number;
+  waiting: number;
+  workers: { worker: string; state: string; slots: number; device: string }[];
+}
+
 /** @returns the reply's text @throws Failed with a sentence that says what to do */
 export async function callText({ url, key }: World, method: string, path: string, body?: unknown): Promise<string> {
+  const reply = await send({ url, key }, method, path, body);
+  const text = await reply.text();
+  if (reply.ok) return text;
+  throw new Failed(whyRefused(reply.status, text, key !== null));
+}
+
+/** A gateway that is not ready says so with 503, and says all the same how it is. */
+export async function callHealth(world: World): Promise<Health> {
+  const reply = await send(world, 'GET', '/health');
+  return parsed(world, await reply.text()) as Health;
+}
+
+/** @throws Failed when nobody answers */
+async function send({ url, key }: Pick<World, 'url' | 'key'>, method: string, path: string, body?: unknown) {
   const headers = new Headers({ 'content-type': 'application/json' });
   if (key !== null) headers.set('authorization', `Bearer ${key}`);
-  const reply = await fetch(`${url}${path}`, {
+  return await fetch(`${url}${path}`, {
     method,
     headers,
     redirect: 'error',
@@ -15,17 +39,17 @@ export async function callText({ url, key }: World, method: string, path: string
     const why = error.cause instanceof Error ? error.cause.message : error.message;
     throw new Failed(`no gateway answers at ${url} (${why}): set BERTH_URL to its address`);
   });
-  const text = await reply.text();
-  if (reply.ok) return text;
-  throw new Failed(whyRefused(reply.status, text, key !== null));
 }
 
 export async function call(world: World, method: string, path: string, body?: unknown): Promise<unknown> {
-  const text = await callText(world, method, path, body);
+  return parsed(world, await callText(world, method, path, body));
+}
+
+function parsed({ url }: World, text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new Failed(`what answers at ${world.url} is no gateway of Berth: set BERTH_URL to its address`);
+    throw new Failed(`what answers at ${url} is no gateway of Berth: set BERTH_URL to its address`);
   }
 }
 

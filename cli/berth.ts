@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util';
 import { Failed, Misused } from './command.ts';
 import type { Command, Given, World } from './command.ts';
+import { doctor } from './doctor.ts';
 import { createKey } from './keys/create.ts';
 import { exportKeys } from './keys/export.ts';
 import { importKeys } from './keys/import.ts';
@@ -10,9 +11,14 @@ import { revokeKey } from './keys/revoke.ts';
 import { rotateKey } from './keys/rotate.ts';
 import { listQuarantine } from './quarantine/list.ts';
 import { releaseQuarantine } from './quarantine/release.ts';
+import { showQueue } from './queue.ts';
+import { showStatus } from './status.ts';
 import { showUsage } from './usage.ts';
 
 const commands: readonly Command[] = [
+  showStatus,
+  showQueue,
+  doctor,
   createKey,
   listKeys,
   rotateKey,
@@ -24,7 +30,7 @@ const commands: readonly Command[] = [
   releaseQuarantine,
 ];
 
-/** @returns 0 = done, 1 = the gateway refused or is away, 2 = typed wrongly */
+/** @returns 0 = done, 1 = the gateway refused or is away, or something is not well, 2 = typed wrongly */
 export async function berth(args: readonly string[], world: World): Promise<number> {
   const words = args.filter((word) => !word.startsWith('-'));
   const found = commands.find(({ name }) => `${words.join(' ')} `.startsWith(`${name} `));
@@ -77,6 +83,6 @@ function overview(group?: string): string {
     '',
     'berth COMMAND --help tells more. The gateway is at BERTH_URL (http://127.0.0.1:8080); BERTH_KEY is a key with the',
     'scope admin, else the first of API_KEY, else the key that a gateway in this folder has made (STATE_DIR/key).',
-    'Exit codes: 0 done, 1 the gateway refused or does not answer, 2 typed wrongly.',
+    'Exit codes: 0 done, 1 the gateway refused or does not answer, or something is not well, 2 typed wrongly.',
   ].join('\n');
 }

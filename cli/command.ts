@@ -1,11 +1,18 @@
 // What a command of the command line is.
 import type { ParseArgsOptionDescriptor } from 'node:util';
+import type { Clock } from '@berth/shared/clock.ts';
 
 /** What a command may do to the world. */
 export interface World {
   /** Origin of a gateway. */
   url: string;
   key: string | null;
+  /** Its environment, as the settings of gateway and worker are read from it. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** Whether a person reads the result. */
+  terminal: boolean;
+  clock: Clock;
+  pause: (ms: number) => Promise<void>;
   /** To whoever reads the result: a pipe, perhaps. */
   say: (text: string) => void;
   /** To whoever typed the command. */
@@ -35,7 +42,7 @@ export interface Command {
   run: (given: Given, world: World) => Promise<void>;
 }
 
-/** The gateway said no, or cannot be reached: exit code 1. */
+/** The gateway said no or cannot be reached, or what was looked at is not well: exit code 1. */
 export class Failed extends Error {
   override readonly name = 'Failed';
 }

@@ -1,6 +1,8 @@
 // The command line's process: the only place in it that knows the environment and the terminal.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { scheduler } from 'node:timers/promises';
+import { systemClock } from '@berth/shared/clock.ts';
 import { berth } from './berth.ts';
 
 const { BERTH_URL, BERTH_KEY, API_KEY, STATE_DIR, GATEWAY_PORT } = process.env;
@@ -16,6 +18,10 @@ async function findKey(): Promise<string | null> {
 process.exitCode = await berth(process.argv.slice(2), {
   url: (BERTH_URL || `http://127.0.0.1:${GATEWAY_PORT || '8080'}`).replace(/\/+$/, ''),
   key: await findKey(),
+  env: process.env,
+  terminal: process.stdout.isTTY,
+  clock: systemClock,
+  pause: (ms) => scheduler.wait(ms),
   say: (text) => void process.stdout.write(`${text}\n`),
   explain: (text) => void process.stderr.write(`${text}\n`),
   read: (path) => readFile(path === '-' ? '/dev/stdin' : path, 'utf8'),

@@ -19,6 +19,8 @@ export interface Door {
   hold(): Held;
   /** Requests inside. */
   readonly inside: number;
+  /** Bytes of bodies that are held. */
+  readonly heldBytes: number;
   readonly draining: boolean;
   /** From now on everything new is refused. */
   drain(): void;
@@ -38,6 +40,9 @@ export function createDoor({ estimate, retries, bytesMax }: Options): Door {
   return {
     get inside() {
       return inside;
+    },
+    get heldBytes() {
+      return heldBytes;
     },
     get draining() {
       return draining;

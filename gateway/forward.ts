@@ -6,6 +6,7 @@ import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
 import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
 import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { traceHeaders } from '@berth/shared/trace.ts';
 import { Agent } from 'undici';
 import type { Dispatcher } from 'undici';
 import type { Job } from './job.ts';
@@ -82,6 +83,7 @@ function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): D
       'content-type': 'application/json',
       'content-length': String(job.body.length),
       'x-request-id': job.id,
+      ...traceHeaders(job.trace),
     },
     body: job.body,
   };

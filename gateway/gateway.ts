@@ -19,6 +19,7 @@ import { showRoutes } from './api/show.ts';
 import { quarantineRoutes } from './api/quarantine.ts';
 import { queueRoutes } from './api/queue.ts';
 import { usageRoutes } from './api/usage.ts';
+import { workerMetricsRoutes } from './api/worker-metrics.ts';
 import { createComebacks } from './comeback.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
@@ -41,6 +42,7 @@ import { createRetryBudget } from './retry-budget.ts';
 import { serve } from './serve.ts';
 import { openSession } from './session.ts';
 import { settle } from './settle.ts';
+import { timed } from './ledger/timed.ts';
 import type { GatewaySettings } from './settings.ts';
 import { keepCertificate, readCertificate } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
@@ -100,7 +102,7 @@ const cutMs = 500;
 
 /** @throws the listen error of the server */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { ledger, secret, settings, clock, random, log, version } = options;
+  const { secret, settings, clock, random, log, version } = options;
   const gateway = random.id();
   const roster = createRoster({ clock, log });
   const aliases = await openAliases({ path: settings.modelsFile, roster, clock, log });
@@ -111,12 +113,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const door = createDoor({ estimate, retries, bytesMax: settings.waitingBytesMax });
   const metrics = createMetrics({
     version,
+    clock,
     door,
     session: () => session,
     degraded: options.degraded,
     survey: () => ledger.survey(),
     roster,
   });
+  const ledger = timed(options.ledger, clock, metrics.ledgerCall);
   const onHandOff = metrics.handOff;
   const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway, onHandOff });
 
@@ -151,6 +155,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...libraryRoutes(shelf),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
+    ...workerMetricsRoutes({ roster, secret, clock }),
     ...keyRoutes({ book: options.book, log }),
     ...usageRoutes({ usage: options.usage }),
     ...quarantineRoutes({ poison, log }),

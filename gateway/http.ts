@@ -9,6 +9,7 @@ import { createCrowd } from '@berth/shared/crowd.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Random } from '@berth/shared/random.ts';
+import { traceOf } from '@berth/shared/trace.ts';
 import type { Held } from './admit.ts';
 import { dialectOf, notFound } from './api/absent.ts';
 import type { Cors } from './cors.ts';
@@ -129,6 +130,7 @@ export function createHttpServer({
       keepAlive: () => !draining(),
     });
     void settle(reply, arrivedMs, async (record) => {
+      record.trace = traceOf(request.headers, random);
       try {
         checkFraming(request);
       } catch (error) {

@@ -2,6 +2,7 @@
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import type { PriorityClass } from '@berth/shared/ledger/ledger.ts';
 import type { Generation } from '@berth/shared/request.ts';
+import type { Trace } from '@berth/shared/trace.ts';
 
 /** Whose request it is. Fairness, bounds and prefix caches go by these. */
 export interface Owner {
@@ -32,6 +33,8 @@ export interface Job {
   arrivedMs: number;
   /** The client says that it sent this before. */
   retry: boolean;
+  /** When the client traces its requests. */
+  trace?: Trace;
   /** How long the client wants to wait for a slot, from its arrival; `null` = it did not say. */
   patienceMs: number | null;
 }

@@ -6,7 +6,7 @@ import { systemClock } from '@berth/shared/clock.ts';
 import { readSettings } from '@berth/shared/config.ts';
 import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
-import { createLog } from '@berth/shared/log.ts';
+import { createLog, formatFor } from '@berth/shared/log.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
@@ -34,6 +34,7 @@ async function main(): Promise<void> {
   const log = createLog({
     source: 'gateway',
     level: settings.logLevel,
+    format: formatFor(settings.logFormat, process.stdout.isTTY, Boolean(process.env['NO_COLOR'])),
     clock: systemClock,
     write: batchedWriter(process.stdout),
   });

@@ -55,6 +55,7 @@ export async function parse(
     body,
     owner: exchange.owner,
     arrivedMs: exchange.arrivedMs,
+    ...(exchange.record.trace && { trace: exchange.record.trace }),
     ...wishesOf(exchange.request.headers, exchange.owner),
   };
 }

@@ -8,6 +8,7 @@ import type { Random } from '@berth/shared/random.ts';
 import type { Comebacks } from './comeback.ts';
 import type { Estimate } from './estimate.ts';
 import type { Job, Owner } from './job.ts';
+import type { Placement } from './metric-families.ts';
 import { fingerprint, rank } from './placement/rank.ts';
 import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
@@ -18,6 +19,8 @@ export interface Seat extends AsyncDisposable {
   readonly lease: string;
   readonly worker: string;
   readonly epoch: string;
+  /** Why this worker. */
+  readonly placement: Placement;
   /** Origin of the worker; empty when this life of it is not in the roster. */
   readonly url: string;
   /** Aborts when this life of the worker is over. */
@@ -36,6 +39,8 @@ export interface Journey {
   readonly failed: Map<string, { epoch: string; reached: boolean }>;
   /** While it waits. */
   ticket: Ticket | null;
+  /** Hears how long each question to the ledger took, whatever came of it. */
+  asked: (ledgerMs: number) => void;
 }
 
 /** The ledger looks at no more (`Take.exclude`). */
@@ -93,10 +98,11 @@ export function createPlace(options: PlaceOptions): Place {
     });
     journey.ticket = ticket;
     try {
-      const grant = (await ask(id, job, journey, ticket)) ?? (await wait(ticket, job, signal));
+      const held = await ask(id, job, journey, ticket);
+      const grant = held ?? (await wait(ticket, job, signal));
       // A worker that joined within the last second may be new to this gateway.
       if (roster.worker(grant.worker)?.epoch !== grant.epoch) await options.refresh();
-      return seatOf(grant);
+      return seatOf(grant, held?.placement ?? 'handed');
     } catch (error) {
       if (error instanceof Refusal && journey.age !== null) comebacks.refused(job, journey.age);
       // Whatever became of the take, the ledger shall not keep a ticket or a lease of this id.
@@ -109,8 +115,11 @@ export function createPlace(options: PlaceOptions): Place {
   }
 
   /** Asks the ledger: a grant, or the ticket is queued or refused. Asked again when the ledger has lost the ticket. */
-  async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<Grant | null> {
-    const taken = await ledger.take({
+  async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<Placed | null> {
+    const warm = roster.warm(job.model);
+    const prefer = rank(warm, fingerprint(job));
+    const askedMs = clock.monotonic();
+    const taking = ledger.take({
       id,
       gateway,
       model: job.model,
@@ -123,9 +132,10 @@ export function createPlace(options: PlaceOptions): Place {
       waitingMax: settings.waitingMax,
       waitingPerKeyMax: Math.min(settings.waitingPerKeyMax, job.owner.waitingMax ?? Infinity),
       slack: affinitySlack,
-      prefer: rank(roster.warm(job.model), fingerprint(job)),
+      prefer,
       exclude: excludedOf(job, journey),
     });
+    const taken = await taking.finally(() => journey.asked(clock.monotonic() - askedMs));
     journey.age = taken.age;
     if (taken.kind === 'full') {
       ticket.refuse(queueFull(taken.bound, settings, job.owner, estimate));
@@ -138,7 +148,7 @@ export function createPlace(options: PlaceOptions): Place {
     }
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);
-    return taken;
+    return { ...taken, placement: placementOf(taken.worker, prefer, warm) };
   }
 
   /**
@@ -204,7 +214,7 @@ export function createPlace(options: PlaceOptions): Place {
     return new Refusal('queue_timeout', message, { retryAfterS: estimate.retryAfterS() });
   }
 
-  function seatOf({ id, worker, epoch }: Grant): Seat {
+  function seatOf({ id, worker, epoch }: Grant, placement: Placement): Seat {
     const heldSinceMs = clock.monotonic();
     const known = roster.worker(worker);
     const seated = room.seat(id);
@@ -212,6 +222,7 @@ export function createPlace(options: PlaceOptions): Place {
       lease: id,
       worker,
       epoch,
+      placement,
       url: known?.epoch === epoch ? known.url : '',
       life: roster.life(worker, epoch),
       giveBack: 'done',
@@ -234,6 +245,16 @@ export function createPlace(options: PlaceOptions): Place {
       options.log.debug('leave was not answered', { lease: input.id, error: String(error) });
     });
   }
+}
+
+/** A slot that was free, and why the ledger gave this one. */
+interface Placed extends Grant {
+  placement: Placement;
+}
+
+function placementOf(worker: string, [preferred]: readonly string[], warm: readonly string[]): Placement {
+  if (worker === preferred) return 'preferred';
+  return warm.includes(worker) ? 'warm' : 'cold';
 }
 
 function queueFull(

@@ -31,13 +31,13 @@ const busyMax = 50;
 export async function serve(stages: ServeOptions, job: Job, reply: Reply, record: Record) {
   const { admit, place, forward, retries } = stages;
   using _pass = admit(job);
-  const journey: Journey = { age: null, failed: new Map(), ticket: null };
+  const journey: Journey = { age: null, failed: new Map(), ticket: null, asked: record.asked };
   using _patience = keepWaiting(stages, job, reply, journey);
   let mayHaveStarted = false;
 
   for (let turns = 0; turns < busyMax; turns += 1) {
     await using seat = await place(job, journey, reply.signal);
-    record.seated(seat.worker);
+    record.seated(seat.worker, seat.placement);
     const ending = await forward(job, seat, reply, record.firstByte);
     if (ending.kind === 'settled') return record.settled(ending.settlement);
     if (ending.kind === 'busy') {

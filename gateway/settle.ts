@@ -6,7 +6,10 @@ import type { DialectName, Outcome } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { answersOf } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { traceFields } from '@berth/shared/trace.ts';
+import type { Trace } from '@berth/shared/trace.ts';
 import type { Job } from './job.ts';
+import type { Placement } from './metric-families.ts';
 import type { Metrics } from './metrics.ts';
 import { ClientGone } from './reply.ts';
 import type { Reply } from './reply.ts';
@@ -16,16 +19,24 @@ import { priorities } from './wishes.ts';
 export interface Record {
   readonly request: string;
   readonly dialect: DialectName;
+  /** When the client traces its requests. */
+  trace: Trace | null;
   job: Job | null;
   worker: string | null;
+  /** Why that worker. */
+  placement: Placement | null;
   /** Monotonic times; `null` = it did not come to that. */
+  understoodMs: number | null;
   seatedMs: number | null;
   firstByteMs: number | null;
+  /** How long it waited for answers of the ledger. */
+  ledgerMs: number;
   retries: number;
   busies: number;
   settlement: Settlement | null;
   understood(job: Job): void;
-  seated(worker: string): void;
+  asked(ledgerMs: number): void;
+  seated(worker: string, placement: Placement): void;
   firstByte(): void;
   retried(): void;
   /** The worker said that it has no slot: the ledger's account was wrong. */
@@ -83,16 +94,25 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
   const record: Record = {
     request: requestId,
     dialect: dialect.name,
+    trace: null,
     job: null,
     worker: null,
+    placement: null,
+    understoodMs: null,
     seatedMs: null,
     firstByteMs: null,
+    ledgerMs: 0,
     retries: 0,
     busies: 0,
     settlement: null,
-    understood: (job) => void (record.job = job),
-    seated: (worker) => {
+    understood: (job) => {
+      record.job = job;
+      record.understoodMs = clock.monotonic();
+    },
+    asked: (ledgerMs) => void (record.ledgerMs += ledgerMs),
+    seated: (worker, placement) => {
       record.worker = worker;
+      record.placement = placement;
       record.seatedMs = clock.monotonic();
     },
     firstByte: () => void (record.firstByteMs ??= clock.monotonic()),
@@ -103,11 +123,8 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
   return record;
 }
 
-function fieldsOf(
-  { request, dialect, job, worker, seatedMs, firstByteMs, retries, busies, settlement }: Record,
-  arrivedMs: number,
-  endedMs: number,
-) {
+function fieldsOf(record: Record, arrivedMs: number, endedMs: number) {
+  const { request, dialect, job, worker, placement, ledgerMs, seatedMs, firstByteMs, settlement } = record;
   const since = (ms: number | null) => (ms === null ? undefined : Math.round(ms - arrivedMs));
   return {
     request,
@@ -117,15 +134,20 @@ function fieldsOf(
     key: job?.owner.key,
     priority: job && priorities[job.priority],
     worker: worker ?? undefined,
+    reason: placement ?? undefined,
+    ledgerMs: Math.round(ledgerMs) || undefined,
     waitMs: since(seatedMs),
     ttftMs: since(firstByteMs),
     totalMs: Math.round(endedMs - arrivedMs),
-    retries: retries || undefined,
-    busies: busies || undefined,
+    retries: record.retries || undefined,
+    busies: record.busies || undefined,
     finish: settlement?.finish,
     promptTokens: settlement?.promptTokens,
     cachedTokens: settlement?.cachedTokens,
     outputTokens: settlement?.outputTokens,
     loadMs: settlement?.loadMs || undefined,
+    prefillMs: settlement?.prefillMs,
+    decodeMs: settlement?.decodeMs,
+    ...traceFields(record.trace),
   };
 }

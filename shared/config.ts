@@ -186,6 +186,12 @@ export const poolSettings = {
     fallback: 'info',
     parse: choice('debug', 'info', 'warn', 'error'),
   }),
+  logFormat: setting({
+    name: 'LOG_FORMAT',
+    about: '`json` is one object per line, `pretty` is for people; `auto` is pretty on a terminal and JSON elsewhere.',
+    fallback: 'auto',
+    parse: choice('auto', 'json', 'pretty'),
+  }),
   drainTimeoutMs: setting({
     name: 'DRAIN_TIMEOUT',
     about: 'How long running requests may go on after SIGTERM before they are cut with an error.',

@@ -1,5 +1,7 @@
-// The log: one JSON line per event. Callers pass facts, never prompts, answers or secrets.
+// The log: one line per event, JSON unless a person reads it. Callers pass facts, never prompts, answers or secrets.
 import type { Clock } from './clock.ts';
+import { lineText } from './log-line.ts';
+import type { LogFormat } from './log-line.ts';
 
 const levels = ['debug', 'info', 'warn', 'error'] as const;
 export type Level = (typeof levels)[number];
@@ -15,23 +17,32 @@ export interface LogOptions {
   source: string;
   level: Level;
   clock: Clock;
+  /** JSON unless it is said. */
+  format?: LogFormat;
   write: (line: string) => void;
 }
 
-export function createLog({ source, level, clock, write }: LogOptions): Log {
+export function createLog({ source, level, clock, format = 'json', write }: LogOptions): Log {
   const emit =
     (at: Level) =>
     (message: string, fields: Fields = {}) => {
       if (levels.indexOf(at) < levels.indexOf(level)) return;
-      const line: Fields = { time: new Date(clock.now()).toISOString(), level: at, source, message: cut(message) };
-      for (const [name, value] of Object.entries(fields)) line[name] = typeof value === 'string' ? cut(value) : value;
-      write(`${JSON.stringify(line)}\n`);
+      const kept: Fields = {};
+      for (const [name, value] of Object.entries(fields)) kept[name] = typeof value === 'string' ? cut(value) : value;
+      const time = new Date(clock.now()).toISOString();
+      write(`${lineText(format, { time, level: at, source, message: cut(message), fields: kept })}\n`);
     };
   return { debug: emit('debug'), info: emit('info'), warn: emit('warn'), error: emit('error') };
 }
 
 function cut(value: string): string {
   return value.length <= textMax ? value : `${value.slice(0, textMax)}…`;
+}
+
+/** What the setting means here: columns where a person reads, with colors unless they are not wanted (NO_COLOR). */
+export function formatFor(wanted: 'auto' | 'json' | 'pretty', terminal: boolean, noColor: boolean): LogFormat {
+  if (wanted === 'json' || (wanted === 'auto' && !terminal)) return 'json';
+  return terminal && !noColor ? 'colored' : 'pretty';
 }
 
 /** A log that says nothing, for tests. */

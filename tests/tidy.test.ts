@@ -21,7 +21,7 @@ const importsOf = (path: string) =>
 const homes: Record<string, RegExp> = {
   undici: /^(gateway\/forward\.ts|worker\/ledger-http\.ts|tests\/)/,
   ioredis: /^(shared\/redis\.ts|tests\/)/,
-  'prom-client': /^(gateway|worker)\/metrics\.ts$/,
+  'prom-client': /^shared\/metrics\/instruments\.ts$/,
   'node-llama-cpp': /^(worker\/engine\/llama\/|tests\/)/,
   'http-proxy-3': /^(gateway\/passthrough\/proxy\.ts|tests\/bench\/)/,
 };

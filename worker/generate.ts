@@ -26,11 +26,13 @@ import type { Residency, Use } from './models/residency.ts';
 import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';
+import { noteRequest, requestIdOf } from './request-log.ts';
 import type { Reply, ReplyContext } from './replies/reply.ts';
 import { thoughtsOf } from './replies/thinking.ts';
 import { syntaxOf } from './replies/tools/families.ts';
 import type { Slot, Slots } from './slots.ts';
 import type { Solitude } from './models/solitude.ts';
+import { timedPieces } from './pieces.ts';
 import { nothingRan, rounded } from './spent.ts';
 import type { Watchdog } from './watchdog.ts';
 
@@ -80,7 +82,10 @@ export async function serveGeneration(
   const slot = slots.take(call.epoch, { id: call.lease, model: call.model, ...call.owner });
   if (typeof slot === 'string') return refuseStart(kit, outbox, new NotStartedHere(slot));
   const outcome = await answer(kit, endpoint, call, { request, outbox, slot, acceptedMs });
-  if (outcome !== null) kit.metrics.ended(outcome);
+  if (outcome !== null) {
+    kit.metrics.ended(outcome);
+    noteRequest(kit, call, request.headers, outcome, acceptedMs);
+  }
   await leaveIfCut(kit, call, outbox, (clock.monotonic() - acceptedMs) / 1_000);
 }
 
@@ -103,7 +108,7 @@ async function answer(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchan
     const { headers, text, settlement } = await run(kit, endpoint, call, exchange);
     slot[Symbol.dispose]();
     outbox.end(headers, text, settlement);
-    kit.metrics.settled(call.model, settlement);
+    kit.metrics.settled(call.model, settlement, requestIdOf(exchange.request.headers));
     return 'ok';
   } catch (error) {
     slot[Symbol.dispose]();
@@ -171,7 +176,7 @@ async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, st
   let pending = '';
   for (const request of requests) {
     const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
-    const ran = await relay(kit, events, use, started, pending);
+    const ran = await relay(kit, timedPieces(kit, model.name, events), use, started, pending);
     settlements.push(ran.settlement);
     pending = ran.pending;
   }

@@ -73,13 +73,13 @@ async function route(
   const { method = '', url = '' } = request;
   if (url === '/livez' && (method === 'GET' || method === 'HEAD')) return plain(response, 200, '{"status":"ok"}'); // 1
   const scrape = url === '/metrics' && method === 'GET';
-  if (scrape && isLoopback(request.socket.remoteAddress)) return metrics(options, response); // 2
+  if (scrape && isLoopback(request.socket.remoteAddress)) return metrics(options, request, response); // 2
   const checked: Checked = checkCall(options.secret, method, url, request.headers, options.clock.now());
   if (checked.kind === 'refused') {
     complain(checked.why);
     return plain(response, 401, `{"error":"this call is ${checked.why}: only gateways of the pool are answered"}`);
   }
-  if (scrape) return metrics(options, response);
+  if (scrape) return metrics(options, request, response);
   if (method === 'POST' && url === '/api/show') return await serveShow(options, checked.call, request, response);
   const endpoint = method === 'POST' && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
   if (endpoint === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
@@ -93,10 +93,11 @@ function plain(response: ServerResponse, status: number, body: string): void {
 
 async function metrics(
   { metrics, slots, embedSlots, residency }: ServerOptions,
+  { headers }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const text = await metrics.text({ slots, embedSlots, residency });
-  response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
+  const { text, contentType } = await metrics.scrape({ slots, embedSlots, residency }, headers.accept);
+  response.writeHead(200, { 'content-type': contentType }).end(text);
 }
 
 function isLoopback(address: string | undefined): boolean {

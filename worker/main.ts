@@ -9,11 +9,12 @@ import { poolSecret } from '@berth/shared/auth.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import { readSettings } from '@berth/shared/config.ts';
 import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
-import { createLog } from '@berth/shared/log.ts';
+import { createLog, formatFor } from '@berth/shared/log.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { deviceName } from './device.ts';
+import { gpuReader } from './gpu.ts';
 import type { EngineOptions, OpenEngine, PromptCacheOptions } from './engine/engine.ts';
 import { createHttpLedger } from './ledger-http.ts';
 import { createChecker } from './models/checker.ts';
@@ -28,7 +29,8 @@ async function main(): Promise<void> {
   const leaving = toldToLeave();
   const settings = readSettings(workerSettings, process.env);
   const write = batchedWriter(process.stdout);
-  const log = createLog({ source: 'worker', level: settings.logLevel, clock: systemClock, write });
+  const format = formatFor(settings.logFormat, process.stdout.isTTY, Boolean(process.env['NO_COLOR']));
+  const log = createLog({ source: 'worker', level: settings.logLevel, format, clock: systemClock, write });
   const { ledger, secret } = await openLedger(settings, log);
   if (settings.gpu.devices !== null) {
     process.env['CUDA_VISIBLE_DEVICES'] = settings.gpu.devices;
@@ -44,6 +46,7 @@ async function main(): Promise<void> {
     url: (port) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
     secret,
     device: deviceName(gpu, settings.gpu.devices, await nvidiaFacts()),
+    gpus: gpu === 'cuda' ? gpuReader(settings.gpu.devices, systemClock) : async () => [],
     engine: {
       contextTokens: settings.contextTokens,
       slots: settings.numParallel,

@@ -1,25 +1,31 @@
-// The worker's metrics. Labels come from closed lists and from the catalog, never from what a client writes.
-import type { NotStarted } from '@berth/shared/headers.ts';
+// What the worker counts. Labels come from closed lists and from the catalog, never from what a client writes.
+import type { Clock } from '@berth/shared/clock.ts';
+import { eventLoopBusyS } from '@berth/shared/metrics/event-loop.ts';
+import { createInstruments } from '@berth/shared/metrics/instruments.ts';
+import type { Sample, Scrape } from '@berth/shared/metrics/instruments.ts';
 import type { Outcome } from '@berth/shared/outcome.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
-import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import type { Residency, ResidencyEvent } from './models/residency.ts';
+import type { EngineStep } from './engine/engine.ts';
+import type { GpuReading, ReadGpus } from './gpu.ts';
+import { readHost, readProcess } from './host.ts';
+import { workerFamilies } from './metric-families.ts';
+import type { RefusalReason, WorkerLedgerOperation } from './metric-families.ts';
+import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
 import type { Slots } from './slots.ts';
 
-const loadBucketsS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 60, 120, 300];
-/** Buckets of OpenTelemetry's GenAI conventions for the time to the first token. */
-const ttftBucketsS = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60];
-
 export interface Metrics {
-  readonly contentType: string;
   /** How an accepted request ended. */
   ended(outcome: Outcome): void;
   /** Not started. */
-  refused(why: NotStarted | 'unsigned' | 'expired' | 'forged'): void;
-  settled(model: string, settlement: Settlement): void;
+  refused(why: RefusalReason): void;
+  /** @param request its id, `null` when the gateway did not say */
+  settled(model: string, settlement: Settlement, request: string | null): void;
+  /** Time from one piece of an answer to the next, which has so many tokens. */
+  piece(model: string, gapMs: number, tokens: number): void;
   residency(event: ResidencyEvent): void;
-  /** The text of a scrape. */
-  text(sources: Sources): Promise<string>;
+  ledgerCall(operation: WorkerLedgerOperation, answered: boolean, ms: number): void;
+  /** @param accept the scraper's `Accept` */
+  scrape(sources: Sources, accept: string | undefined): Promise<Scrape>;
 }
 
 /** What is read at the moment of a scrape. */
@@ -29,70 +35,108 @@ interface Sources {
   residency: Residency;
 }
 
-export function createMetrics(version: string): Metrics {
-  const registry = new Registry();
-  const registers = [registry];
-  collectDefaultMetrics({ register: registry, prefix: 'berth_worker_' });
+interface Options {
+  version: string;
+  worker: string;
+  device: string;
+  loadedMax: number;
+  gpus: ReadGpus;
+  clock: Pick<Clock, 'now'>;
+}
 
-  const counter = (name: string, help: string, labelNames: string[]) =>
-    new Counter({ name, help, labelNames, registers });
-  const gauge = (name: string, help: string, labelNames: string[] = []) =>
-    new Gauge({ name, help, labelNames, registers });
-  const histogram = (name: string, help: string, buckets: number[]) =>
-    new Histogram({ name, help, labelNames: ['model'], buckets, registers });
+export function createMetrics({ version, worker, device, loadedMax, gpus, clock }: Options): Metrics {
+  let folded = 0;
+  let ledgerUp = false;
+  const made = createInstruments(workerFamilies, {
+    runtimePrefix: 'berth_worker_',
+    now: () => clock.now(),
+    onFold: () => (folded += 1),
+  });
+  const its = made.instruments;
+  its.info.replace([[{ version, worker, device }, 1]]);
+  its.loadedMax.replace([[{}, loadedMax]]);
 
-  const requests = counter('berth_worker_requests_total', 'Requests that got a slot, by how they ended.', ['outcome']);
-  const refusals = counter('berth_worker_refusals_total', 'Requests that were not started, by why.', ['why']);
-  const tokens = counter('berth_worker_tokens_total', 'Tokens: prompt, cached of these, output.', ['model', 'kind']);
-  const models = counter('berth_worker_model_events_total', 'Loads, failed loads, unloads, deaths.', [
-    'model',
-    'event',
-  ]);
-  const load = histogram('berth_worker_load_seconds', 'Time to load a model.', loadBucketsS);
-  const ttft = histogram('berth_worker_ttft_seconds', 'From acceptance to the first token.', ttftBucketsS);
-  gauge('berth_worker_info', 'Always 1; the version is the label.', ['version']).set({ version }, 1);
-  const slotsTotal = gauge('berth_worker_slots', 'Slots that may be in use now: 0 while draining or stalled.');
-  const slotsUsed = gauge('berth_worker_slots_used', 'Slots in use.');
-  const embedTotal = gauge('berth_worker_embedding_slots', 'Slots for embeddings that may be in use now.');
-  const embedUsed = gauge('berth_worker_embedding_slots_used', 'Slots for embeddings in use.');
-  const running = gauge('berth_worker_running', 'Requests that use a model now.', ['model']);
-  const loadedModels = gauge('berth_worker_loaded_models', 'Models that are loaded.');
-  const steps = gauge('berth_worker_engine_steps', "Steps of a model's engine since its load.", ['model']);
-  const vram = gauge('berth_worker_vram_bytes', 'Bytes that a loaded model takes on the device.', ['model']);
-
-  const observe = ({ slots, embedSlots, residency }: Sources): void => {
+  function look({ slots, embedSlots, residency }: Sources): void {
     const ready = residency.residents().filter(({ phase }) => phase === 'ready');
-    slotsTotal.set(slots.capacity());
-    slotsUsed.set(slots.used());
-    embedTotal.set(embedSlots.capacity());
-    embedUsed.set(embedSlots.used());
-    loadedModels.set(ready.length);
-    for (const each of [running, steps, vram]) each.reset();
-    for (const { name: model, users, engine } of ready) {
-      running.set({ model }, users);
-      steps.set({ model }, engine?.steps() ?? 0);
-      vram.set({ model }, engine?.info.vramBytes ?? 0);
-    }
-  };
+    its.slots.replace([[{}, slots.capacity()]]);
+    its.slotsUsed.replace([[{}, slots.used()]]);
+    its.embedSlots.replace([[{}, embedSlots.capacity()]]);
+    its.embedSlotsUsed.replace([[{}, embedSlots.used()]]);
+    its.loaded.replace([[{}, ready.length]]);
+    its.running.replace(ready.map(({ name, users }) => [{ model: name }, users]));
+    its.vram.replace(ready.map(({ name, engine }) => [{ model: name }, engine?.info.vramBytes ?? 0]));
+    its.ledgerUp.replace([[{}, ledgerUp ? 1 : 0]]);
+    its.loopBusy.replace([[{}, eventLoopBusyS()]]);
+    its.folded.replace([[{}, folded]]);
+    const host = readHost();
+    its.hostCpus.replace([[{}, host.cpus]]);
+    its.hostCpuBusy.replace([[{}, host.cpuBusyS]]);
+    its.hostMemory.replace([[{}, host.memoryBytes]]);
+    its.hostMemoryFree.replace([[{}, host.memoryFreeBytes]]);
+  }
+
+  async function lookAtEngines(residents: readonly Resident[]): Promise<void> {
+    const found = await Promise.all(
+      residents.map(async ({ name, engine }) => ({ name, used: engine?.pid ? await readProcess(engine.pid) : null })),
+    );
+    const told = found.flatMap(({ name: model, used }) => (used === null ? [] : [{ model, used }]));
+    its.engineCpu.replace(told.map(({ model, used }) => [{ model }, used.cpuS]));
+    its.engineMemory.replace(told.map(({ model, used }) => [{ model }, used.residentBytes]));
+  }
+
+  async function lookAtGpus(): Promise<void> {
+    const readings = await gpus();
+    const samples = (value: (reading: GpuReading) => number | null): Sample<'gpu'>[] =>
+      readings.flatMap((reading) => {
+        const it = value(reading);
+        return it === null ? [] : [[{ gpu: reading.gpu }, it] as const];
+      });
+    its.gpuMemoryUsed.replace(samples(({ memoryUsedBytes }) => memoryUsedBytes));
+    its.gpuMemory.replace(samples(({ memoryBytes }) => memoryBytes));
+    its.gpuUtilization.replace(samples(({ utilization }) => utilization));
+    its.gpuPower.replace(samples(({ powerWatts }) => powerWatts));
+    its.gpuPowerLimit.replace(samples(({ powerLimitWatts }) => powerLimitWatts));
+    its.gpuTemperature.replace(samples(({ temperatureCelsius }) => temperatureCelsius));
+  }
+
+  function step(model: string, { ms, decoded, prefilled }: EngineStep): void {
+    const phase = prefilled === 0 ? 'decode' : decoded === 0 ? 'prefill' : 'mixed';
+    its.stepTime.observe({ model, phase }, ms / 1_000);
+    its.batch.observe({ model }, decoded + prefilled);
+    if (prefilled > 0) its.stepTokens.add({ model, phase: 'prefill' }, prefilled);
+    if (decoded > 0) its.stepTokens.add({ model, phase: 'decode' }, decoded);
+  }
 
   return {
-    contentType: registry.contentType,
-    ended: (outcome) => requests.inc({ outcome }),
-    refused: (why) => refusals.inc({ why }),
-    settled(model, settlement) {
-      tokens.inc({ model, kind: 'prompt' }, settlement.promptTokens);
-      tokens.inc({ model, kind: 'cached' }, settlement.cachedTokens);
-      tokens.inc({ model, kind: 'output' }, settlement.outputTokens);
-      if (settlement.outputTokens > 0) ttft.observe({ model }, settlement.ttftMs / 1_000);
+    ended: (outcome) => its.requests.add({ outcome }),
+    refused: (why) => its.refusals.add({ why }),
+    settled(model, { promptTokens, cachedTokens, outputTokens, ttftMs }, request) {
+      its.tokens.add({ model, kind: 'prompt' }, promptTokens);
+      its.tokens.add({ model, kind: 'cached' }, cachedTokens);
+      its.tokens.add({ model, kind: 'output' }, outputTokens);
+      if (outputTokens > 0) its.ttft.observe({ model }, ttftMs / 1_000, request === null ? {} : { request });
     },
+    piece: (model, gapMs, tokens) => its.tokenGap.observe({ model }, gapMs / tokens / 1_000),
     residency(event) {
-      if (event.kind === 'used' || event.kind === 'idle' || event.kind === 'loading') return;
-      models.inc({ model: event.model, event: event.kind });
-      if (event.kind === 'loaded') load.observe({ model: event.model }, event.loadMs / 1_000);
+      const { model } = event;
+      if (event.kind === 'loaded') {
+        its.loads.add({ model, result: 'loaded' });
+        its.loadTime.observe({ model }, event.loadMs / 1_000);
+        event.engine.onStep((done) => step(model, done));
+      }
+      if (event.kind === 'load_failed') its.loads.add({ model, result: 'failed' });
+      if (event.kind === 'unloaded') its.unloads.add({ model, reason: event.reason });
+      if (event.kind === 'withdrawn') its.barriers.add({ model });
     },
-    text(sources) {
-      observe(sources);
-      return registry.metrics();
+    ledgerCall(operation, answered, ms) {
+      if (operation === 'beat') ledgerUp = answered;
+      its.ledgerCalls.observe({ operation }, ms / 1_000);
+      if (!answered) its.ledgerFailures.add({ operation });
+    },
+    async scrape(sources, accept) {
+      await Promise.all([lookAtGpus(), lookAtEngines(sources.residency.residents())]);
+      look(sources);
+      return made.scrape(accept);
     },
   };
 }

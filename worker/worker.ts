@@ -2,6 +2,7 @@
 import type { Server } from 'node:http';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import { timing } from '@berth/shared/ledger/timed.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
@@ -11,7 +12,9 @@ import { beatOf } from './cards.ts';
 import type { Self } from './cards.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
 import { createWorkerServer } from './http.ts';
+import type { ReadGpus } from './gpu.ts';
 import { createMetrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
 import { announceLanes, embeddingsLane } from './lanes.ts';
 import { createCatalog, isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
@@ -33,6 +36,8 @@ export interface WorkerOptions {
   url: (port: number) => string;
   secret: string;
   device: string;
+  /** What the driver tells of this worker's GPUs. */
+  gpus: ReadGpus;
   engine: Omit<EngineOptions, 'path'>;
   embedParallel: number;
   loadedMax: number;
@@ -95,11 +100,12 @@ interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
 }
 
 async function createParts(options: WorkerOptions): Promise<Parts> {
-  const { clock, log, ledger, engine } = options;
+  const { clock, log, engine } = options;
   const self = { worker: options.id, epoch: options.random.id(), url: '', slots: engine.slots, device: options.device };
   const slots = createSlots(engine.slots, self.epoch);
   const embedSlots = createSlots(options.embedParallel, self.epoch);
-  const metrics = createMetrics(options.version);
+  const metrics = createMetrics({ ...options, worker: options.id });
+  const ledger = timedLedger(options.ledger, clock, metrics.ledgerCall);
   const watchdog = createWatchdog(clock);
   const catalog = createCatalog(options);
   await catalog.scan();
@@ -139,8 +145,16 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     cut: cut.signal,
     onRefused: announcer.soon,
   };
-  const server = createWorkerServer({ ...options, ...kit });
+  const server = createWorkerServer({ ...options, ...kit, ledger });
   return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
+}
+
+function timedLedger(ledger: WorkerLedger, clock: Clock, hear: Metrics['ledgerCall']): WorkerLedger {
+  const measure = timing(clock, hear);
+  return {
+    beat: (input) => measure('beat', ledger.beat(input)),
+    leave: (input) => measure('leave', ledger.leave(input)),
+  };
 }
 
 /** Threads that wait for each other's turn on a processor cost far more than they bring, so the sum stays the same. */

@@ -42,7 +42,10 @@ export function healthRoutes({ door, session, degraded, roster, metrics, version
       ...open,
       path: '/metrics',
       scope: 'metrics',
-      handle: async ({ reply }) => reply.json(200, await metrics.text(), { 'content-type': metrics.contentType }),
+      handle: async ({ request, reply }) => {
+        const { text, contentType } = await metrics.scrape(request.headers.accept);
+        reply.json(200, text, { 'content-type': contentType });
+      },
     },
   ];
 }

@@ -1,30 +1,15 @@
 // The command line against a real gateway: what a person types, sees and gets as exit code.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { berth } from '../../cli/berth.ts';
 import { infer, locked, root } from '../gateway/policy/calls.ts';
 import type { Rig } from '../gateway/rig.ts';
+import { typeIn } from './typed.ts';
+import type { Typed } from './typed.ts';
 
 let rig: Rig;
 beforeAll(async () => (rig = await locked()));
 afterAll(() => rig[Symbol.asyncDispose]());
 
-interface Typed {
-  key?: string | null;
-  url?: string;
-  files?: Record<string, string>;
-}
-
-async function type(line: string, { key = root, url = rig.url, files = {} }: Typed = {}) {
-  const [said, explained]: [string[], string[]] = [[], []];
-  const code = await berth(line === '' ? [] : line.split(' '), {
-    url,
-    key,
-    say: (text) => void said.push(text),
-    explain: (text) => void explained.push(text),
-    read: async (path) => files[path] ?? Promise.reject(new Error('there is no such file')),
-  });
-  return { code, said: said.join('\n'), explained: explained.join('\n') };
-}
+const type = (line: string, typed: Typed = {}) => typeIn(line, { key: root, url: rig.url, ...typed });
 
 describe('berth keys', () => {
   it('create prints a secret that works, and nothing else to a pipe; list shows all but the secret', async () => {

@@ -8,6 +8,8 @@ export interface TcpProxy extends AsyncDisposable {
   loseReplies(losing: boolean): void;
   /** Bytes of the server's wait, and come later, in order. */
   holdReplies(holding: boolean): void;
+  /** Bytes of the server's come so much later, in order. */
+  delayReplies(ms: number): void;
   /** Nothing passes in either direction and nothing is closed: a half-open connection. New ones are accepted. */
   freeze(frozen: boolean): void;
   /** Closes every connection at once, with a reset. */
@@ -24,6 +26,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
   let losing = false;
   let holding = false;
   let frozen = false;
+  let delayMs = 0;
   let accepted = 0;
 
   const server = createServer((client) => {
@@ -32,7 +35,11 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     pairs.set(client, target);
     if (holding) target.pause();
     client.on('data', (bytes) => void (frozen || target.write(bytes)));
-    target.on('data', (bytes) => void (frozen || losing || client.write(bytes)));
+    const passOn = (bytes: Buffer) => void (frozen || losing || client.destroyed || client.write(bytes));
+    target.on('data', (bytes) => {
+      if (delayMs === 0) passOn(bytes);
+      else setTimeout(passOn, delayMs, bytes);
+    });
     for (const [one, other] of [
       [client, target],
       [target, client],
@@ -76,6 +83,7 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
       holding = wanted;
       for (const target of pairs.values()) void (wanted ? target.pause() : target.resume());
     },
+    delayReplies: (ms) => void (delayMs = ms),
     freeze: (wanted) => void (frozen = wanted),
     cut,
     refuse: async (refusing) => (refusing ? close() : void (await listen(port))),

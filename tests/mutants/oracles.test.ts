@@ -97,7 +97,7 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
     cut: new AbortController().signal,
   } as unknown as Kit;
   const call = { ...nobody, lease: 'a', epoch: 'e1', model: 'llama' };
-  const request = Readable.from([Buffer.from('{}')]) as IncomingMessage;
+  const request = Object.assign(Readable.from([Buffer.from('{}')]), { headers: {} }) as unknown as IncomingMessage;
   await serveGeneration(kit, endpoint, call, request, response as unknown as ServerResponse);
   expect([usedAtEnd, outcomes]).toEqual([[0], ['ok']]);
 });

@@ -1,7 +1,7 @@
 // The log: one JSON line per event, of a bounded length, whatever is said.
 import { assert, dictionary, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createLog, silentLog } from '@berth/shared/log.ts';
+import { createLog, formatFor, silentLog } from '@berth/shared/log.ts';
 import type { Level } from '@berth/shared/log.ts';
 import { virtualClock } from '../doubles/clock.ts';
 
@@ -58,5 +58,44 @@ describe('the log', () => {
 
   it('of silence says nothing', () => {
     expect(silentLog.error('x')).toBeUndefined();
+  });
+});
+
+describe('the log for people', () => {
+  const pretty = (format: 'pretty' | 'colored') => {
+    const lines: string[] = [];
+    const write = (line: string) => void lines.push(line);
+    return { log: createLog({ source: 'gateway', level: 'info', clock: virtualClock(0), format, write }), lines };
+  };
+
+  it('has the same facts in columns', () => {
+    const { log, lines } = pretty('pretty');
+    log.warn('worker lost', { worker: 'box-1', why: 'it does not answer', port: 80, left: undefined, none: null });
+    expect(lines).toEqual(['00:00:00.000 warn  gateway worker lost worker=box-1 why="it does not answer" port=80\n']);
+  });
+
+  it('has colors where they are wanted', () => {
+    const { log, lines } = pretty('colored');
+    log.error('no', { a: 1 });
+    expect(lines[0]).toContain('\u001b[31merror\u001b[0m gateway no \u001b[2ma=\u001b[0m1');
+  });
+
+  it('cannot be made to look like another line, whatever is said', () => {
+    assert(
+      property(string({ unit: 'binary' }), string({ unit: 'binary' }), (message, value) => {
+        const { log, lines } = pretty('pretty');
+        log.info(message, { value });
+        const control = Array.from(lines[0] ?? '').filter((letter) => letter < ' ' || letter === '\u007f');
+        expect(control).toEqual(['\n']);
+      }),
+    );
+  });
+
+  it('is chosen by the setting and the terminal', () => {
+    expect(formatFor('auto', true, false)).toBe('colored');
+    expect(formatFor('auto', true, true)).toBe('pretty');
+    expect(formatFor('auto', false, false)).toBe('json');
+    expect(formatFor('json', true, false)).toBe('json');
+    expect(formatFor('pretty', false, false)).toBe('pretty');
   });
 });

@@ -84,11 +84,11 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
 
   const metrics: Metrics = {
-    contentType: '',
     request: (_record, outcome) => oracle.outcome(outcome),
     handOff: () => {},
     poison: oracle.poison,
-    text: async () => '',
+    ledgerCall: () => {},
+    scrape: async () => ({ contentType: '', text: '' }),
   };
   const poison = createPoison({ registers: parts.marks, secret, clock, onEvent: metrics.poison });
   const sending = createForward(wire.agent(life), { secret, gateway: id, clock, log });

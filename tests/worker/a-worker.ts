@@ -105,6 +105,7 @@ export async function aWorker({
     url: (port) => `http://127.0.0.1:${port}`,
     secret,
     device: 'cpu',
+    gpus: async () => [],
     engine: { contextTokens: 4096, slots: 4, threads: 1, gpu: false },
     embedParallel: 1,
     loadedMax: 3,

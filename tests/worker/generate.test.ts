@@ -1,5 +1,7 @@
 // One request on a worker, over a real socket: the guard, the reply, its end and all that may end it early.
 import { afterEach, describe, expect, it } from 'vitest';
+import { systemClock } from '@berth/shared/clock.ts';
+import { createLog } from '@berth/shared/log.ts';
 import { decodeRefusal } from '@berth/shared/outcome.ts';
 import type { Engine, EngineRequest, OpenEngine } from '../../worker/engine/engine.ts';
 import { aWorker, chat, until } from './a-worker.ts';
@@ -211,6 +213,23 @@ describe('a dying engine', () => {
     await call({ body: chat('[[dieAfterTokens=0]] hello') });
     expect((await call()).status).toBe(200);
     expect(echo.openNow).toBe(1);
+  });
+});
+
+describe('the log', () => {
+  it('has a line for each request at debug, under the ids of the client, the ledger and the trace', async () => {
+    const lines: Record<string, unknown>[] = [];
+    const write = (line: string): void => void lines.push(JSON.parse(line) as Record<string, unknown>);
+    const log = createLog({ source: 'worker', level: 'debug', clock: systemClock, write });
+    const { call } = await started({ log });
+    const trace = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const headers = { 'x-request-id': 'r1', traceparent: `00-${trace}-00f067aa0ba902b7-01` };
+    await call({ lease: 'l1', headers });
+    await call({ headers: { 'x-request-id': 'not an id' } });
+    const [first, second] = lines.filter(({ message }) => message === 'request');
+    const ids = { request: 'r1', lease: 'l1', trace, parent: '00f067aa0ba902b7' };
+    expect(first).toMatchObject({ level: 'debug', outcome: 'ok', model: 'm:latest', ...ids });
+    expect(second?.['request']).toBeNull();
   });
 });
 

@@ -16,7 +16,9 @@ function anEngine(): Script {
   let next = Promise.withResolvers<string>();
   const engine: Engine = {
     info: { contextTokens: 1, slots: 1, vramBytes: 0 },
+    pid: null,
     steps: () => steps,
+    onStep: () => {},
     useThreads: () => {},
     died: new Promise(() => undefined),
     embed: () => Promise.reject(new Error('none')),

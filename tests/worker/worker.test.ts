@@ -179,7 +179,8 @@ async function steadySteps(url: string): Promise<number> {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, 300));
     const metrics = await (await fetch(`${url}/metrics`)).text();
-    const steps = Number(/^berth_worker_engine_steps\{[^}]*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+    const counts = metrics.matchAll(/^berth_worker_engine_step_seconds_count\{[^}]*\} (\d+)$/gm);
+    const steps = [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
     if (steps > 0 && steps === before) return steps;
     before = steps;
   }

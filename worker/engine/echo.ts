@@ -11,6 +11,7 @@ import type {
   EngineEvent,
   EngineOptions,
   EngineRequest,
+  EngineStep,
   OpenEngine,
   TokenScore,
   Tokenized,
@@ -85,6 +86,11 @@ function openEcho(
   const died = Promise.withResolvers<EngineDied>();
   const slots = countedSlots(options.slots);
   let steps = 0;
+  let hear = (_step: EngineStep): void => {};
+  const stepped = (ms: number, decoded: number, prefilled: number): void => {
+    steps += 1;
+    hear({ ms, decoded, prefilled });
+  };
   const die = (reason: string): void => {
     alive.delete(die);
     const why = new EngineDied(reason);
@@ -102,16 +108,17 @@ function openEcho(
     seen.runningMax = Math.max(seen.runningMax, slots.taken());
     const startedAt = clock.monotonic();
     await pause(clock, script.prefillDelayMs, either);
-    steps += 1;
     const prefilledAt = clock.monotonic();
+    stepped(prefilledAt - startedAt, 0, promptTokens);
     yield { kind: 'started', promptTokens, cachedTokens: 0 };
     const bound = Math.min(tokens.length, request.maxTokens ?? Infinity, options.contextTokens - promptTokens);
     for (let index = 0; index < bound; index += 1) {
+      const before = clock.monotonic();
       if (index >= script.hangAfterTokens) await pause(clock, Infinity, either);
       await pause(clock, script.tokenDelayMs, either);
       if (index >= script.dieAfterTokens) die('the echo engine died as its script says');
       either.throwIfAborted();
-      steps += 1;
+      stepped(clock.monotonic() - before, 1, 0);
       yield { kind: 'text', text: tokens[index] ?? '', tokens: 1, ...scoresOf(tokens[index] ?? '', request) };
     }
     const prefillMs = prefilledAt - startedAt;
@@ -127,13 +134,17 @@ function openEcho(
 
   return {
     info: { contextTokens: options.contextTokens, slots: options.slots, vramBytes: 0 },
+    pid: null,
     steps: () => steps,
+    onStep: (listener) => void (hear = listener),
     generate,
     tokenize: async (task) => tokenized(task),
     embed: async (input) => {
+      const before = clock.monotonic();
       await pause(clock, usual.prefillDelayMs, death.signal);
-      steps += 1;
-      return embedded(input, options.contextTokens);
+      const vector = embedded(input, options.contextTokens);
+      stepped(clock.monotonic() - before, 0, vector.tokens);
+      return vector;
     },
     useThreads: () => {},
     died: died.promise,

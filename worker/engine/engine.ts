@@ -101,10 +101,23 @@ export interface EngineInfo {
   vramBytes: number;
 }
 
+/** One step of an engine: a batch of tokens, and what became of it. */
+export interface EngineStep {
+  ms: number;
+  /** Answers whose token was decoded. */
+  decoded: number;
+  /** Prompt tokens that were read. */
+  prefilled: number;
+}
+
 export interface Engine extends AsyncDisposable {
   readonly info: EngineInfo;
+  /** Its process; `null` when it runs in the worker's own. */
+  readonly pid: number | null;
   /** Steps done since the load; grows while work is outstanding, or the engine hangs. */
   steps(): number;
+  /** From now on each step is told; to the last who asked. */
+  onStep(hear: (step: EngineStep) => void): void;
   /**
    * Runs one request. Aborting the signal ends the iteration with the signal's reason after at most one step,
    * and the sequence is free when the iteration has ended.

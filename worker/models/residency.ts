@@ -4,6 +4,7 @@ import type { NotStarted } from '@berth/shared/headers.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { linked } from '../abort.ts';
 import type { Engine, EngineOptions, OpenEngine } from '../engine/engine.ts';
+import type { UnloadReason } from '../metric-families.ts';
 import { reasonOf } from '../reason.ts';
 import { isEmbedder } from './catalog.ts';
 import type { Model } from './catalog.ts';
@@ -40,8 +41,9 @@ export interface Resident extends ResidentState {
 }
 
 export type ResidencyEvent =
-  | { kind: 'loaded'; model: string; loadMs: number }
-  | { kind: 'loading' | 'load_failed' | 'unloaded' | 'withdrawn'; model: string }
+  | { kind: 'loaded'; model: string; loadMs: number; engine: Engine }
+  | { kind: 'unloaded'; model: string; reason: UnloadReason }
+  | { kind: 'loading' | 'load_failed' | 'withdrawn'; model: string }
   | { kind: 'used' | 'idle' | 'died'; model: string };
 
 export interface Residency {
@@ -119,21 +121,21 @@ export function createResidency(options: ResidencyOptions): Residency {
   const rest = (entry: Entry): void => {
     entry.expiry?.[Symbol.dispose]();
     entry.expiry = null;
-    if (entry.keepAliveMs === 0) return void shut(entry);
+    if (entry.keepAliveMs === 0) return void shut(entry, 'idle');
     const stayMs = Math.min(entry.keepAliveMs, timerMsMax);
-    entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, () => void shut(entry)) : null;
+    entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, () => void shut(entry, 'idle')) : null;
     entry.expiresAt = entry.expiry === null ? null : clock.now() + stayMs;
     onEvent({ kind: 'idle', model: entry.model.name });
   };
 
   /** Unloads. Never rejects; the place of the model is free when it has settled. */
-  const shut = async (entry: Entry): Promise<void> => {
+  const shut = async (entry: Entry, reason: UnloadReason): Promise<void> => {
     if (entry.phase !== 'ready') return;
     entry.phase = 'closing';
     entry.expiry?.[Symbol.dispose]();
     await dispose(entry);
     remove(entry);
-    onEvent({ kind: 'unloaded', model: entry.model.name });
+    onEvent({ kind: 'unloaded', model: entry.model.name, reason });
     pump();
   };
 
@@ -160,7 +162,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     if (step.kind === 'load') loading = load(step.name);
     const entry = step.kind === 'none' ? undefined : entries.get(step.name);
     if (entry === undefined) return;
-    if (step.kind === 'unload') void shut(entry);
+    if (step.kind === 'unload') void shut(entry, 'room');
     if (step.kind !== 'withdraw') return;
     entry.withdrawn = true;
     onEvent({ kind: 'withdrawn', model: step.name });
@@ -183,7 +185,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     } catch (error) {
       failedToLoad(entry, error);
     }
-    if (closed.signal.aborted) await shut(entry);
+    if (closed.signal.aborted) await shut(entry, 'closing');
     pump();
   };
 
@@ -204,7 +206,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     else failures.set(name, failure);
     engine.died.then((why) => bury(entry, why.message)).catch(() => undefined);
     log.info('loaded a model', { model: name, loadMs: Math.round(loadMs), contextTokens: engine.info.contextTokens });
-    onEvent({ kind: 'loaded', model: name, loadMs });
+    onEvent({ kind: 'loaded', model: name, loadMs, engine });
     for (const { keepAliveMs, sinceMs, ready } of takeWaiters(name)) {
       ready.resolve(enter(entry, engine, keepAliveMs, clock.monotonic() - sinceMs));
     }
@@ -233,7 +235,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     failures.set(name, afterDeath(failures.get(name), version, nowMs - entry.loadedMs, nowMs));
     log.error('an engine died', { model: name, reason, running: entry.users });
     onEvent({ kind: 'died', model: name });
-    void shut(entry);
+    void shut(entry, 'died');
   };
 
   const wait = (model: Model, keepAliveMs: number | null, signal: AbortSignal): Promise<Use> => {
@@ -269,7 +271,7 @@ export function createResidency(options: ResidencyOptions): Residency {
       const entry = entries.get(model.name);
       if (entry?.withdrawn === true) throw new NotStartedHere('busy');
       const outdated = entry !== undefined && entry.model.version !== model.version;
-      if (outdated && entry.users === 0) void shut(entry);
+      if (outdated && entry.users === 0) void shut(entry, 'changed');
       if (entry?.phase === 'ready' && entry.engine !== null) return enter(entry, entry.engine, keepAliveMs, 0);
       return wait(model, keepAliveMs, signal);
     },
@@ -277,7 +279,7 @@ export function createResidency(options: ResidencyOptions): Residency {
       const entry = entries.get(name);
       if (entry === undefined) return;
       entry.keepAliveMs = 0;
-      if (entry.users === 0) void shut(entry);
+      if (entry.users === 0) void shut(entry, 'asked');
     },
     residents: states,
     kill(name, reason) {
@@ -287,7 +289,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     async close() {
       closed.abort(new NotStartedHere('draining'));
       for (const { ready } of waiters) ready.reject(closed.signal.reason);
-      await Promise.all([loading, ...[...entries.values()].map(shut)]);
+      await Promise.all([loading, ...[...entries.values()].map((entry) => shut(entry, 'closing'))]);
     },
   };
 }

@@ -134,7 +134,7 @@ export function openLoop(
     running.forEach((run, index) => advanceRun(run, shares[index] ?? 0));
     await take(inBatch.flatMap((run, index) => chosen(run, sampled[index] ?? null)));
     running = running.filter(({ ended }) => !ended);
-    untold = { step: (steps += 1), decoded, prefilled };
+    untold = { step: (steps += 1), ms: now() - startedAt, decoded, prefilled };
   }
 
   async function take(tokens: readonly Chosen[]): Promise<void> {

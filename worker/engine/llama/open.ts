@@ -15,6 +15,7 @@ import type {
   EngineInfo,
   EngineOptions,
   EngineRequest,
+  EngineStep,
   Tokenized,
 } from '../engine.ts';
 import { asking } from './asking.ts';
@@ -144,6 +145,7 @@ async function handshake(
   const questions = asking<Tokenizing, Tokenized>((id, task) => send(pipe, { kind: 'tokenize', id, task }));
   const vectors = asking<EmbedInput, Vector>((id, input) => send(pipe, { kind: 'embed', id, input }));
   let steps = 0;
+  let hear = (_step: EngineStep): void => {};
   receiveLines(pipe, (message: FromEngine) => {
     if (message.kind === 'ready') ready.resolve(message.info);
     else if (message.kind === 'failed') ready.reject(new Refusal('load_failed', message.message));
@@ -154,6 +156,7 @@ async function handshake(
       if (message.step) {
         steps = message.step.step;
         outside.onStep?.(message.step);
+        hear(message.step);
       }
       for (const [id, event] of message.events) runs.get(id)?.put(event);
     }
@@ -177,6 +180,7 @@ async function handshake(
     vectors,
     info,
     steps: () => steps,
+    onStep: (listener) => void (hear = listener),
     saves: Boolean(options.promptCache),
   });
 }
@@ -205,11 +209,13 @@ interface OpenProcess {
   vectors: Asking<EmbedInput, Vector>;
   info: EngineInfo;
   steps: () => number;
+  onStep: Engine['onStep'];
   /** Whether it has prompts to save before it ends. */
   saves: boolean;
 }
 
-function engineOver({ child, pipe, exited, runs, questions, vectors, info, steps, saves }: OpenProcess): LlamaEngine {
+function engineOver(opened: OpenProcess): LlamaEngine {
+  const { child, pipe, exited, runs, questions, vectors, info, steps, onStep, saves } = opened;
   let ids = 0;
   const isDead = (): boolean => child.exitCode !== null || child.signalCode !== null;
 
@@ -242,6 +248,7 @@ function engineOver({ child, pipe, exited, runs, questions, vectors, info, steps
     info,
     pid: child.pid ?? 0,
     steps,
+    onStep,
     generate,
     tokenize: async (task) => {
       if (isDead()) throw await exited;

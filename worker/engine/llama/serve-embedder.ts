@@ -13,6 +13,7 @@ export type Receive = (message: ToEngine) => void;
 export async function serveEmbedder(
   loaded: LoadedModel,
   options: EngineOptions,
+  now: () => number,
   tell: (message: FromEngine) => void,
 ): Promise<Receive> {
   const embedder = await openEmbedder(loaded, options);
@@ -21,8 +22,10 @@ export async function serveEmbedder(
 
   const embed = async ({ id, input }: Extract<ToEngine, { kind: 'embed' }>): Promise<void> => {
     try {
+      const startedMs = now();
       const { vector, tokens } = await embedder.embed(input);
-      tell({ kind: 'events', events: [], step: { step: (steps += 1), decoded: 0, prefilled: tokens } });
+      const step = { step: (steps += 1), ms: now() - startedMs, decoded: 0, prefilled: tokens };
+      tell({ kind: 'events', events: [], step });
       tell({ kind: 'embedded', id, result: { vector: textOf(vector), tokens } });
     } catch (error) {
       tell({ kind: 'embedded', id, result: refused(error) });

@@ -41,7 +41,7 @@ export async function serveEngine(pipe: Socket, now: () => number, inOrder: bool
   });
   const open = await opening.promise;
   if (open.options.embeds) {
-    embedder = await loadEmbedder(open, tell);
+    embedder = await loadEmbedder(open, now, tell);
     return;
   }
   loaded = await load(open, now, inOrder, tell);
@@ -50,9 +50,13 @@ export async function serveEngine(pipe: Socket, now: () => number, inOrder: bool
   pipe.destroy();
 }
 
-async function loadEmbedder({ options, freeBytes }: OpenMessage, tell: Tell): Promise<Receive | null> {
+async function loadEmbedder(
+  { options, freeBytes }: OpenMessage,
+  now: () => number,
+  tell: Tell,
+): Promise<Receive | null> {
   try {
-    return await serveEmbedder(await loadModel(options, freeBytes), options, tell);
+    return await serveEmbedder(await loadModel(options, freeBytes), options, now, tell);
   } catch (error) {
     tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
     return null;

@@ -3,7 +3,15 @@ import type { Socket } from 'node:net';
 import type { RefusalName } from '@berth/shared/outcome.ts';
 import type { Tokenizing } from '@berth/shared/request.ts';
 import type { LoopTuning } from './tuning.ts';
-import type { EmbedInput, EngineEvent, EngineInfo, EngineOptions, EngineRequest, Tokenized } from '../engine.ts';
+import type {
+  EmbedInput,
+  EngineEvent,
+  EngineInfo,
+  EngineOptions,
+  EngineRequest,
+  EngineStep,
+  Tokenized,
+} from '../engine.ts';
 
 export interface OpenMessage {
   kind: 'open';
@@ -49,13 +57,9 @@ export interface EmbeddedMessage {
 /** `gone` answers an abort: the sequence is free. */
 export type RunEvent = EngineEvent | RefusedEvent | { kind: 'gone' };
 
-export interface StepSummary {
+export interface StepSummary extends EngineStep {
   /** Steps since the load. */
   step: number;
-  /** Answers whose token was decoded in this step. */
-  decoded: number;
-  /** Prompt tokens that were read in this step. */
-  prefilled: number;
 }
 
 export type FromEngine =

@@ -1,0 +1,77 @@
+// Five slow-downs, each made for real, and the shipped ranking must name each. By `npm run bottleneck`: it takes a minute.
+import { afterAll, beforeAll, describe, inject, it } from 'vitest';
+import { copyFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { aFolder, demoPath, enginesOf } from '../e2e/berth.ts';
+import { busy, observed, ranksFirst } from './observed.ts';
+import type { Observed } from './observed.ts';
+
+const stack = new AsyncDisposableStack();
+let pool: Observed;
+
+/** Two workers with the real engine, each with room for one of the two models that both have. */
+beforeAll(async () => {
+  const folder = stack.use(await aFolder());
+  for (const name of ['one', 'two']) await copyFile(demoPath, join(folder.path, `${name}.gguf`));
+  const worker = { MODELS_DIR: folder.path, NUM_PARALLEL: '2', MAX_LOADED_MODELS: '1', PROMPT_CACHE_BYTES: '0' };
+  const env = { ...worker, CONTEXT_LENGTH: '4096' };
+  pool = stack.use(
+    await observed(inject('redisUrl'), [
+      { ...env, WORKER_ID: 'w1' },
+      { ...env, WORKER_ID: 'w2' },
+    ]),
+  );
+}, 90_000);
+afterAll(() => stack.disposeAsync());
+
+const words = (count: number, turn: number) => Array.from({ length: count }, (_, at) => `w${turn}x${at}`).join(' ');
+
+/** A process that may run for a tenth of the time only, as one on a machine that others use. */
+function throttled(pids: readonly number[]): Disposable {
+  let stopped = false;
+  const toggle = () => {
+    stopped = !stopped;
+    for (const pid of pids) process.kill(pid, stopped ? 'SIGSTOP' : 'SIGCONT');
+  };
+  let timer = setTimeout(function turn() {
+    toggle();
+    timer = setTimeout(turn, stopped ? 90 : 10);
+  });
+  return {
+    [Symbol.dispose]() {
+      clearTimeout(timer);
+      for (const pid of pids) process.kill(pid, 'SIGCONT');
+    },
+  };
+}
+
+describe('the ranking of causes names', () => {
+  it('the queue, when there are many more requests than slots', { timeout: 60_000 }, async () => {
+    await using _load = busy(16, (turn) => pool.ask('one', `Tell me of slots. ${turn}`, { max_tokens: 60 }));
+    await ranksFirst(pool.prometheus, 'queue');
+  });
+
+  it('the load, when two models take turns in room for one', { timeout: 60_000 }, async () => {
+    await using _load = busy(1, (turn) => pool.ask(turn % 4 < 2 ? 'one' : 'two', 'Hello', { max_tokens: 2 }));
+    await ranksFirst(pool.prometheus, 'load');
+  });
+
+  it('the prefill, when prompts are long and answers short', { timeout: 60_000 }, async () => {
+    await using _load = busy(2, (turn) => pool.ask('one', words(500, turn), { max_tokens: 2 }));
+    await ranksFirst(pool.prometheus, 'prefill');
+  });
+
+  it('the slow worker, when one engine gets a tenth of its processor', { timeout: 60_000 }, async () => {
+    const engines = await enginesOf(pool.workers[1]?.pid ?? 0);
+    using _throttle = throttled(engines.map(({ pid }) => pid));
+    await using _load = busy(3, (turn) => pool.ask('one', `Tell me of slots. ${turn}`, { max_tokens: 60 }));
+    await ranksFirst(pool.prometheus, 'slow worker');
+  });
+
+  it('the ledger, when Redis answers late', { timeout: 60_000 }, async () => {
+    pool.redis.delayReplies(100);
+    await using _load = busy(2, () => pool.ask('one', 'Hello', { max_tokens: 2 }));
+    await ranksFirst(pool.prometheus, 'ledger');
+    pool.redis.delayReplies(0);
+  });
+});
