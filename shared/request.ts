@@ -92,7 +92,13 @@ export interface Sampling {
 /** How long an idle model stays loaded, in milliseconds; `Infinity` = for ever, 0 = unload at once. */
 export type KeepAliveMs = number;
 
-export type OutputFormat = { kind: 'text' } | { kind: 'json' } | { kind: 'schema'; schema: Record<string, unknown> };
+/** What an answer may be together with tools. */
+export type JsonFormat = { kind: 'text' } | { kind: 'json' } | { kind: 'schema'; schema: Record<string, unknown> };
+
+export type OutputFormat =
+  | JsonFormat
+  /** GBNF, llama.cpp's notation of grammars; a model with tools has none. */
+  | { kind: 'grammar'; grammar: string };
 
 export interface Generation {
   dialect: DialectName;

@@ -7,6 +7,7 @@ import type { ToolSyntax } from './replies/tools/syntax.ts';
 /** @param template the model's chat template, which tells a family's versions apart */
 export function answerFormat(generation: Generation, syntax: ToolSyntax, template: string): EngineRequest['format'] {
   const { prompt, format, mustCall, parallelCalls } = generation;
+  if (format.kind === 'grammar') return format;
   const tools = prompt?.kind === 'chat' ? prompt.tools : [];
   const calls = { kind: 'calls', frame: syntax.frame(template), several: parallelCalls !== false } as const;
   if (mustCall !== undefined) {

@@ -14,6 +14,7 @@ import {
   oneOf,
   refuse,
   text,
+  textUpTo,
 } from './check.ts';
 import { type Dialect, secondsOf } from './dialect.ts';
 import { type JsonObject, lineJson } from './json.ts';
@@ -53,6 +54,7 @@ export function parseOpenaiChat(body: unknown): Generation {
   refuseUnsupported(request);
   const { tools, ...chosen } = chosenTools(request);
   const format = formatOf(request);
+  if (format.kind === 'grammar' && tools.length > 0) refuse('grammar', 'cannot be combined with tools');
   const stream = request.optional('stream', flag) ?? false;
   const usage = request.optional('stream_options', includeUsage) ?? false;
   const think = thinkOf(request);
@@ -120,7 +122,7 @@ export function samplingOf(request: Fields): Sampling {
 function refuseUnsupported(request: Fields): void {
   request.optional('modalities', list(oneOf('text'), 1));
   request.optional('functions', noneOf('use tools instead'));
-  request.optional('grammar', notNow('use response_format with a JSON schema instead'));
+  if (request.optional('grammar_lazy', flag) === true) refuse('grammar_lazy', 'is not supported: use tools instead');
   request.optional('web_search_options', notNow('no model here can search'));
 }
 
@@ -156,13 +158,20 @@ function topLogprobsOf(request: Fields): { topLogprobs?: number } {
 export function formatOf(request: Fields): OutputFormat {
   const bare = request.optional('json_schema', parts.schema);
   const format = request.optional('response_format', responseFormat);
-  return format ?? (bare === null ? { kind: 'text' } : { kind: 'schema', schema: bare });
+  const grammar = request.optional('grammar', grammarText) ?? '';
+  if (grammar === '') return format ?? (bare === null ? { kind: 'text' } : { kind: 'schema', schema: bare });
+  if (bare !== null) refuse('grammar', 'cannot be combined with json_schema');
+  if (format !== null && format.kind !== 'text') refuse('grammar', 'cannot be combined with response_format');
+  return { kind: 'grammar', grammar };
 }
+
+const grammarText = textUpTo(64 * 1024);
 
 const responseFormat: Check<OutputFormat> = (value, path) => {
   const format = fieldsOf(value, path);
-  const type = format.required('type', oneOf('text', 'json_object', 'json_schema'));
+  const type = format.required('type', oneOf('text', 'json_object', 'json_schema', 'grammar'));
   if (type === 'text') return { kind: 'text' };
+  if (type === 'grammar') return { kind: 'grammar', grammar: format.required('grammar', grammarText) };
   // llama-server's form of json_object carries a schema beside the type.
   const bare = format.optional('schema', parts.schema);
   if (type === 'json_object') return bare === null ? { kind: 'json' } : { kind: 'schema', schema: bare };

@@ -155,6 +155,12 @@ describe('requests as clients send them', () => {
   test.each([
     [{ response_format: { type: 'json_object' } }, { kind: 'json' }],
     [
+      { grammar: 'root ::= "a"', response_format: { type: 'text' } },
+      { kind: 'grammar', grammar: 'root ::= "a"' },
+    ],
+    [{ response_format: { type: 'grammar', grammar: 'root ::= "a"' } }, { kind: 'grammar', grammar: 'root ::= "a"' }],
+    [{ grammar: '' }, { kind: 'text' }],
+    [
       {
         response_format: { type: 'json_schema', json_schema: { name: 'x', strict: true, schema: { type: 'object' } } },
       },
@@ -268,7 +274,13 @@ describe('requests that are refused', () => {
     ['logit_bias.5', { logit_bias: { 5: 'x' } }],
     ['modalities[0]', { modalities: ['audio'] }],
     ['functions', { functions: [{ name: 'f' }] }],
-    ['grammar', { grammar: 'root ::= "a"' }],
+    ['grammar', { grammar: ['root ::= "a"'] }],
+    ['grammar', { grammar: 'x'.repeat(65_537) }],
+    ['grammar', { grammar: 'root ::= "a"', tools: [weather] }],
+    ['grammar', { grammar: 'root ::= "a"', response_format: { type: 'json_object' } }],
+    ['grammar', { grammar: 'root ::= "a"', json_schema: {} }],
+    ['grammar_lazy', { grammar: 'root ::= "a"', grammar_lazy: true }],
+    ['response_format.grammar', { response_format: { type: 'grammar' } }],
     ['web_search_options', { web_search_options: {} }],
     ['response_format', { response_format: 'json' }],
     ['response_format.type', { response_format: {} }],

@@ -1,5 +1,5 @@
 // The engine's port: one loaded model that generates for several requests at once.
-import type { OutputFormat, Prompt, Sampling, Tokenizing, Tool } from '@berth/shared/request.ts';
+import type { JsonFormat, OutputFormat, Prompt, Sampling, Tokenizing, Tool } from '@berth/shared/request.ts';
 
 export interface EngineRequest {
   prompt: Prompt;
@@ -29,7 +29,7 @@ export interface CallsFormat {
   /** Whether one answer may hold several calls. */
   several: boolean;
   /** What the answer may be instead of calls; `null` = it has to be a call. */
-  otherwise: OutputFormat | null;
+  otherwise: JsonFormat | null;
 }
 
 /** An answer of calls: `open`, calls with `between` between them, `close`; a call is its name and JSON in `call`. */

@@ -1,5 +1,5 @@
 // An answer that is held to calls is one in every family's syntax, whatever the model would say by itself.
-import type { OutputFormat, Tool } from '@berth/shared/request.ts';
+import type { JsonFormat, Tool } from '@berth/shared/request.ts';
 import type { Engine, EngineRequest } from '@berth/worker/engine/engine.ts';
 import { llamaEngines } from '@berth/worker/engine/llama/open.ts';
 import { splitter } from '@berth/worker/replies/split.ts';
@@ -55,7 +55,7 @@ const citiesOf: Record<string, string[]> = { weather: ['Oslo', 'Rome'], time: ['
 const held = (
   syntax: ToolSyntax,
   template: string,
-  otherwise: OutputFormat | null,
+  otherwise: JsonFormat | null,
   several = true,
 ): EngineRequest['format'] => ({ kind: 'calls', frame: syntax.frame(template), tools, several, otherwise });
 

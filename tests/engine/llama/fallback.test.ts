@@ -66,6 +66,11 @@ test('an answer keeps to a schema', async () => {
   expect(JSON.parse(text)).toEqual({ n: expect.any(Number) });
 });
 
+test('an answer keeps to a grammar', async () => {
+  const format = { kind: 'grammar', grammar: 'root ::= "n" [0-9]{2} ( "." | "!" )' } as const;
+  expect((await collect(fallback!, aRequest('ba', { format, maxTokens: 100 }))).text).toMatch(/^n[0-9]{2}[.!]$/);
+});
+
 test('an abort frees the slot', async () => {
   const abort = new AbortController();
   const running = collect(fallback!, aRequest('ba'), abort.signal);

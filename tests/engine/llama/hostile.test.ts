@@ -1,4 +1,4 @@
-// Schemas that are small to write and ruinous to follow: refused by name, fast, before the engine sees them.
+// Schemas and grammars that are small to write and ruinous to follow: refused by name, fast, before the engine sees them.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Engine } from '../../../worker/engine/engine.ts';
 import { llamaEngines } from '../../../worker/engine/llama/open.ts';
@@ -89,4 +89,46 @@ test.each<[string, object]>([
   const { end } = await collect(engine!, aRawRequest('ba', { sampling: brackets, maxTokens: 60, format }));
   expect(end.usage.outputTokens).toBeGreaterThan(0);
   expect(end.usage.decodeMs).toBeLessThan(10_000);
+});
+
+const lines = (count: number, each: (index: number) => string) =>
+  Array.from({ length: count }, (_, at) => each(at)).join('\n');
+const grammars = [
+  `${lines(40, (at) => `${at === 0 ? 'root' : `n${at}`} ::= n${at + 1} "[" | n${at + 1} "]"`)}\nn40 ::= "x"`,
+  `${lines(40, (at) => `${at === 0 ? 'root' : `n${at}`} ::= n${at + 1} n${at + 1}`)}\nn40 ::= ""`,
+  'root ::= e e root "[" | "]"\ne ::= f\nf ::= ""',
+  'root ::= a | b | "x"\na ::= "[" root "]"\nb ::= "[" root ")"',
+  'root ::= (a | b)*\na ::= [^a] | "1"\nb ::= [^b] | "2"',
+  'root ::= [^a]{0,1000} [^b]{0,1000} [^c]{0,1000}',
+  `root ::= ${'('.repeat(30_000)}`,
+  `root ::= ${lines(120, (at) => `[a-${String.fromCharCode(0x62 + (at % 24))}]{30} "${at}"`).replaceAll('\n', ' | ')}`,
+];
+
+test('no grammar stops the answers that run, neither in its check nor when it is followed', async () => {
+  const abort = new AbortController();
+  const running = engine!.generate(aRawRequest('ba', { cacheScope: 'other' }), abort.signal);
+  let [longestMs, lastMs, steps] = [0, performance.now(), 0];
+  const watched = (async () => {
+    for await (const event of running) {
+      if (event.kind !== 'text') continue;
+      longestMs = Math.max(longestMs, performance.now() - lastMs);
+      lastMs = performance.now();
+      steps += 1;
+    }
+  })();
+  watched.catch(() => {}); // looked at below
+  const ask = (grammar: string) =>
+    collect(engine!, aRawRequest('ba', { sampling: brackets, maxTokens: 40, format: { kind: 'grammar', grammar } }));
+  const refused = await Promise.allSettled(grammars.map(ask));
+  expect(refused.map(({ status }) => status)).toEqual(grammars.map(() => 'rejected'));
+  // As many readings at once as may be.
+  const parts = Array.from({ length: 24 }, (_, at) => `p${at}`);
+  const followed = await ask(
+    `root ::= ${parts.map((part, at) => `${part} "!${at}"`).join(' | ')}\n${lines(24, (at) => `p${at} ::= [^!]*`)}`,
+  );
+  expect(followed.end.usage.outputTokens).toBe(40);
+  abort.abort(new Error('enough'));
+  await expect(watched).rejects.toThrow('enough');
+  expect(steps).toBeGreaterThan(40);
+  expect(longestMs).toBeLessThan(2_000);
 });

@@ -7,6 +7,7 @@ import type { EngineRequest } from '../engine.ts';
 import { stepAtOnce, stepInOrder } from './batch.ts';
 import type { NativeBatch, Part, Sampled, Sampler } from './batch.ts';
 import { grammarFor } from './calls-grammar.ts';
+import { clientGrammars } from './client-grammar.ts';
 import { said } from './load.ts';
 import type { LoadedModel } from './load.ts';
 import type { SamplerSettings } from './sampling.ts';
@@ -135,6 +136,7 @@ function internals(
 export function bindNative({ llama, model }: LoadedModel, context: LlamaContext, inOrder: boolean): Binding {
   const { native, nativeModel, module } = internals(llama, model, context);
   let threads = context.idealThreads;
+  const compiled = grammarCompiler(llama);
   return {
     contextTokens: context.contextSize,
     slots: context.totalSequences,
@@ -152,7 +154,7 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext,
     useThreads: (count) => void (threads = count),
     sampler: async (settings, format) => {
       const sampler = new module.AddonSampler(nativeModel);
-      await openSampler(llama, model, sampler, settings, format);
+      openSampler(model, sampler, settings, await compiled(format));
       return {
         next: (row) => native.sampleToken(row, sampler),
         [Symbol.dispose]: () => sampler.dispose(),
@@ -241,25 +243,26 @@ function infillOf({ tokens: { infill } }: LlamaModel): PromptModel['infill'] {
   return before === null || after === null || between === null ? null : { before, after, between };
 }
 
-/** @throws Refusal `bad_request` */
-export async function compiledGrammar(llama: Llama, format: EngineRequest['format']): Promise<LlamaGrammar | null> {
-  const grammar = grammarFor(format);
-  if (grammar === null) return null;
-  try {
-    return await llama.createGrammar({ grammar });
-  } catch (error) {
-    throw new Refusal('bad_request', `this output format cannot be honoured: ${said(error)}`, { param: 'format' });
-  }
+/** The function that it returns throws a Refusal `bad_request` for a format that cannot be honoured. */
+export function grammarCompiler(llama: Llama): (format: EngineRequest['format']) => Promise<LlamaGrammar | null> {
+  const ofClient = clientGrammars();
+  return async (format) => {
+    const grammar = await grammarFor(format, ofClient);
+    if (grammar === null) return null;
+    try {
+      return await llama.createGrammar({ grammar });
+    } catch (error) {
+      throw new Refusal('bad_request', `this output format cannot be honoured: ${said(error)}`, { param: 'format' });
+    }
+  };
 }
 
-async function openSampler(
-  llama: Llama,
+function openSampler(
   model: LlamaModel,
   sampler: NativeSampler,
   settings: SamplerSettings,
-  format: EngineRequest['format'],
-): Promise<void> {
-  const grammar = await compiledGrammar(llama, format);
+  grammar: LlamaGrammar | null,
+): void {
   if (grammar === null) return sampler.applyConfig(settings);
   const state = new LlamaGrammarEvaluationState({ model, grammar });
   sampler.applyConfig({ ...settings, grammarEvaluationState: Reflect.get(state, '_state') as unknown });

@@ -10,8 +10,16 @@ export function beginsFreely(format: EngineRequest['format']): boolean {
   return format.kind === 'text' || (format.kind === 'calls' && format.otherwise?.kind === 'text');
 }
 
-/** @returns the grammar's text, or `null` when any text will do. @throws Refusal `bad_request` */
-export function grammarFor(format: EngineRequest['format']): string | null {
+/**
+ * @param ofClient makes a client's grammar one that may be followed
+ * @returns the grammar's text, or `null` when any text will do
+ * @throws Refusal `bad_request`
+ */
+export async function grammarFor(
+  format: EngineRequest['format'],
+  ofClient: (grammar: string) => Promise<string>,
+): Promise<string | null> {
+  if (format.kind === 'grammar') return await ofClient(format.grammar);
   return format.kind === 'calls' ? gbnf((writer) => callsRule(format, writer)) : gbnfFor(format);
 }
 

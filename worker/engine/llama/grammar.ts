@@ -1,7 +1,7 @@
 // From a wanted output format to a grammar (GBNF) that the sampler obeys. Cost bounded; what cannot be honoured is
 // refused by name. Pure.
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { OutputFormat } from '@berth/shared/request.ts';
+import type { JsonFormat } from '@berth/shared/request.ts';
 import { refuseAmbiguous } from './ambiguity.ts';
 
 const schemaBounds = {
@@ -39,7 +39,7 @@ export interface Writer {
 }
 
 /** @returns the grammar's text, or `null` when any text will do. @throws Refusal `bad_request` */
-export function gbnfFor(format: OutputFormat): string | null {
+export function gbnfFor(format: JsonFormat): string | null {
   return format.kind === 'text' ? null : gbnf((writer) => formatRule(format, writer));
 }
 
@@ -53,7 +53,7 @@ export function gbnf(rootOf: (writer: Writer) => string): string {
 }
 
 /** The right-hand side for a format that is not just any text. */
-export function formatRule(format: Exclude<OutputFormat, { kind: 'text' }>, writer: Writer): string {
+export function formatRule(format: Exclude<JsonFormat, { kind: 'text' }>, writer: Writer): string {
   return format.kind === 'json' ? base.object : schemaRule(format.schema, writer);
 }
 

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { LlamaGrammarEvaluationState, TokenBias } from 'node-llama-cpp';
 import type { LlamaContext, LlamaContextSequence, LlamaModel, SequenceEvaluateOptions, Token } from 'node-llama-cpp';
 import { Refusal } from '@berth/shared/outcome.ts';
-import { cellBytesOf, compiledGrammar, knownVersion, specialTexts, vocabularyOf } from './binding.ts';
+import { cellBytesOf, grammarCompiler, knownVersion, specialTexts, vocabularyOf } from './binding.ts';
 import type { Part, Sampler } from './batch.ts';
 import type { Binding } from './binding.ts';
 import type { LoadedModel } from './load.ts';
@@ -14,6 +14,7 @@ import type { TemplateValues } from './template.ts';
 export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext): Binding {
   const sequence = context.getSequence();
   let row: Token[] = [];
+  const compiled = grammarCompiler(llama);
   return {
     contextTokens: context.contextSize,
     slots: 1,
@@ -34,7 +35,7 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
       return [part.sampler && { row: 0, token: await part.sampler.next(0) }];
     },
     sampler: async (settings, format) => {
-      const grammar = await compiledGrammar(llama, format);
+      const grammar = await compiled(format);
       const state = grammar === null ? null : new LlamaGrammarEvaluationState({ model, grammar });
       return publicSampler(sequence, () => row, {
         ...optionsOf(settings),
