@@ -39,6 +39,9 @@ const connectMs = 1_000;
 /** Below the worker's own keep-alive, so that the worker never closes a connection which is being used again. */
 const idleMs = 30_000;
 
+/** What a worker answers to a call that is no generation. */
+export type Answer = Dispatcher.ResponseData;
+
 /** One pool of connections for all workers. A silent worker is cut by its beats, so no time limit is set here. */
 export function createAgent(): Agent {
   return new Agent({

@@ -155,7 +155,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...libraryRoutes(shelf),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
-    ...workerMetricsRoutes({ roster, secret, clock }),
+    ...workerMetricsRoutes({ roster, agent, secret, clock }),
     ...keyRoutes({ book: options.book, log }),
     ...usageRoutes({ usage: options.usage }),
     ...quarantineRoutes({ poison, log }),

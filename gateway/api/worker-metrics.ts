@@ -3,11 +3,14 @@ import { signCall } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import type { Answer, createAgent } from '../forward.ts';
 import type { Exchange, Route } from '../http.ts';
 import type { Roster } from '../workers/roster.ts';
 
 interface Options {
   roster: Pick<Roster, 'worker' | 'workers'>;
+  agent: ReturnType<typeof createAgent>;
+  /** Signs the calls. */
   secret: string;
   clock: Clock;
 }
@@ -20,7 +23,7 @@ const asNobody = { lease: '', epoch: '', model: '', owner: { team: '', key: '', 
  * `/metrics/workers` lists the workers as Prometheus' HTTP discovery reads them, under the name by which this gateway was
  * reached; `/metrics/workers/NAME` is the worker's own scrape.
  */
-export function workerMetricsRoutes({ roster, secret, clock }: Options): Route[] {
+export function workerMetricsRoutes({ roster, agent, secret, clock }: Options): Route[] {
   /** A lane for embeddings is the same process. */
   const processes = () => [...Map.groupBy(roster.workers(), ({ url }) => url).values()].map(([first]) => first!);
 
@@ -35,21 +38,28 @@ export function workerMetricsRoutes({ roster, secret, clock }: Options): Route[]
   const scrape = async ({ request, reply, rest }: Exchange) => {
     const worker = roster.worker(nameIn(rest));
     if (worker === undefined) throw new Refusal('route_not_found', `there is no worker ${nameIn(rest)}`);
-    const headers = {
-      ...signCall(secret, 'GET', '/metrics', asNobody, clock.now()),
-      accept: request.headers.accept ?? '*/*',
-    };
-    const signal = AbortSignal.any([reply.signal, AbortSignal.timeout(answerMs)]);
-    const answer = await fetch(`${worker.url}/metrics`, { headers, signal, redirect: 'error' }).catch(() => null);
-    const text = answer?.ok ? await answer.text().catch(() => null) : null;
-    if (text === null) throw new Refusal('worker_failed', `worker ${worker.worker} does not tell its metrics`);
-    reply.json(200, text, { 'content-type': answer?.headers.get('content-type') ?? 'text/plain' });
+    const late = new AbortController();
+    using _timer = clock.after(answerMs, () => late.abort());
+    const path = '/metrics';
+    const call = signCall(secret, 'GET', path, asNobody, clock.now());
+    const headers = { ...call, accept: request.headers.accept ?? '*/*' };
+    const signal = AbortSignal.any([reply.signal, late.signal]);
+    const asking = agent.request({ origin: worker.url, path, method: 'GET', headers, signal });
+    const told = await asking.then(textOf).catch(() => null);
+    reply.signal.throwIfAborted();
+    if (told === null) throw new Refusal('worker_failed', `worker ${worker.worker} does not tell its metrics`);
+    reply.json(200, told.text, { 'content-type': told.type });
   };
   const common = { method: 'GET', scope: 'metrics', dialect: openai } as const;
   return [
     { ...common, path: '/metrics/workers', handle: targets },
     { ...common, path: '/metrics/workers/*', handle: scrape },
   ];
+}
+
+async function textOf({ statusCode, headers, body }: Answer) {
+  const text = await body.text();
+  return statusCode === 200 ? { text, type: String(headers['content-type'] ?? 'text/plain') } : null;
 }
 
 function nameIn(rest: string): string {

@@ -2,17 +2,27 @@
 import { afterAll, beforeAll, describe, inject, it } from 'vitest';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { aFolder, demoPath, enginesOf } from '../e2e/berth.ts';
+import { aFolder, enginesOf } from '../e2e/berth.ts';
+import { programs } from '../tools/prometheus.ts';
+import { writeGguf } from '../models/gguf.ts';
+import { randomModel } from '../models/random.ts';
 import { busy, observed, ranksFirst } from './observed.ts';
 import type { Observed } from './observed.ts';
 
 const stack = new AsyncDisposableStack();
 let pool: Observed;
 
-/** Two workers with the real engine, each with room for one of the two models that both have. */
+beforeAll(() => programs(), 300_000);
+
+/** Large enough that a prompt takes its time, small enough for two processors. */
+const shape = { parameters: 15e6, vocabulary: 12_800, context: 4_096, type: 'q8_0', ends: false } as const;
+
+/** Two workers with the real engine, each with room for one of the three models that both have. */
 beforeAll(async () => {
   const folder = stack.use(await aFolder());
-  for (const name of ['one', 'two']) await copyFile(demoPath, join(folder.path, `${name}.gguf`));
+  const [first, ...others] = ['one', 'two', 'three'].map((name) => join(folder.path, `${name}.gguf`));
+  writeGguf(first!, randomModel({ ...shape, name: 'random', seed: 1 }));
+  for (const path of others) await copyFile(first!, path);
   const worker = { MODELS_DIR: folder.path, NUM_PARALLEL: '2', MAX_LOADED_MODELS: '1', PROMPT_CACHE_BYTES: '0' };
   const env = { ...worker, CONTEXT_LENGTH: '4096' };
   pool = stack.use(
@@ -51,13 +61,13 @@ describe('the ranking of causes names', () => {
     await ranksFirst(pool.prometheus, 'queue');
   });
 
-  it('the load, when two models take turns in room for one', { timeout: 60_000 }, async () => {
-    await using _load = busy(1, (turn) => pool.ask(turn % 4 < 2 ? 'one' : 'two', 'Hello', { max_tokens: 2 }));
+  it('the load, when three models take turns in room for two', { timeout: 60_000 }, async () => {
+    await using _load = busy(1, (turn) => pool.ask(['one', 'two', 'three'][turn % 3]!, 'Hello', { max_tokens: 2 }));
     await ranksFirst(pool.prometheus, 'load');
   });
 
   it('the prefill, when prompts are long and answers short', { timeout: 60_000 }, async () => {
-    await using _load = busy(2, (turn) => pool.ask('one', words(500, turn), { max_tokens: 2 }));
+    await using _load = busy(2, (turn) => pool.ask('one', words(150, turn), { max_tokens: 2 }));
     await ranksFirst(pool.prometheus, 'prefill');
   });
 

@@ -20,8 +20,8 @@ export interface Observed extends AsyncDisposable {
   prometheus: Prometheus;
   /** Between all of them and Redis. */
   redis: TcpProxy;
-  /** Asks a model for an answer and reads it whole. */
-  ask(model: string, content: string, more?: Record<string, unknown>): Promise<number>;
+  /** Asks a model for an answer and reads it whole. @throws Error when there is none */
+  ask(model: string, content: string, more?: Record<string, unknown>): Promise<void>;
 }
 
 /** @param workers the settings of each; `REDIS_URL` and the like are added */
@@ -50,8 +50,8 @@ export async function observed(redisUrl: string, workers: readonly Env[]): Promi
       const body = JSON.stringify({ model, messages: [{ role: 'user', content }], ...more });
       const headers = { authorization, 'content-type': 'application/json' };
       const reply = await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', headers, body });
-      await reply.text();
-      return reply.status;
+      const text = await reply.text();
+      if (!reply.ok) throw new Error(`${reply.status}: ${text}`);
     },
     [Symbol.asyncDispose]: () => rest.disposeAsync(),
   };

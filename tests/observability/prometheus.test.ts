@@ -1,7 +1,7 @@
 // What is shipped for Prometheus and Grafana, in a real Prometheus that watches a running Berth.
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { gatewayFamilies } from '../../gateway/metric-families.ts';
-import { promtool } from '../tools/prometheus.ts';
+import { programs, promtool } from '../tools/prometheus.ts';
 import { eventually } from '../e2e/eventually.ts';
 import { busy, demoWorker, echoWorker, observed, ranksFirst } from './observed.ts';
 import type { Observed } from './observed.ts';
@@ -12,6 +12,7 @@ import { join } from 'node:path';
 const stack = new AsyncDisposableStack();
 let pool: Observed;
 
+beforeAll(() => programs(), 300_000);
 beforeAll(async () => {
   const echo = stack.use(await echoWorker(['m']));
   const one = { ...echo.env, WORKER_ID: 'echo', NUM_PARALLEL: '2' };

@@ -24,8 +24,8 @@ const startMsMax = 15_000;
 
 let found: Promise<NodeJS.ProcessEnv> | undefined;
 
-/** An environment whose PATH has `prometheus` and `promtool`. */
-async function programs(): Promise<NodeJS.ProcessEnv> {
+/** An environment whose PATH has `prometheus` and `promtool`; fetching them takes a while, once. */
+export async function programs(): Promise<NodeJS.ProcessEnv> {
   found ??= onPath(process.env, ['prometheus', 'promtool']).then(async (there) =>
     there ? process.env : (await fetchDebianPackage(['prometheus'])).env,
   );
