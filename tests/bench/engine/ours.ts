@@ -21,7 +21,8 @@ async function complete(request: IncomingMessage, response: ServerResponse): Pro
   const body = JSON.parse(Buffer.concat(pieces).toString()) as Body;
   const gone = new AbortController();
   response.once('close', () => gone.abort());
-  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  response.useChunkedEncodingByDefault = false; // the connection's end ends the answer: a write per event, and no more
+  response.writeHead(200, { 'content-type': 'text/event-stream', connection: 'close' });
   try {
     for await (const event of engine.generate(asked(body), gone.signal)) {
       if (event.kind === 'text') response.write(`data: ${JSON.stringify({ content: event.text, stop: false })}\n\n`);
