@@ -4,12 +4,16 @@ import { expect, test } from 'vitest';
 import { chunkFor, planStep } from '../../../worker/engine/llama/plan.ts';
 import type { PlannedRun } from '../../../worker/engine/llama/plan.ts';
 
-const limits = { batchTokensMax: 512, prefillTokensBusy: 128, prefillTokensIdle: 512 };
+const limits = { batchTokensMax: 512, prefillTokensBusy: 128, prefillTokensBurst: 256, prefillTokensIdle: 512 };
 const answering: PlannedRun = { promptLeft: 0, passedOver: 0 };
 const reading = (promptLeft: number, passedOver = 0): PlannedRun => ({ promptLeft, passedOver });
 
-test('every answering run gets its token, and prompts share a small chunk', () => {
+test('every answering run gets its token, and a prompt a small chunk', () => {
   expect(planStep([answering, reading(2000), answering], limits)).toEqual([1, 128, 1]);
+});
+
+test('several prompts share a chunk of twice the size', () => {
+  expect(planStep([answering, reading(128), reading(2000), reading(2000)], limits)).toEqual([1, 128, 128, 0]);
 });
 
 test('a prompt has the whole batch while nobody answers', () => {
@@ -17,16 +21,16 @@ test('a prompt has the whole batch while nobody answers', () => {
 });
 
 test('the shortest remaining prompt comes first and the rest of the chunk goes on', () => {
-  expect(planStep([answering, reading(500), reading(40)], limits)).toEqual([1, 88, 40]);
+  expect(planStep([answering, reading(500), reading(40)], limits)).toEqual([1, 216, 40]);
 });
 
 test('a prompt that is passed over comes before shorter ones in the end', () => {
-  expect(planStep([answering, reading(1000, 8), reading(100)], limits)).toEqual([1, 128, 0]);
+  expect(planStep([answering, reading(1000, 8), reading(100)], limits)).toEqual([1, 256, 0]);
 });
 
 test('a long prompt waits a bounded number of steps behind a stream of short ones', () => {
   let passedOver = 0;
-  while (planStep([answering, reading(2000, passedOver), reading(128)], limits)[1] === 0) passedOver += 1;
+  while (planStep([answering, reading(2000, passedOver), reading(256)], limits)[1] === 0) passedOver += 1;
   expect(passedOver).toBeLessThanOrEqual(Math.ceil(2000 / limits.prefillTokensBusy));
 });
 

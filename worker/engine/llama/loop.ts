@@ -201,10 +201,12 @@ function planned(run: Run): { promptLeft: number; passedOver: number } {
 
 function limits(binding: Binding, tuning: LoopTuning, tokensPerMs: number | null) {
   const { batchTokensMax } = binding;
+  const chunk = (ms: number, most: number): number => chunkFor(ms, tokensPerMs, Math.min(most, batchTokensMax));
   return {
     batchTokensMax,
-    prefillTokensBusy: chunkFor(tuning.gapMs, tokensPerMs, Math.min(tuning.prefillTokensBusy, batchTokensMax)),
-    prefillTokensIdle: chunkFor(tuning.idleStepMs, tokensPerMs, batchTokensMax),
+    prefillTokensBusy: chunk(tuning.gapMs, tuning.prefillTokensBusy),
+    prefillTokensBurst: chunk(tuning.gapMs, 2 * tuning.prefillTokensBusy),
+    prefillTokensIdle: chunk(tuning.idleStepMs, batchTokensMax),
   };
 }
 

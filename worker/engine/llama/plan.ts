@@ -12,13 +12,15 @@ export interface StepLimits {
   batchTokensMax: number;
   /** Prompt tokens per step while an answer is running: bounds the gap between its tokens. */
   prefillTokensBusy: number;
+  /** The same where several prompts wait. */
+  prefillTokensBurst: number;
   /** Prompt tokens per step while no answer is running: bounds how long a cancellation waits. */
   prefillTokensIdle: number;
 }
 
 /**
  * 1. every answering run gets its one token;
- * 2. the prompt budget is small while anybody answers, large when nobody does;
+ * 2. the prompt budget is small while anybody answers, less so when several prompts wait, and large when nobody answers;
  * 3. the shortest remaining prompt comes first; each step without a share makes a prompt count as shorter by one
  *    busy chunk, so that a long one waits a bounded number of steps behind short ones.
  *
@@ -27,9 +29,10 @@ export interface StepLimits {
 export function planStep(runs: readonly PlannedRun[], limits: StepLimits): number[] {
   const shares: number[] = runs.map((run) => (run.promptLeft === 0 ? 1 : 0));
   const answering = shares.reduce((sum, share) => sum + share, 0);
-  const wanted = answering > 0 ? limits.prefillTokensBusy : limits.prefillTokensIdle;
-  let budget = Math.min(wanted, limits.batchTokensMax - answering);
-  for (const index of promptOrder(runs, limits.prefillTokensBusy)) {
+  const order = promptOrder(runs, limits.prefillTokensBusy);
+  const busy = order.length > 1 ? limits.prefillTokensBurst : limits.prefillTokensBusy;
+  let budget = Math.min(answering > 0 ? busy : limits.prefillTokensIdle, limits.batchTokensMax - answering);
+  for (const index of order) {
     const share = Math.min(budget, runs[index]?.promptLeft ?? 0);
     shares[index] = share;
     budget -= share;

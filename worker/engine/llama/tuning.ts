@@ -1,7 +1,7 @@
 // How much prompt a step of the slot loop may read, by device.
 
 export interface LoopTuning {
-  /** Most prompt tokens per step while answers stream. */
+  /** Most prompt tokens per step while answers stream; twice as many where several prompts wait. */
   prefillTokensBusy: number;
   /** What the prompt chunk of a step may cost the running answers, milliseconds. */
   gapMs: number;
