@@ -17,15 +17,26 @@ const allowed =
 /** Browsers cap it at two hours. */
 const maxAgeS = 7_200;
 
-/** @param origins such as `https://chat.example.org`; `*` alone = every page */
+/** Whether an origin is among those named; the two kinds that may end in `*` are those of `parseOrigins`. */
+export function originsNamed(origins: readonly string[]): (origin: string) => boolean {
+  const exact = new Set(origins.map((origin) => origin.toLowerCase()));
+  const open = [...exact].filter((origin) => origin.length > 1 && origin.endsWith('*')).map((all) => all.slice(0, -1));
+  const every = exact.has('*');
+  return (origin) => {
+    const asked = origin.toLowerCase();
+    return every || exact.has(asked) || open.some((beginning) => asked.startsWith(beginning));
+  };
+}
+
+/** @param origins as `parseOrigins` gives them; `*` alone = every page */
 export function createCors(origins: readonly string[]): Cors {
   const every = origins.includes('*');
-  const named = new Set(origins.map((origin) => origin.toLowerCase()));
+  const isNamed = originsNamed(origins);
   const headers = ({ origin }: IncomingHttpHeaders): Record<string, string> => {
-    if (named.size === 0) return {};
+    if (origins.length === 0) return {};
     // Also on replies to others: a cache must not give one page's answer to another.
     const vary = every ? {} : { vary: 'origin' };
-    if (origin === undefined || !(every || named.has(origin.toLowerCase()))) return vary;
+    if (origin === undefined || !isNamed(origin)) return vary;
     return { ...vary, 'access-control-allow-origin': every ? '*' : origin, 'access-control-expose-headers': exposed };
   };
   return {
@@ -45,16 +56,30 @@ export function createCors(origins: readonly string[]): Cors {
   };
 }
 
-/** `https://chat.example.org, http://localhost:3000`, or `*`. @throws Error naming what is no origin */
+/**
+ * 1. Pages of the web by their whole origin, those of the reader's own machine with any port too.
+ * 2. Windows of desktop programs, whose schemes are their own, and whose names some draw anew at each start.
+ */
+const beginnings = [
+  /^http:\/\/(localhost|127\.0\.0\.1|\[::1\]):\*$/i, // 1
+  /^(?!https?:)[a-z][a-z0-9+.-]*:\/\/(\*|[\w.-]+)$/i, // 2
+];
+
+/**
+ * `https://chat.example.org, http://localhost:*, app://obsidian.md, vscode-webview://*`, or `*`.
+ * @throws Error naming what is no origin
+ */
 export function parseOrigins(value: string): string[] {
   const origins = value
     .split(',')
     .map((origin) => origin.trim())
     .filter((origin) => origin !== '');
   for (const origin of origins) {
-    if (origin === '*') continue;
+    if (origin === '*' || beginnings.some((beginning) => beginning.test(origin))) continue;
     if (origin.includes('*') || !URL.canParse(origin) || new URL(origin).origin !== origin.toLowerCase()) {
-      throw new Error('each must be an origin such as https://chat.example.org, without a path; or * for every page');
+      throw new Error(
+        'each must be an origin such as https://chat.example.org, http://localhost:* or app://*, without a path; or * for every page',
+      );
     }
   }
   return origins;

@@ -44,7 +44,8 @@ export const gatewaySettings = {
   }),
   corsOrigins: optional({
     name: 'CORS_ORIGINS',
-    about: 'Origins of the web pages that may call from a browser, separated by commas; `*` is every page.',
+    about:
+      'Origins of the web pages that may call from a browser, separated by commas: `https://chat.example.org`, `http://localhost:*`, of desktop programs `app://obsidian.md` or `vscode-webview://*`; `*` is every page.',
     fallbackAbout: 'none may',
     parse: parseOrigins,
   }),

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { originsNamed } from './cors.ts';
 import { isLoopback } from './keys.ts';
 import type { Network } from './policy/networks.ts';
 
@@ -38,7 +39,7 @@ const harmless = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export function createWire({ hosts, keyless, origins, proxies }: WireOptions): Wire {
   const named = new Set(hosts?.map((host) => host.toLowerCase()));
-  const pages = new Set(origins.map((origin) => origin.toLowerCase()));
+  const isNamed = originsNamed(origins);
 
   function isOurs(host: string): boolean {
     const name = nameOf(host);
@@ -50,7 +51,7 @@ export function createWire({ hosts, keyless, origins, proxies }: WireOptions): W
   function mayWrite({ origin, host = '', authorization, 'x-api-key': apiKey }: IncomingHttpHeaders): boolean {
     if (origin === undefined || authorization !== undefined || apiKey !== undefined) return true;
     const page = origin.toLowerCase();
-    if (pages.has('*') || pages.has(page)) return true;
+    if (isNamed(page)) return true;
     // Windows of desktop programs (`app://`, `vscode-webview://`) are no pages of the web.
     if (!/^(https?:|null$)/.test(page)) return true;
     if (!URL.canParse(page)) return false;

@@ -1,4 +1,5 @@
 // What holds an answer: its format, and the calls that it has to be or may be, in the model's own syntax. Pure.
+import { Refusal } from '@berth/shared/outcome.ts';
 import type { Generation, Tool } from '@berth/shared/request.ts';
 import type { EngineRequest } from './engine/engine.ts';
 import type { Thoughts } from './replies/thinking.ts';
@@ -15,6 +16,20 @@ export function answerFormat(generation: Generation, syntax: ToolSyntax, templat
   }
   if (tools.length === 0 || (format.kind === 'text' && !tools.some(({ strict }) => strict))) return format;
   return { ...calls, tools: tools.map(asPromised), otherwise: format };
+}
+
+/** An error of the engine; one of the format names the field in which the client wrote it. */
+export function atItsField(error: unknown, generation: Generation): unknown {
+  if (!(error instanceof Refusal) || error.param !== 'format') return error;
+  return new Refusal(error.outcome, error.message, { param: fieldOfFormat(generation) });
+}
+
+/** A grammar is made of strict tools, of an output format, or of both. */
+function fieldOfFormat({ dialect, mustCall, prompt, format }: Generation): string {
+  const calls = mustCall !== undefined || (prompt?.kind === 'chat' && prompt.tools.some(({ strict }) => strict));
+  if (format.kind === 'grammar') return 'grammar';
+  if (calls && format.kind === 'text') return 'tools';
+  return dialect === 'openai' ? 'response_format' : 'format';
 }
 
 /** Only the arguments of a strict tool are promised to follow its schema; those of others are any object. */

@@ -15,6 +15,7 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
 import { checkPrompts, requestsOf, settledTogether } from './answers.ts';
 import { compute } from './compute.ts';
+import { atItsField } from './answer-format.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineUsage } from './engine/engine.ts';
 import type { Metrics } from './metrics.ts';
@@ -176,7 +177,10 @@ async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, st
   let pending = '';
   for (const request of requests) {
     const events = kit.watchdog.watch(model.name, use.engine, use.engine.generate(request, signal));
-    const ran = await relay(kit, timedPieces(kit, model.name, events), use, started, pending);
+    const timed = timedPieces(kit, model.name, events);
+    const ran = await relay(kit, timed, use, started, pending).catch((error: unknown) => {
+      throw atItsField(error, generation);
+    });
     settlements.push(ran.settlement);
     pending = ran.pending;
   }

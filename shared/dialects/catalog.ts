@@ -84,7 +84,9 @@ export function parseOllamaShow(body: unknown): { model: string; verbose: boolea
 }
 
 function modelOf(request: Fields): string {
-  return request.optional('model', modelName) ?? request.required('name', modelName);
+  return (
+    request.optional('model', modelName) ?? request.optional('name', modelName) ?? request.required('model', modelName)
+  );
 }
 
 /**

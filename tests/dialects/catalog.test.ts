@@ -141,7 +141,7 @@ describe('lists', () => {
     expect(parseOllamaShow({ model: 'm' })).toEqual({ model: 'm', verbose: false });
     expect(parseOllamaShow({ name: 'n', verbose: true })).toEqual({ model: 'n', verbose: true });
     expect(refused(() => parseOllamaShow({ model: 'm', verbose: 1 })).param).toBe('verbose');
-    expect(refused(() => parseOllamaShow({})).outcome).toBe('bad_request');
+    expect(refused(() => parseOllamaShow({})).param).toBe('model');
   });
 });
 

@@ -117,6 +117,14 @@ describe.each(openaiVersions)('the package %s', (name) => {
     expect(wrong).toBeInstanceOf(errors.BadRequestError());
     expect(wrong).toMatchObject({ status: 400, type: 'invalid_request_error', param: 'temperature' });
 
+    const json_schema = { name: 'x', schema: { type: 'string', pattern: '^(a|b)*$' } };
+    const format = await thrown(
+      completions.create({ ...greedy, response_format: { type: 'json_schema', json_schema } }),
+    );
+    expect(format).toBeInstanceOf(errors.BadRequestError());
+    expect(format).toMatchObject({ status: 400, param: 'response_format' });
+    expect(format.message).toContain('pattern');
+
     const endlessly = [{ role: 'user', content: 'slot '.repeat(20_000) }];
     const long = await thrown(completions.create({ model, messages: endlessly }));
     expect(long).toBeInstanceOf(errors.BadRequestError());
@@ -243,6 +251,8 @@ describe('the package ollama', () => {
     const wrong = await thrown(client.chat({ model, messages, options: { temperature: 'hot' } }));
     expect(wrong).toMatchObject({ name: 'ResponseError', status_code: 400 });
     expect(wrong.message).toContain('temperature');
+    const format = { type: 'string', pattern: '^(a|b)*$' };
+    expect(await thrown(client.chat({ model, messages, format }))).toMatchObject({ status_code: 400 });
 
     const stream = await ollamaClient(narrow.url).chat({ model: 'm', messages: endless, stream: true });
     const refused = await thrown(ollamaClient(narrow.url).chat({ model: 'm', messages }));

@@ -1,7 +1,7 @@
 // Web pages: nothing for browsers unless origins are named, and then what clients in a browser need.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createAuthenticate } from '../../gateway/keys.ts';
-import { parseOrigins } from '../../gateway/cors.ts';
+import { createCors, parseOrigins } from '../../gateway/cors.ts';
 import { ask, startRig } from './rig.ts';
 import type { Rig } from './rig.ts';
 
@@ -74,6 +74,23 @@ describe('with every page named, and no key needed', () => {
   });
 });
 
+it.each([
+  ['http://localhost:3000', true],
+  ['http://LOCALHOST:5173', true],
+  ['https://localhost:3000', false],
+  ['http://localhost.evil.org:80', false],
+  ['app://obsidian.md', true],
+  ['app://other.md', false],
+  ['vscode-webview://1a2b3c', true],
+  ['vscode-webview-x://1a2b3c', false],
+  ['null', false],
+])('a program at %s is one of those named: %s', (origin, isOne) => {
+  const cors = createCors(parseOrigins('http://localhost:*,app://obsidian.md,vscode-webview://*'));
+  const granted = cors.headers({ origin })['access-control-allow-origin'];
+  expect(granted).toBe(isOne ? origin : undefined);
+  expect(cors.preflight({ origin, 'access-control-request-method': 'POST' }) !== null).toBe(isOne);
+});
+
 describe('the setting', () => {
   it('takes origins and *', () => {
     expect(parseOrigins('https://a.org, http://localhost:3000,*')).toEqual([
@@ -82,9 +99,22 @@ describe('the setting', () => {
       '*',
     ]);
     expect(parseOrigins('')).toEqual([]);
+    const open = 'http://localhost:*,http://[::1]:*,app://obsidian.md,vscode-webview://*';
+    expect(parseOrigins(open)).toEqual(open.split(','));
   });
 
-  it.each(['a.org', 'https://a.org/', 'https://a.org/path', 'null', 'https://*.org'])('refuses %s', (value) => {
+  it.each([
+    'a.org',
+    'https://a.org/',
+    'https://a.org/path',
+    'null',
+    'https://*.org',
+    'https://*',
+    'http://a.org:*',
+    'app://',
+    'app://a/b',
+    'app://*.b',
+  ])('refuses %s', (value) => {
     expect(() => parseOrigins(value)).toThrow('must be an origin');
   });
 });

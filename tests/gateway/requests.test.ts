@@ -114,6 +114,20 @@ describe('routes', () => {
   });
 
   it.each([
+    ['/v1/api/chat', 'leave /v1 out', 'string'],
+    ['/api/v1/chat/completions', 'leave /api out', 'string'],
+    ['/v1/v1/chat/completions', '/v1 twice', 'object'],
+    ['//v1/chat/completions', 'a slash too many', 'object'],
+    ['/v1/chat/completions/', 'the slash at its end', 'object'],
+    ['/api/tags/', 'the slash at its end', 'string'],
+  ])('a wrong address, %s, is told what is wrong with it: %s', async (path, words, kind) => {
+    const { status, text } = await unheard(() => ask(rig, { path }).answer);
+    const { error } = JSON.parse(text) as { error: unknown };
+    expect([status, typeof error]).toEqual([404, kind]);
+    expect(text).toContain(words);
+  });
+
+  it.each([
     ['/v1/models/tiny', 'tiny'],
     ['/v1/models/tiny:latest', 'tiny:latest'],
     ['/v1/models/team/big:8b', 'team/big:8b'],

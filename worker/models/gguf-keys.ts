@@ -42,13 +42,22 @@ async function readScalar(input: GgufInput, key: string, type: number): Promise<
 }
 
 function number(bytes: Buffer, type: number): number | boolean {
-  if (type === 6) return bytes.readFloatLE();
+  if (type === 6) return shortest(bytes.readFloatLE());
   if (type === 12) return bytes.readDoubleLE();
   if (type === 7) return bytes.readUInt8() !== 0;
   if (type === 10) return Number(bytes.readBigUInt64LE());
   if (type === 11) return Number(bytes.readBigInt64LE());
   const signed = type % 2 === 1;
   return signed ? bytes.readIntLE(0, bytes.length) : bytes.readUIntLE(0, bytes.length);
+}
+
+/** The shortest number that is the same in single precision: 0.00001, and not 0.000009999999747378752. */
+function shortest(single: number): number {
+  for (let digits = 6; digits < 9; digits += 1) {
+    const short = Number(single.toPrecision(digits));
+    if (Math.fround(short) === single) return short;
+  }
+  return single;
 }
 
 async function readArray(input: GgufInput, key: string, { itemsMax, onText }: KeyReading): Promise<Scalar[] | null> {

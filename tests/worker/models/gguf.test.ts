@@ -81,7 +81,7 @@ describe('what else a header says', () => {
       gguf({
         keys: keysWith({
           'general.languages': { type: 'strings', value: ['en', 'de'] },
-          'llama.rope.scale': { type: 'f32', value: 0.5 },
+          'llama.rope.scale': { type: 'f32', value: 0.00001 },
           'tokenizer.ggml.tokens': long,
           'general.description': text('x'.repeat(5_000)),
           'a key': u32(1),
@@ -94,7 +94,7 @@ describe('what else a header says', () => {
       'llama.context_length': 512,
       'general.file_type': 0,
       'general.languages': ['en', 'de'],
-      'llama.rope.scale': 0.5,
+      'llama.rope.scale': 0.00001,
       'tokenizer.ggml.tokens': null,
       'tokenizer.ggml.scores': [0, 1, 2],
       'tokenizer.chat_template': expect.any(String),
