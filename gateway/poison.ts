@@ -205,13 +205,11 @@ function fingerprint({ owner, model, generation }: Job, secret: string): string 
   return digestOf(meant, secret);
 }
 
-/** All but how the answer is written down, how long the model stays, and what a retry changes. */
+/** All but how the answer is written down, how long the model stays, and what a retry or a dialect's default changes. */
 function meaningOf(generation: Generation): Partial<Generation> {
   const { dialect: _d, endpoint: _e, model: _m, stream: _s, includeUsage: _u, keepAliveMs: _k, ...meant } = generation;
-  const { prompt, sampling } = meant;
-  // What Ollama does with a prompt that is too long is no part of the prompt.
-  const said = prompt?.kind === 'chat' ? { ...prompt, forgets: undefined } : prompt;
-  return { ...meant, prompt: said as Generation['prompt'], sampling: { ...sampling, seed: null } };
+  const { forgets: _f, ...prompt } = { forgets: true, ...meant.prompt };
+  return { ...meant, prompt: prompt as Generation['prompt'], sampling: { ...meant.sampling, seed: null } };
 }
 
 function ordered(value: unknown): unknown {

@@ -80,7 +80,7 @@ describe('n answers', () => {
     const { call } = await started({ engine, opens });
     const answer = await call({ body: chat('x', { n: 2, stream: true }) });
     expect(answer.body).not.toContain('[DONE]');
-    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'worker_failed']);
+    expect([answer.settlement, answer.refusal?.outcome]).toEqual([null, 'engine_died']);
   });
 });
 
