@@ -183,6 +183,13 @@ export const workers: Dashboard = {
       ],
     },
     {
+      title: 'Requests that kill engines',
+      question: '**Does one request end engines?** Suspects, and what became of them, in the last hour.',
+      kind: 'timeseries',
+      unit: 'short',
+      queries: [{ expr: 'sum by (event) (increase(berth_poison_total[1h]))', legend: '{{event}}' }],
+    },
+    {
       title: 'Ledger and workers',
       question: '**Does the account of slots hold?** Corrections per minute by what ended a lease or ticket.',
       kind: 'timeseries',

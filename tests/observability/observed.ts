@@ -18,6 +18,8 @@ export interface Observed extends AsyncDisposable {
   gateway: Berth;
   workers: Berth[];
   prometheus: Prometheus;
+  /** What a path of the gateway's tells a scraper. */
+  metrics(path: string): Promise<string>;
   /** Between all of them and Redis. */
   redis: TcpProxy;
   /** Asks a model for an answer and reads it whole. @throws Error when there is none */
@@ -46,6 +48,7 @@ export async function observed(redisUrl: string, workers: readonly Env[]): Promi
     workers: started,
     prometheus,
     redis,
+    metrics: async (path) => (await fetch(`${gateway.url}${path}`, { headers: { authorization } })).text(),
     async ask(model, content, more = {}) {
       const body = JSON.stringify({ model, messages: [{ role: 'user', content }], ...more });
       const headers = { authorization, 'content-type': 'application/json' };

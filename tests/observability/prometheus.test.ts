@@ -33,7 +33,7 @@ describe('a Prometheus with the shipped configuration', () => {
   it('has data for every query of every panel and rule, those of GPUs from a program that plays nvidia-smi', async () => {
     await using _load = bothModels();
     const { records, alerts } = rulesIn(await pool.prometheus.get('/api/v1/rules'));
-    expect([records.length, alerts.length]).toEqual([9, 19]);
+    expect([records.length, alerts.length]).toEqual([9, 20]);
     const queries = [
       ...shownQueries().map(({ dashboard, panel, expr }) => ({ name: `${dashboard}: ${panel}`, expr })),
       ...records.flatMap(({ name, expr }) => [
@@ -52,6 +52,15 @@ describe('a Prometheus with the shipped configuration', () => {
     };
     await eventually('every query has data', look, { withinMs: 25_000 }).catch(() => {});
     expect(without).toEqual([]);
+  });
+
+  it.each([
+    ['the gateway', '/metrics'],
+    ['a worker', '/metrics/workers/demo'],
+  ])('finds nothing to remark on the metrics of %s, but for those of the runtime', async (_, path) => {
+    const text = await pool.metrics(path);
+    const own = text.split('\n').filter((line) => !/berth_(gateway|worker)_(nodejs|process)_/.test(line));
+    await promtool(['check', 'metrics'], prometheusFolder, `${own.join('\n')}\n`);
   });
 
   it('reads every metric that a gateway declares under its own name, and fires no alert while all is well', async () => {

@@ -1,10 +1,9 @@
 // A Prometheus of a test's own: found on the system or taken from Debian's package, on a free port, with its folder.
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, constants, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
-import { promisify } from 'node:util';
 import { fetchDebianPackage } from './debian.ts';
 import { freePort } from './port.ts';
 
@@ -41,15 +40,14 @@ async function onPath(env: NodeJS.ProcessEnv, names: readonly string[]): Promise
   return (await Promise.all(names.map(has))).every(Boolean);
 }
 
-/** Runs promtool. @returns what it said @throws Error with what it said when it is not content */
-export async function promtool(args: readonly string[], cwd: string): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)('promtool', args, { cwd, env: await programs() });
-    return stdout;
-  } catch (error) {
-    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-    throw new Error(`promtool is not content:\n${stdout}\n${stderr}`, { cause: error });
-  }
+/** Runs promtool. @param input what it reads @throws Error with what it said when it is not content */
+export async function promtool(args: readonly string[], cwd: string, input = ''): Promise<void> {
+  const child = spawn('promtool', args, { cwd, env: await programs(), stdio: ['pipe', 'pipe', 'pipe'] });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += String(text)));
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code !== 0) throw new Error(`promtool is not content (${code}): ${said}`);
 }
 
 /** @param files by name, in the folder of the configuration, `prometheus.yml` among them */
