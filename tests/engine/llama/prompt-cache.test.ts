@@ -1,4 +1,6 @@
 // Prompts in files, with the real engine: what is read back says the same as cold, and a bad file costs time only.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import {
   existsSync,
   mkdirSync,
@@ -127,6 +129,31 @@ test('the files keep within their bound over two engines: the least recently use
   expect(bytesOfAll()).toBeGreaterThan(promptCache.bytesMax / 2);
   expect((await collect(one, read(`${article('ba da')} be`))).started.cachedTokens).toBe(0);
   expect((await collect(one, read(`${article('ba di')} be`))).started.cachedTokens).toBeGreaterThan(200);
+});
+
+test('two processes that save at the same moment keep within the bound together', async () => {
+  const bytesMax = 600_000;
+  const start = async (name: string) => {
+    const child = fork(join(import.meta.dirname, 'cache-writer.ts'), [root, String(bytesMax), name]);
+    await once(child, 'message');
+    return child;
+  };
+  const [one, other] = await Promise.all(['one', 'other'].map(start));
+  try {
+    let largest = 0;
+    for (let turn = 0; turn < 100; turn += 1) {
+      const answers = Promise.all([one, other].map(async (child) => (await once(child!, 'message'))[0]));
+      one?.send(40 + ((turn * 37) % 160));
+      other?.send(40 + ((turn * 53) % 160));
+      expect(await answers).toEqual([{ saved: expect.any(Number) }, { saved: expect.any(Number) }]);
+      largest = Math.max(largest, bytesOfAll());
+    }
+    expect(largest).toBeLessThanOrEqual(bytesMax);
+    expect(largest).toBeGreaterThan(bytesMax * 0.8);
+  } finally {
+    one?.kill();
+    other?.kill();
+  }
 });
 
 describe('a file that', () => {

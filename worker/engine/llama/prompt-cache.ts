@@ -1,6 +1,6 @@
 // Prompts that have lost their sequence, kept in files: KV cells that survive the reuse of a slot and an unload.
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PromptCacheOptions } from '../engine.ts';
 import type { Binding } from './binding.ts';
@@ -50,6 +50,8 @@ export async function openPromptCache(outside: Outside): Promise<PromptCache> {
   const folder = join(root, createHash('sha256').update(JSON.stringify(identity)).digest('hex').slice(0, 32));
   const entries = new Map<string, SavedPrefix>();
   let bytesPerToken = binding.cellBytes;
+  /** Some models' files have a size that hardly depends on the tokens. */
+  let fewestBytes: number | null = null;
   let bytesPerMs = bytesPerMsAtFirst;
   let complained = false;
 
@@ -62,21 +64,24 @@ export async function openPromptCache(outside: Outside): Promise<PromptCache> {
     await removeEntry(folder, id);
   };
 
+  const expectedBytes = (tokens: number): number => Math.max(tokens * bytesPerToken, fewestBytes ?? 0);
   const write = async (sequence: number, scope: string, tokens: Uint32Array): Promise<void> => {
     const id = randomBytes(8).toString('hex');
     const path = join(folder, `${id}.kv`);
-    const reserved = Math.ceil(tokens.length * bytesPerToken);
-    const part = join(folder, `${id}.${process.pid}.${reserved}.part`);
     try {
-      await writeFile(part, '', { mode: 0o600, flag: 'wx' });
+      let reserved = await reserve(folder, id, labelBytes(scope, tokens) + expectedBytes(tokens.length));
       if (!(await makeRoom(root, bytesMax))) return await forget(id);
       const startedAt = now();
-      const bytes = await binding.save(sequence, part, tokens);
+      await writeFile(path, '', { mode: 0o600, flag: 'wx' });
+      const bytes = await binding.save(sequence, path, tokens);
       if (bytes >= timedBytesMin) bytesPerMs += speedWeight * (bytes / Math.max(1, now() - startedAt) - bytesPerMs);
       bytesPerToken = bytes / tokens.length;
-      await rename(part, path);
+      fewestBytes = Math.min(fewestBytes ?? bytes, bytes);
+      reserved = await reserve(folder, id, labelBytes(scope, tokens) + bytes, reserved);
+      if (!(await makeRoom(root, bytesMax))) return await forget(id);
       const entry = { id, scope, tokens, bytes, changedNs: await changedNs(path, bytes) };
       await writeEntry(folder, entry);
+      await rm(reserved);
       entries.set(id, entry);
     } catch (error) {
       await forget(id);
@@ -136,10 +141,30 @@ async function changedNs(path: string, bytes: number): Promise<string> {
   return String(ctimeNs);
 }
 
+/** Says by its name that an entry is going to have so many bytes. @param before what said so until now @returns the file */
+async function reserve(folder: string, id: string, bytes: number, before?: string): Promise<string> {
+  const file = join(folder, `${id}.${process.pid}.${Math.ceil(bytes)}.part`);
+  if (before === file) return file;
+  await writeFile(file, '', { mode: 0o600 });
+  if (before !== undefined) await rm(before);
+  return file;
+}
+
+/** The most that an entry's label may have. */
+function labelBytes(scope: string, tokens: Uint32Array): number {
+  const [longest, longestTime] = [Number.MAX_SAFE_INTEGER, '9'.repeat(20)];
+  return Buffer.byteLength(labelOf({ id: '', scope, tokens, bytes: longest, changedNs: longestTime }));
+}
+
+function labelOf({ id: _id, tokens, ...entry }: SavedPrefix): string {
+  return JSON.stringify({ ...entry, tokens: Array.from(tokens) });
+}
+
 /** The file appears whole or not at all. */
-async function writeEntry(folder: string, { id, tokens, ...entry }: SavedPrefix): Promise<void> {
+async function writeEntry(folder: string, entry: SavedPrefix): Promise<void> {
+  const { id } = entry;
   const part = join(folder, `${id}.${process.pid}.0.part`);
-  await writeFile(part, JSON.stringify({ ...entry, tokens: Array.from(tokens) }), { mode: 0o600 });
+  await writeFile(part, labelOf(entry), { mode: 0o600 });
   await rename(part, join(folder, `${id}.json`));
 }
 

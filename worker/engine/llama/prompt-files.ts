@@ -4,8 +4,8 @@ import { join } from 'node:path';
 
 /**
  * An entry is `ID.kv` (the cells, in llama.cpp's format) and `ID.json` (whose tokens they are); without the second it
- * does not count. `ID.PID.BYTES.part` is being written and reserves its size; `ID.PID.busy` is the `ID.json` of an entry
- * that is being read: whoever dies of a file leaves no entry behind.
+ * does not count. `ID.PID.BYTES.part` is there while it is written and reserves its size, cells and label together;
+ * `ID.PID.busy` is the `ID.json` of an entry that is being read: whoever dies of a file leaves no entry behind.
  */
 const fileName = /^(?<id>[0-9a-f]{16})\.(?:(?<pid>\d+)\.)?(?:(?<bytes>\d+)\.)?(?<kind>kv|json|part|busy)$/;
 
@@ -63,21 +63,34 @@ async function stored(root: string): Promise<Stored[]> {
 }
 
 async function storedIn(folder: string): Promise<Stored[]> {
-  const entries = new Map<string, Stored & { halves: Set<string> }>();
+  const entries = new Map<string, Stored & { reserved: number; halves: Set<string> }>();
   for (const name of await readdir(folder)) {
-    const { id, pid, bytes, kind = '' } = fileName.exec(name)?.groups ?? {};
+    const { id, pid, bytes = '0', kind = '' } = fileName.exec(name)?.groups ?? {};
+    if (id === undefined) continue;
     const info = await stat(join(folder, name)).catch(() => null);
-    if (id === undefined || info === null) continue;
-    const fresh = { folder, id, bytes: 0, usedMs: 0, held: false, broken: false, halves: new Set<string>() };
-    const entry = entries.get(id) ?? fresh;
+    // What a name reserves counts although the file is gone by now: then what it was for has taken its place.
+    if (info === null && kind !== 'part') continue;
+    const blank = {
+      folder,
+      id,
+      bytes: 0,
+      usedMs: 0,
+      held: false,
+      broken: false,
+      reserved: 0,
+      halves: new Set<string>(),
+    };
+    const entry = entries.get(id) ?? blank;
     entries.set(id, entry);
-    entry.bytes += Math.max(info.size, Number(bytes ?? 0));
-    if (kind !== 'kv') entry.usedMs = info.mtimeMs;
+    entry.bytes += info?.size ?? 0;
+    entry.reserved = Math.max(entry.reserved, Number(bytes));
+    if (kind !== 'kv') entry.usedMs = info?.mtimeMs ?? 0;
     entry.halves.add(kind);
-    if (pid !== undefined) entry.held = lives(Number(pid));
+    if (pid !== undefined) entry.held ||= lives(Number(pid));
   }
   for (const entry of entries.values()) {
-    // The moment between two renames looks broken too: whoever loses an entry to it loses a speed-up.
+    entry.bytes = Math.max(entry.bytes, entry.reserved);
+    // The moment of a rename looks broken too: whoever loses an entry to it loses a speed-up.
     entry.broken = !entry.held && !(entry.halves.has('kv') && entry.halves.has('json'));
   }
   return [...entries.values()];
