@@ -16,9 +16,12 @@ export interface Tapped {
   whole: boolean;
 }
 
+/** As Berth tells its clients, for its headers pass: a connection that closed sooner would be a surprise to them. */
+const keepAliveTimeout = 75_000;
+
 /** The same Berth, spoken to through a tap. What passes is added to `answers`. */
 export async function tapped(berth: Berth, answers: Tapped[]): Promise<Berth> {
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer({ keepAliveTimeout }, (incoming, outgoing) => {
     const { method = '', url: path = '', headers } = incoming;
     const upstream = httpRequest(`${berth.url}${path}`, { method, headers, agent: false });
     upstream.on('error', () => outgoing.destroy());
