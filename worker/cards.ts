@@ -2,6 +2,7 @@
 import { protocolVersion } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Beat } from '@berth/shared/ledger/ledger.ts';
+import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
 import type { Resident } from './models/residency.ts';
 import type { Slots } from './slots.ts';
@@ -30,17 +31,41 @@ export function beatOf(
 ): Omit<Beat, 'boot' | 'last'> {
   const served = servedOf(models, residents).filter((name) => !taken.has(name));
   const cards = cardsOf(models, residents, contextTokens);
-  const announcement: Announcement = { protocol: protocolVersion, ...self, state: slots.state, models: cards };
+  const count = runnable(self.slots, models, residents);
+  const announcement: Announcement = {
+    protocol: protocolVersion,
+    ...self,
+    slots: count,
+    state: slots.state,
+    models: cards,
+  };
   return {
     worker: self.worker,
     epoch: self.epoch,
-    capacity: slots.capacity(),
+    capacity: Math.min(count, slots.capacity()),
     weight: 1,
     serves: served,
     cold: coldOf(served, residents),
     running: slots.running(),
     announcement: JSON.stringify(announcement),
   };
+}
+
+/**
+ * Of so many slots those that can be at work at once. A model whose memory was short has fewer sequences, and where there
+ * is no other model, a request beyond them would wait inside the engine instead of going to another worker.
+ */
+function runnable(slots: number, models: readonly Model[], residents: readonly Resident[]): number {
+  const sequences = new Map(
+    residents.map(({ name, phase, engine }) => [name, phase === 'ready' ? engine?.info.slots : undefined]),
+  );
+  const each = models.map((model) => (isEmbedder(model) ? slots : (sequences.get(model.name) ?? slots)));
+  return models.length === 0
+    ? slots
+    : Math.min(
+        slots,
+        each.reduce((sum, count) => sum + count, 0),
+      );
 }
 
 /** One card per model of the catalog. */

@@ -55,6 +55,30 @@ describe('a worker announces', () => {
     expect(announcement().models[0]?.expiresAt).toBeGreaterThan(Date.now() + 50_000);
   });
 
+  it('as many slots as its models can use, where memory was short', async () => {
+    const two =
+      (open: OpenEngine): OpenEngine =>
+      async (...args) => {
+        const engine = await open(...args);
+        return {
+          ...engine,
+          info: { ...engine.info, slots: 2 },
+          [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+        };
+      };
+    const { call, beats, announcement } = await started({ opens: two, models: ['m'] });
+    expect(beats[0]?.capacity).toBe(4);
+    await call();
+    await until(() => beats.at(-1)?.capacity === 2);
+    expect(announcement().slots).toBe(2);
+    await open?.[Symbol.asyncDispose]();
+    const several = await started({ opens: two, models: ['m', 'other', 'third'] });
+    for (const model of ['m', 'other'])
+      await several.call({ model: `${model}:latest`, body: { ...chat('hi'), model } });
+    await until(() => several.announcement().models.filter(({ loaded }) => loaded).length === 2);
+    expect(several.beats.at(-1)?.capacity).toBe(4);
+  });
+
   it('which models it would have to load, and that a load has begun', async () => {
     const { call, beats } = await started({ models: ['m', 'other'], echo: { loadDelayMs: 200 } });
     expect(beats[0]?.cold).toEqual(['m:latest', 'other:latest']);
