@@ -18,6 +18,7 @@ import { compute } from './compute.ts';
 import { atItsField } from './answer-format.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineUsage } from './engine/engine.ts';
+import { leaveUnlessRead } from './leave.ts';
 import type { Metrics } from './metrics.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
@@ -87,7 +88,7 @@ export async function serveGeneration(
     kit.metrics.ended(outcome);
     noteRequest(kit, call, request.headers, outcome, acceptedMs);
   }
-  await leaveIfCut(kit, call, outbox, (clock.monotonic() - acceptedMs) / 1_000);
+  await leaveUnlessRead(kit, call.lease, (clock.monotonic() - acceptedMs) / 1_000, outbox, response);
 }
 
 /** A lane is a worker of its own to the ledger, which gives its leases by model. */
@@ -277,14 +278,4 @@ function refusalOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   if (error instanceof EngineDied) return new Refusal('engine_died', 'the model stopped working on this request');
   return new Refusal('internal', 'the worker failed on this request; its log says why');
-}
-
-/** A cut reply tells the gateway nothing of the slot, so the worker itself tells the ledger that it is free. */
-async function leaveIfCut(kit: Kit, call: Call, outbox: Outbox, slotSeconds: number): Promise<void> {
-  if (await outbox.closed) return;
-  try {
-    await kit.ledger.leave({ id: call.lease, actual: slotSeconds, refused: false });
-  } catch (error) {
-    kit.log.debug('the ledger was not told of a cut request; the next beat tells it', { reason: reasonOf(error) });
-  }
 }

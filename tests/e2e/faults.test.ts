@@ -62,6 +62,19 @@ describe('a pool', () => {
       await eventually('the slot is free', free, { withinMs: 1_000 });
     });
 
+    test('with all others at once, amid ends and beginnings: every slot is free within a second', async () => {
+      for (let round = 0; round < 3; round += 1) {
+        const crowd = Array.from({ length: 60 }, (_, at) =>
+          begin({ url: pool.url(at % 2), body: chat(`[[prefillDelayMs=${40 + at}]] hello`) }),
+        );
+        const seen = crowd.map(({ answer }) => answer.catch(() => null));
+        await Promise.race(seen);
+        for (const each of crowd) each.abort();
+        const free = async () => (await usedInAll(pool)) + (await heldSlots(pool.gateways[1])) === 0;
+        await eventually('all slots are free', free, { withinMs: 1_000 });
+      }
+    });
+
     test('in the queue: its ticket is withdrawn, and those behind it move up', async () => {
       const running = await Promise.all(Array.from({ length: 2 * slots }, () => streaming(0, long('busy'))));
       const first = begin({ url: pool.url(0), body: chat('first') });

@@ -1,10 +1,12 @@
 // One request on a worker, over a real socket: the guard, the reply, its end and all that may end it early.
+import { once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import { systemClock } from '@berth/shared/clock.ts';
 import { createLog } from '@berth/shared/log.ts';
 import { decodeRefusal } from '@berth/shared/outcome.ts';
 import type { Engine, EngineRequest, OpenEngine } from '../../worker/engine/engine.ts';
-import { aWorker, chat, until } from './a-worker.ts';
+import { virtualClock } from '../doubles/clock.ts';
+import { aWorker, chat, rawCall, until } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
 
 let open: TestWorker | undefined;
@@ -182,6 +184,31 @@ describe('a gateway that leaves', () => {
     running.abort();
     await until(() => leaves.length > 0);
     expect((await call()).status).toBe(200);
+  });
+
+  it('when the reply is whole but unread frees the slot too: the worker tells the ledger', async () => {
+    const { worker, leaves } = await started({ engine: oneSlot });
+    const socket = rawCall(worker, systemClock, 'unread', JSON.stringify(chat('hello')));
+    await once(socket, 'data'); // which says that it was written out; the worker cannot know whether anybody looked
+    expect(leaves).toEqual([]);
+    socket.destroy();
+    await until(() => leaves.length > 0);
+    expect(leaves).toEqual([{ id: 'unread', actual: expect.any(Number), refused: false }]);
+  });
+
+  it('late, when it has read the reply long ago, is nobody to tell of', async () => {
+    const clock = virtualClock();
+    const { worker, leaves } = await started({ engine: oneSlot, clock });
+    const socket = rawCall(worker, clock, 'read', JSON.stringify(chat('hello')));
+    let text = '';
+    socket.on('data', (bytes) => (text += String(bytes)));
+    await until(() => text.endsWith('\r\n\r\n'));
+    await clock.advance(2_001);
+    const closed = once(socket, 'close');
+    socket.destroy();
+    await closed;
+    await worker.drain(0);
+    expect(leaves).toEqual([]);
   });
 
   it('never gets a settlement for a cut stream, and a finished one is left to the gateway', async () => {
