@@ -10,21 +10,21 @@ import type { Segment } from './stage.ts';
 
 /**
  * A reply to `POST /v1/completions`. Streamed, for each choice in turn: a chunk per piece of text, one with the finish
- * reason; then with `include_usage` one with the usage (null in all before), and `[DONE]`.
+ * reason; then with `include_usage` one with the usage, and `[DONE]`. The chunks before have no usage at all: the
+ * published schema has no null there, as it has for chats.
  */
 export function completionReply(generation: Generation, context: ReplyContext): Reply {
   const { model, includeUsage, stream } = generation;
   const created = Math.floor(context.createdMs / 1000);
   const head = { id: `cmpl-${context.id}`, object: 'text_completion', created, model };
   const frame = (fields: object) => `data: ${lineJson({ ...head, ...fields })}\n\n`;
-  const noUsage = includeUsage ? { usage: null } : {};
   const choices: Choice[] = [];
   return {
     headers: stream ? openai.streamHeaders : wholeHeaders,
     piece(event) {
       if (event.kind === 'started') choices.push(createChoice(generation, context, choices.length));
       const told = choices.at(-1)?.pieces(event) ?? [];
-      return stream ? told.map((choice) => frame({ choices: [choice], ...noUsage })).join('') : '';
+      return stream ? told.map((choice) => frame({ choices: [choice] })).join('') : '';
     },
     end(settlement) {
       finishOf(settlement);
