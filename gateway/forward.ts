@@ -1,5 +1,5 @@
 // From a seat to the client: one signed request to the worker, its bytes passed on, its settlement read.
-import { decodeNotStarted, signCall } from '@berth/shared/auth.ts';
+import { decodeNotStarted, nobody, signCall } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
@@ -53,6 +53,26 @@ export function createAgent(): Agent {
     headersTimeout: 0,
     bodyTimeout: 0,
   });
+}
+
+/** Lets a worker beat at once. Nobody waits for the answer, and a worker that does not give one loses nothing. */
+export function createNudge(agent: Agent, { secret, clock }: Pick<Options, 'secret' | 'clock'>): (url: string) => void {
+  const path = '/internal/beat';
+  return (origin) => {
+    const headers = signCall(secret, 'POST', path, nobody, clock.now());
+    const request = {
+      origin,
+      path,
+      method: 'POST',
+      headers,
+      headersTimeout: connectMs,
+      bodyTimeout: connectMs,
+    } as const;
+    agent.request(request).then(
+      ({ body }) => body.dump(),
+      () => {},
+    );
+  };
 }
 
 export function createForward(agent: Agent, options: Options): Forward {

@@ -6,6 +6,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import { createCrowd } from '@berth/shared/crowd.ts';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { ollama, ollamaUnloaded } from '@berth/shared/dialects/ollama.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from './admit.ts';
@@ -23,11 +24,13 @@ import { workerMetricsRoutes } from './api/worker-metrics.ts';
 import { createComebacks } from './comeback.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
-import { createAgent, createForward } from './forward.ts';
+import { createAgent, createForward, createNudge } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
 import { createHttpServer } from './http.ts';
 import type { Route } from './http.ts';
+import type { Job } from './job.ts';
 import type { Authenticate } from './keys.ts';
+import { createLoads } from './loads.ts';
 import { createMetrics } from './metrics.ts';
 import { parse } from './parse.ts';
 import { mountRoutes } from './passthrough/routes.ts';
@@ -47,6 +50,7 @@ import type { GatewaySettings } from './settings.ts';
 import { keepCertificate, readCertificate } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
 import { createWaitingRoom } from './waiting.ts';
+import type { Ticket } from './waiting.ts';
 import { createWire } from './wire.ts';
 import { createRoster } from './workers/roster.ts';
 
@@ -111,6 +115,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const estimate = createEstimate({ random });
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: settings.waitingBytesMax });
+  const agent = createAgent();
+  const nudge = createNudge(agent, { secret, clock });
   const metrics = createMetrics({
     version,
     clock,
@@ -121,13 +127,14 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     roster,
   });
   const ledger = timed(options.ledger, clock, metrics.ledgerCall);
+  const loads = createLoads({ ledger, roster, log, gateway, nudge });
   const onHandOff = metrics.handOff;
-  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway, onHandOff });
+  const session = await openSession({ ledger, room, roster, estimate, loads, clock, log, gateway, onHandOff });
 
-  const agent = createAgent();
   const refresh = () => session.refresh();
+  const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
   const comebacks = createComebacks({ clock, secret });
-  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway, refresh };
+  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway, refresh, onCold };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
   const poison = createPoison({ registers: options.marks, secret, clock, onEvent: metrics.poison });
   const forward = poison.forward(createForward(agent, { secret, gateway, clock, log }));
@@ -148,6 +155,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const job = await parse({ ...shelf, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
       exchange.record.understood(job);
       using _allowance = limits.admit(exchange.owner, job, exchange.record);
+      if (isUnload(job) && roster.warm(job.model).length === 0)
+        return exchange.reply.json(
+          200,
+          ollamaUnloaded(job.generation, clock.now()),
+          job.generation.stream ? ollama.streamHeaders : {},
+        );
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ ...shelf, clock }),
@@ -222,4 +235,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await ledger[Symbol.asyncDispose]();
     },
   };
+}
+
+/** Ollama's empty prompt with a keep-alive of 0; nothing is loaded for it. */
+function isUnload({ generation: { prompt, keepAliveMs } }: Job): boolean {
+  return prompt === null && keepAliveMs === 0;
 }

@@ -27,7 +27,7 @@ const placements = ['preferred', 'warm', 'cold', 'handed'] as const;
 export type Placement = (typeof placements)[number];
 
 /** What a gateway asks of the ledger, and how it ends. */
-const ledgerOperations = ['take', 'leave', 'session', 'survey', 'beat'] as const;
+const ledgerOperations = ['take', 'leave', 'session', 'claim', 'survey', 'beat'] as const;
 export type LedgerOperation = (typeof ledgerOperations)[number];
 
 const dialects = 3;

@@ -60,6 +60,8 @@ export interface PlaceOptions {
   random: Random;
   log: Log;
   gateway: string;
+  /** A ticket waits for a model that nobody serves. */
+  onCold: (ticket: Ticket) => void;
   /** Brings the roster up to date. */
   refresh: () => Promise<void>;
   settings: { waitingMax: number; waitingPerKeyMax: number; queueTimeoutMs: number };
@@ -95,6 +97,8 @@ export function createPlace(options: PlaceOptions): Place {
       again: async () => void (await ask(id, job, journey, ticket)),
       outdated: () => String(excludedOf(job, journey)) !== excluded,
       unserved: () => isUnserved(job, journey),
+      waitedMs: () => waitedMs(job),
+      excluded: () => excludedOf(job, journey),
     });
     journey.ticket = ticket;
     try {
@@ -141,10 +145,10 @@ export function createPlace(options: PlaceOptions): Place {
       ticket.refuse(queueFull(taken.bound, settings, job.owner, estimate));
     }
     if (taken.kind === 'wait') {
-      ticket.queued(taken.place);
+      ticket.queued(taken.place, taken.servers);
       if (waitedMs(job) + estimate.leastWaitMs(before(job, ticket, taken.age) + 1) > boundMs(job)) {
         ticket.refuse(tooLate(job));
-      }
+      } else if (taken.servers === 0) options.onCold(ticket);
     }
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);

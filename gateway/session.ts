@@ -5,6 +5,7 @@ import type { Ledger, SessionReply, TicketState } from '@berth/shared/ledger/led
 import type { Log } from '@berth/shared/log.ts';
 import type { Estimate } from './estimate.ts';
 import { createLedgerClock } from './ledger-clock.ts';
+import type { Loads } from './loads.ts';
 import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
@@ -19,6 +20,7 @@ export interface SessionOptions {
   room: WaitingRoom;
   roster: Roster;
   estimate: Estimate;
+  loads: Loads;
   clock: Clock;
   log: Log;
   gateway: string;
@@ -45,7 +47,7 @@ export interface GatewaySession extends AsyncDisposable {
 
 /** Listens for grants, then speaks to the ledger at once and each second. Never throws: an absent ledger is a state. */
 export async function openSession(options: SessionOptions): Promise<GatewaySession> {
-  const { ledger, room, roster, estimate, clock, log, gateway, onHandOff } = options;
+  const { ledger, room, roster, estimate, loads, clock, log, gateway, onHandOff } = options;
   const ledgerClock = createLedgerClock();
   const unservedSinceMs = new WeakMap<Ticket, number>();
   let up = false;
@@ -64,7 +66,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
   });
 
   const settle = (ticket: Ticket, state: TicketState | undefined) => {
-    if (state?.kind === 'wait') ticket.queued(state.place);
+    if (state?.kind === 'wait') ticket.queued(state.place, state.servers);
     if (state?.kind === 'held') {
       onHandOff('recovered', null);
       ticket.grant({ id: ticket.id, worker: state.worker, epoch: state.epoch });
@@ -103,6 +105,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     for (const ticket of tickets) settle(ticket, reply.tickets.get(ticket.id));
     for (const ticket of tickets) if (ticket.outdated()) ticket.refuse(new Outdated());
     for (const ticket of room.all()) refuseUnserved(ticket);
+    if (!reply.alone) void loads.consider(tickets);
   };
 
   const hear = (reply: SessionReply) => {

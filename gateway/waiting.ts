@@ -7,21 +7,27 @@ export interface Ticket {
   readonly model: string;
   /** Estimated place in the queue, told to the client; `null` until the ledger has said `wait`. */
   readonly place: number | null;
+  /** Workers that serve the model, as of the ledger's last answer; 0 = it is cold. */
+  readonly servers: number;
   /** Settled by a grant, or by the reason why there will be none. */
   readonly granted: Promise<Grant>;
-  queued(place: number): void;
+  queued(place: number, servers: number): void;
   grant(grant: Grant): void;
   refuse(reason: Error): void;
   /** Asks the ledger again, with the same id and age. */
   again(): Promise<void>;
   /** True when the workers have changed, so that what was asked is not what would be asked now. */
   outdated(): boolean;
+  /** How long its job waits, ms. */
+  waitedMs(): number;
+  /** Workers that its job shall not get. */
+  excluded(): readonly string[];
   /** True while no worker is there that the job could get. */
   unserved(): boolean;
 }
 
 /** What a ticket asks of its job. */
-type Asked = Pick<Ticket, 'again' | 'outdated' | 'unserved'>;
+type Asked = Pick<Ticket, 'again' | 'outdated' | 'unserved' | 'waitedMs' | 'excluded'>;
 
 /** The ticket asks for what is no longer wanted: it is withdrawn, and its job asks anew with its age. */
 export class Outdated extends Error {
@@ -69,8 +75,12 @@ function createTicket(model: string, id: string, asked: Asked): Ticket {
     id,
     model,
     place: null as number | null,
+    servers: 0,
     granted,
-    queued: (estimate: number) => void (ticket.place = estimate),
+    queued(place: number, servers: number) {
+      ticket.place = place;
+      ticket.servers = servers;
+    },
     grant,
     refuse,
     ...asked,

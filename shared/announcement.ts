@@ -6,6 +6,10 @@ export interface ModelCard {
   /** Canonical name, always with a tag: `llama3.2:latest`. */
   name: string;
   loaded: boolean;
+  /** Loaded, and not so lately that it may not go yet for another model. */
+  evictable: boolean;
+  /** Why it is not to be loaded now: a load failed, or its engine died too often (`reason: null`). */
+  failed: { reason: string | null } | null;
   /** Context of one slot in tokens: as loaded, else as it would be loaded. */
   contextTokens: number;
   /** Context that the model was trained for, tokens; `null` = its file does not say. */
@@ -34,6 +38,8 @@ export interface Announcement {
   /** Origin at which gateways reach it, e.g. `http://10.0.0.7:9401`. */
   url: string;
   slots: number;
+  /** Most models that are loaded at a time. */
+  loadedMax: number;
   state: 'ready' | 'draining' | 'stalled';
   /** `cpu`, or the GPU's name. */
   device: string;

@@ -1,6 +1,6 @@
 // What the worker says of itself: a beat each second, on every change, after a refusal, and a last one.
 import type { Clock } from '@berth/shared/clock.ts';
-import type { Beat, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import type { Beat, Order, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { reasonOf } from './reason.ts';
 
@@ -30,11 +30,13 @@ export interface AnnouncerOptions {
   now: () => Omit<Beat, 'boot' | 'last'>;
   clock: Clock;
   log: Log;
+  /** Hears with each answer which model is to be loaded; `null` = none. */
+  onOrder: (order: Order | null) => void;
   /** Another process announces the same worker id: this life is over. */
   onStale: (epoch: string) => void;
 }
 
-export function createAnnouncer({ ledger, now, clock, log, onStale }: AnnouncerOptions): Announcer {
+export function createAnnouncer({ ledger, now, clock, log, onOrder, onStale }: AnnouncerOptions): Announcer {
   let boot = true;
   /** Beats in a row without an answer, and whether the log says so. */
   let unanswered = 0;
@@ -54,7 +56,9 @@ export function createAnnouncer({ ledger, now, clock, log, onStale }: AnnouncerO
       if (reply.kind === 'stale') onStale(reply.epoch);
       else {
         boot = false;
-        if (reply.added + reply.dropped > 0) log.debug('the ledger was corrected', { ...reply });
+        const { added, dropped } = reply;
+        if (added + dropped > 0) log.debug('the ledger was corrected', { added, dropped });
+        if (!last) onOrder(reply.order);
       }
       return true;
     } catch (error) {

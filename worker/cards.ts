@@ -1,7 +1,7 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
 import { protocolVersion } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
-import type { Beat } from '@berth/shared/ledger/ledger.ts';
+import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
 import type { Resident } from './models/residency.ts';
@@ -12,26 +12,32 @@ export interface Self {
   epoch: string;
   url: string;
   slots: number;
+  loadedMax: number;
   device: string;
 }
 
-/**
- * What the next beat says. `weight` is 1 until workers of different speed are told apart by measurement.
- * @param models of the lane that beats: each lane of a worker is a worker of its own to the ledger
- * @param contextTokens what a load would ask for
- * @param taken models that somebody has alone
- */
-export function beatOf(
-  self: Self,
-  slots: Slots,
-  models: readonly Model[],
-  residents: readonly Resident[],
-  contextTokens: number,
-  taken: ReadonlySet<string> = new Set(),
-): Omit<Beat, 'boot' | 'last'> {
-  const served = servedOf(models, residents).filter((name) => !taken.has(name));
-  const cards = cardsOf(models, residents, contextTokens);
-  const count = runnable(self.slots, models, residents);
+/** What is on the disk, what is loaded, and what is about to be. */
+export interface Stock {
+  /** Of the lane that beats: each lane of a worker is a worker of its own to the ledger. */
+  models: readonly Model[];
+  residents: readonly Resident[];
+  /** The order that is being obeyed. */
+  order: Order | null;
+  /** Models that somebody has alone. */
+  taken: ReadonlySet<string>;
+  /** What a load would ask for. */
+  contextTokens: number;
+  /** Why a model is not to be loaded now. */
+  failed: (model: Model) => ModelCard['failed'];
+}
+
+/** What the next beat says. `weight` is 1 until workers of different speed are told apart by measurement. */
+export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot' | 'last'> {
+  const loaded = new Map(
+    stock.residents.filter(({ phase }) => phase === 'ready').map((each) => [each.name, each] as const),
+  );
+  const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
+  const count = runnable(self.slots, stock.models, stock.residents);
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
@@ -44,8 +50,8 @@ export function beatOf(
     epoch: self.epoch,
     capacity: Math.min(count, slots.capacity()),
     weight: 1,
-    serves: served,
-    cold: coldOf(served, residents),
+    serves: servedOf(stock.models, loaded).filter((name) => !stock.taken.has(name)),
+    loading: loadingOf(stock),
     running: slots.running(),
     announcement: JSON.stringify(announcement),
   };
@@ -68,30 +74,30 @@ function runnable(slots: number, models: readonly Model[], residents: readonly R
       );
 }
 
-/** One card per model of the catalog. */
-function cardsOf(models: readonly Model[], residents: readonly Resident[], contextTokens: number): ModelCard[] {
-  const loaded = new Map(residents.filter(({ phase }) => phase === 'ready').map((each) => [each.name, each]));
-  return models.map((model) => cardOf(model, loaded.get(model.name), contextTokens));
+/** Models that the ledger may send requests for: loaded, and not withdrawn to make room for another. */
+function servedOf(models: readonly Model[], loaded: ReadonlyMap<string, Resident>): string[] {
+  return models.map(({ name }) => name).filter((name) => loaded.get(name)?.withdrawn === false);
 }
 
-/** Models that the ledger may send requests for: a withdrawn one takes none until it has made room. */
-function servedOf(models: readonly Model[], residents: readonly Resident[]): string[] {
-  const withdrawn = new Set(residents.filter(({ withdrawn }) => withdrawn).map(({ name }) => name));
-  return models.map(({ name }) => name).filter((name) => !withdrawn.has(name));
+/** A load is told however it began, so that no other worker is ordered to do the same. */
+function loadingOf({ models, residents, order }: Stock): Order | null {
+  const own = new Set(models.map(({ name }) => name));
+  const here = residents.find(({ name, phase }) => phase === 'loading' && own.has(name));
+  return order ?? (here === undefined ? null : { model: here.name, victim: '' });
 }
 
-/** Models that a request would have to wait for: neither loaded nor on the way. */
-function coldOf(served: readonly string[], residents: readonly Resident[]): string[] {
-  const here = new Set(residents.filter(({ phase }) => phase !== 'closing').map(({ name }) => name));
-  return served.filter((name) => !here.has(name));
-}
-
-export function cardOf(model: Model, resident: Resident | undefined, contextTokens: number): ModelCard {
+export function cardOf(
+  model: Model,
+  resident: Resident | undefined,
+  { contextTokens, failed }: Pick<Stock, 'contextTokens' | 'failed'>,
+): ModelCard {
   const { name, sizeBytes, modifiedAt, capabilities, header } = model;
   const trained = header.contextTokens ?? contextTokens;
   return {
     name,
     loaded: resident !== undefined,
+    evictable: resident?.evictable ?? false,
+    failed: failed(model),
     contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
     trainedTokens: header.contextTokens,
     sizeBytes,

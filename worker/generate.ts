@@ -61,8 +61,8 @@ export interface Kit {
   log: Log;
   /** Aborts with a refusal when running requests are to be cut: the drain took too long. */
   cut: AbortSignal;
-  /** Called after each answer "not started, busy": the ledger shall learn the truth soon. */
-  onRefused: () => void;
+  /** Beats soon: the ledger shall learn the truth, as after each answer "not started, busy", or has something to say. */
+  onNews: () => void;
 }
 
 /** Largest body that is read. The gateway's own bound is lower and is the client's; this one guards memory. */
@@ -259,7 +259,7 @@ export async function readBody(request: IncomingMessage): Promise<Buffer> {
 function refuseStart(kit: Kit, outbox: Outbox, { why }: NotStartedHere): void {
   outbox.notStarted(why);
   kit.metrics.refused(why);
-  if (why !== 'stale') kit.onRefused();
+  if (why !== 'stale') kit.onNews();
 }
 
 function fail(kit: Kit, outbox: Outbox, requestId: string, error: unknown): Outcome | null {

@@ -63,6 +63,7 @@ export function createWorkerServer(options: ServerOptions): Server {
  * 1. `/livez` says nothing but that the process answers, so it answers everybody.
  * 2. Everything else needs the pool's signature; `/metrics` answers loopback too, because a scraper cannot sign and
  *    a scrape names models and counts: from other hosts it comes through a gateway, which signs.
+ * 3. A gateway that has ordered a load says so: the next beat, which brings the order, need not be waited for.
  */
 async function route(
   options: ServerOptions,
@@ -81,6 +82,7 @@ async function route(
   }
   if (scrape) return metrics(options, request, response);
   if (method === 'POST' && url === '/api/show') return await serveShow(options, checked.call, request, response);
+  if (method === 'POST' && url === '/internal/beat') return beatNow(options, response); // 3
   const endpoint = method === 'POST' && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
   if (endpoint === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
   await serveGeneration(options, endpoint, checked.call, request, response);
@@ -89,6 +91,11 @@ async function route(
 function plain(response: ServerResponse, status: number, body: string): void {
   const length = Buffer.byteLength(body);
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': length }).end(body);
+}
+
+function beatNow({ onNews }: ServerOptions, response: ServerResponse): void {
+  onNews();
+  plain(response, 200, '{}');
 }
 
 async function metrics(

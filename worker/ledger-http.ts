@@ -3,7 +3,7 @@ import { nobody, signCall } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { isObject } from '@berth/shared/dialects/check.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
-import type { BeatReply, Left, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import type { BeatReply, Left, Order, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import { Agent, request } from 'undici';
 import { reasonOf } from './reason.ts';
 
@@ -46,10 +46,16 @@ export function createHttpLedger({ url, secret, clock }: HttpLedgerOptions): Wor
 
 /** The replies of the gateway's ledger. @throws LedgerUnavailable for anything else: that is no gateway of ours */
 function beatReply(value: unknown): BeatReply {
-  const { kind, added, dropped, epoch } = isObject(value) ? value : {};
-  if (kind === 'ok' && typeof added === 'number' && typeof dropped === 'number') return { kind, added, dropped };
+  const { kind, added, dropped, order, epoch } = isObject(value) ? value : {};
+  if (kind === 'ok' && typeof added === 'number' && typeof dropped === 'number')
+    return { kind, added, dropped, order: orderOf(order) };
   if (kind === 'stale' && typeof epoch === 'string') return { kind, epoch };
   throw new LedgerUnavailable('the gateway answered a beat with something else: are both of one version?');
+}
+
+function orderOf(value: unknown): Order | null {
+  const { model, victim } = isObject(value) ? value : {};
+  return typeof model === 'string' && typeof victim === 'string' ? { model, victim } : null;
 }
 
 function left(value: unknown): Left {

@@ -19,6 +19,7 @@ import { announceLanes, embeddingsLane } from './lanes.ts';
 import { createCatalog, isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import type { CheckFile } from './models/checker.ts';
+import { createObedience } from './models/obedience.ts';
 import { createResidency } from './models/residency.ts';
 import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
@@ -101,7 +102,8 @@ interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
 
 async function createParts(options: WorkerOptions): Promise<Parts> {
   const { clock, log, engine } = options;
-  const self = { worker: options.id, epoch: options.random.id(), url: '', slots: engine.slots, device: options.device };
+  const { id: worker, loadedMax, device } = options;
+  const self = { worker, epoch: options.random.id(), url: '', slots: engine.slots, loadedMax, device };
   const slots = createSlots(engine.slots, self.epoch);
   const embedSlots = createSlots(options.embedParallel, self.epoch);
   const metrics = createMetrics({ ...options, worker: options.id });
@@ -118,8 +120,19 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   };
   const residency = createResidency({ ...options, onEvent });
   const solitude = createSolitude({ clock, onChange: () => announcer.soon() });
-  const beat = (who: Self, lane: Slots, models: Model[]) =>
-    beatOf(who, lane, models, residency.residents(), engine.contextTokens, solitude.taken());
+  const lane = (who: () => Self, its: Slots, models: () => Model[]) => {
+    const obedience = createObedience({ residency, catalog, log, onChange: () => announcer.soon() });
+    const now = (): ReturnType<AnnouncerOptions['now']> =>
+      beatOf(who(), its, {
+        models: models(),
+        residents: residency.residents(),
+        order: obedience.order,
+        taken: solitude.taken(),
+        contextTokens: engine.contextTokens,
+        failed: residency.failed,
+      });
+    return createAnnouncer({ ledger, now, clock, log, onOrder: obedience.hear, onStale });
+  };
   const embedders = (): Model[] => catalog.models().filter(isEmbedder);
   const others = (): Model[] => catalog.models().filter((model) => !isEmbedder(model));
   const embedSelf = (): Self => ({ ...self, worker: embeddingsLane(self.worker), slots: options.embedParallel });
@@ -127,10 +140,9 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     log.error('another process announces this worker id: this one leaves. Give each worker its own WORKER_ID');
     options.onStale();
   };
-  const lane = (now: AnnouncerOptions['now']) => createAnnouncer({ ledger, now, clock, log, onStale });
   const announcer = announceLanes(
-    lane(() => beat(self, slots, others())),
-    lane(() => beat(embedSelf(), embedSlots, embedders())),
+    lane(() => self, slots, others),
+    lane(embedSelf, embedSlots, embedders),
     () => embedders().length > 0,
   );
   const cut = new AbortController();
@@ -143,7 +155,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     watchdog,
     metrics,
     cut: cut.signal,
-    onRefused: announcer.soon,
+    onNews: announcer.soon,
   };
   const server = createWorkerServer({ ...options, ...kit, ledger });
   return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };

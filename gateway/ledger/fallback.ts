@@ -41,6 +41,7 @@ type OnGrant = (grant: HandOff) => void;
  * 3. What it runs already counts, whichever ledger gave it.
  * 4. When the shared ledger answers again, the tickets of the interim are asked anew there, with their age. What runs
  *    is told to it by the workers' beats.
+ * 5. No loads are ordered: a model that is loaded nowhere is served by every worker that has its file.
  */
 export function createFallbackLedger({ shared, clock, log }: FallbackOptions): FallbackLedger {
   const asked = createRegister<Take>();
@@ -68,13 +69,16 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
     for (const announcement of workers.values()) await ledger.beat(beatOf(announcement, boot));
   }
 
+  const isLoaded = (model: string): boolean =>
+    [...workers.values()].some(({ models }) => models.some(({ name, loaded }) => name === model && loaded));
+
   /** A worker's beat as it would be if it knew this gateway only. */
   function beatOf({ worker, epoch, slots, state, models }: Announcement, boot: boolean): Beat {
     const capacity = state === 'ready' ? Math.max(1, Math.floor(slots / gateways)) : 0; // 2
     const running = held.values().filter((lease) => lease.worker === worker); // 3
-    const serves = models.map(({ name }) => name);
-    const cold = models.flatMap(({ name, loaded }) => (loaded ? [] : [name]));
-    return { worker, epoch, boot, last: false, capacity, weight: 1, serves, cold, running, announcement: '' };
+    // 5 What nobody has loaded is loaded by whichever worker a request comes to: nobody can be ordered to.
+    const serves = models.filter(({ name, loaded }) => loaded || !isLoaded(name)).map(({ name }) => name);
+    return { worker, epoch, boot, last: false, capacity, weight: 1, serves, running, announcement: '' };
   }
 
   function remember(id: string, worker: string): void {
@@ -162,6 +166,7 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
       return shared.listen(gateway, hear);
     },
     beat: (input) => shared.beat(input),
+    claim: async (input) => (own ? 'moved' : shared.claim(input)),
     survey: () => (own ?? shared).survey(),
     [Symbol.asyncDispose]: () => shared[Symbol.asyncDispose](),
   };

@@ -5,6 +5,8 @@ import { graceMs, sessionMs, workerMs } from '@berth/shared/ledger/ledger.ts';
 import type {
   Beat,
   BeatReply,
+  Claim,
+  Claimed,
   HandOff,
   Leave,
   Ledger,
@@ -16,9 +18,10 @@ import type {
   Taken,
   TicketState,
 } from '@berth/shared/ledger/ledger.ts';
-import { boundBeat, boundLeave, boundSession, boundTake } from '@berth/shared/ledger/limits.ts';
+import { boundBeat, boundClaim, boundLeave, boundSession, boundTake } from '@berth/shared/ledger/limits.ts';
 import { createLines } from './lines.ts';
-import { commandsOf, countIn, emptyPool, type LedgerRecord, type Pool } from './pool.ts';
+import { createOrders } from './orders.ts';
+import { commandsOf, countIn, emptyPool, type LedgerRecord, type Pool, type WorkerRecord } from './pool.ts';
 import { createSlots } from './slots.ts';
 import { surveyOf } from './survey.ts';
 
@@ -36,7 +39,8 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
   const ears = new Map<string, Set<(grant: HandOff) => void>>();
   const redis = commandsOf(pool);
   const lines = createLines(pool);
-  const slots = createSlots(pool, lines, publish);
+  const orders = createOrders(pool);
+  const slots = createSlots(pool, lines, orders, publish);
   const { records, workers } = pool;
   let now = 0;
 
@@ -63,7 +67,7 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     const { id, model } = input;
     const known = records.get(id);
     if (known?.state === 'held') return { kind: 'held', id, worker: known.worker, epoch: known.epoch, age: known.age };
-    if (known !== undefined) return { kind: 'wait', age: known.age, place: lines.place(id, known) };
+    if (known !== undefined) return waits(id, known);
     const age = Math.min(input.age ?? now, now);
     const { team, key, gateway, cost, exclude } = input;
     const ticket = { model, class: String(input.priority), team, key, gateway, cost, age, since: now, exclude };
@@ -74,11 +78,17 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       slots.reindex(w);
       return { kind: 'held', id, worker: w, epoch, age };
     }
-    if (redis.card('t') >= input.waitingMax) return { kind: 'full', age, bound: 'all' };
-    if (lines.waitingOf(team, key) >= input.waitingPerKeyMax) return { kind: 'full', age, bound: 'key' };
+    // One may always wait for a model that nobody serves: somebody has to ask for it to be loaded.
+    const first = orders.servers(model) === 0 && redis.card(`q:${model}`) === 0;
+    if (!first && redis.card('t') >= input.waitingMax) return { kind: 'full', age, bound: 'all' };
+    if (!first && lines.waitingOf(team, key) >= input.waitingPerKeyMax) return { kind: 'full', age, bound: 'key' };
     lines.weigh(team, input.weight);
     slots.enqueue(id, r);
-    return { kind: 'wait', age, place: lines.place(id, r) };
+    return waits(id, r);
+  }
+
+  function waits(id: string, r: LedgerRecord) {
+    return { kind: 'wait', age: r.age, place: lines.place(id, r), servers: orders.servers(r.model) } as const;
   }
 
   /** The first of the preferred that is free and not much more loaded, else the least loaded of the free ones. */
@@ -126,7 +136,7 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
   function stateOf(id: string): TicketState {
     const r = records.get(id);
     if (r === undefined) return { kind: 'gone' };
-    if (r.state === 'wait') return { kind: 'wait', place: lines.place(id, r) };
+    if (r.state === 'wait') return { kind: 'wait', place: lines.place(id, r), servers: orders.servers(r.model) };
     return { kind: 'held', worker: r.worker, epoch: r.epoch };
   }
 
@@ -151,17 +161,16 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     if (input.last) {
       if (old !== undefined) slots.bury(w, 'worker_left');
       slots.reap();
-      return { kind: 'ok', added: 0, dropped: 0 };
+      return { kind: 'ok', added: 0, dropped: 0, order: null };
     }
     // 1 Who it is now.
-    const { capacity, weight, serves, cold = [], announcement } = input;
-    for (const model of old?.serves ?? []) redis.remove(`i:${model}`, w);
-    const worker = {
+    const { capacity, weight, serves, announcement } = input;
+    const worker: WorkerRecord & { suspects: Map<string, number> } = {
       epoch,
       capacity,
       weight,
-      serves,
-      warm: serves.length - cold.length,
+      serves: old?.serves ?? [],
+      order: old?.order ?? null,
       parked: false,
       announcement,
       suspects: new Map<string, number>(),
@@ -172,7 +181,13 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       redis.add('ro', ++pool.version, w);
       redis.remove('rg', w);
     }
-    // 2 Leases that it runs and the ledger does not know: at once from a worker that is new here, and when the ledger
+    // 2 The order that it has. The victim gets nothing new while it stands, so that its streams run out.
+    const order = orders.afterBeat(input, now);
+    orders.serve(
+      w,
+      serves.filter((model) => model !== order?.victim),
+    );
+    // 3 Leases that it runs and the ledger does not know: at once from a worker that is new here, and when the ledger
     //   thought that they still wait, for else they would be given a slot below; else when it says so twice, for this
     //   beat may have crossed the lease's end on its way.
     const running = new Map(input.running.toReversed().map((lease) => [lease.id, lease]));
@@ -190,7 +205,7 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
       if (other !== undefined) shrunk.push(other);
       added++;
     }
-    // 3 Leases that it does not run; the grace is for requests on their way to it.
+    // 4 Leases that it does not run; the grace is for requests on their way to it.
     const dropped = redis.below(`l:${w}`, now - graceMs).filter((id) => !running.has(id));
     for (const id of dropped) {
       const r = records.get(id);
@@ -198,11 +213,18 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     }
     countIn(pool, 'leases_added', added);
     countIn(pool, 'leases_dropped', dropped.length);
-    // 4 The dead first, so that nothing is given to them.
+    // 5 The dead first, so that nothing is given to them.
     slots.reap();
     for (const other of shrunk) slots.handoff(other);
     slots.handoff(w);
-    return { kind: 'ok', added, dropped: dropped.length };
+    return { kind: 'ok', added, dropped: dropped.length, order: order && { model: order.model, victim: order.victim } };
+  }
+
+  function claim(input: Claim): Claimed {
+    slots.reap();
+    const claimed = orders.claim(input, now);
+    slots.reindex(input.worker);
+    return claimed;
   }
 
   /** Writes down a lease that a worker runs. Returns the worker that the ledger had thought it was on, if another. */
@@ -232,6 +254,7 @@ export function createMemoryLedger({ clock, pool = emptyPool() }: MemoryLedgerOp
     leave: atomic(boundLeave, leave),
     session: atomic(boundSession, session),
     beat: atomic(boundBeat, beat),
+    claim: atomic(boundClaim, claim),
     survey: async () =>
       atomic(
         (nothing: undefined) => nothing,

@@ -1,5 +1,5 @@
 // The state of one pool in memory: the same keys with the same content as in Redis (shared/ledger/lua/prelude.lua).
-import type { LedgerCount } from '@berth/shared/ledger/ledger.ts';
+import type { LedgerCount, Order } from '@berth/shared/ledger/ledger.ts';
 import { createSortedSet, type SortedSet } from './sorted.ts';
 
 /** What an id stands for: a ticket that waits, or a lease that is held. */
@@ -20,14 +20,20 @@ export interface LedgerRecord {
   epoch: string;
 }
 
+/** The load that a worker is to do. */
+export interface StandingOrder extends Order {
+  /** Who proposed it; '' = the worker said so itself. */
+  gateway: string;
+  /** The worker has said that it knows. */
+  heard: boolean;
+}
+
 export interface WorkerRecord {
   epoch: string;
   capacity: number;
   weight: number;
-  /** Those that are loaded come first. */
   serves: readonly string[];
-  /** How many of them are loaded. */
-  warm: number;
+  order: StandingOrder | null;
   parked: boolean;
   /** Leases that it ran and the ledger did not know, with the time of the first beat that said so. */
   suspects: ReadonlyMap<string, number>;
@@ -43,6 +49,8 @@ export interface Pool {
   version: number;
   records: Map<string, LedgerRecord>;
   workers: Map<string, WorkerRecord>;
+  /** By model, the worker that is to load it. */
+  loads: Map<string, string>;
   /** Sorted sets under the names that they have in Redis; an empty one does not exist. */
   sorted: Map<string, SortedSet>;
   /** Sets under the names that they have in Redis. */
@@ -62,6 +70,7 @@ export function emptyPool(): Pool {
     version: 0,
     records: new Map(),
     workers: new Map(),
+    loads: new Map(),
     sorted: new Map(),
     sets: new Map(),
     waiting: new Map(),
@@ -113,6 +122,7 @@ export function commandsOf(pool: Pool) {
       const set = pool.sorted.get(name);
       if (set?.remove(member) === true && set.size === 0) pool.sorted.delete(name);
     },
+    count: (name: string): number => pool.sets.get(name)?.size ?? 0,
     members: (name: string): string[] => [...(pool.sets.get(name) ?? [])],
     put(name: string, member: string): void {
       const set = pool.sets.get(name);

@@ -1,7 +1,7 @@
 // Who holds which slot: leases, hand-off, burial. Part of the twin of shared/ledger/lua/prelude.lua.
 import { sessionMs, type HandOff } from '@berth/shared/ledger/ledger.ts';
-import { coldLoad } from '@berth/shared/ledger/limits.ts';
 import type { Lines } from './lines.ts';
+import type { Orders } from './orders.ts';
 import { commandsOf, countIn, type LedgerRecord, type Pool } from './pool.ts';
 
 const goneMax = 256;
@@ -13,7 +13,12 @@ const reapedMax = 2;
  * The slots of one pool.
  * @param publish tells a gateway of a grant; answers how many listened
  */
-export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string, handOff: HandOff) => number) {
+export function createSlots(
+  pool: Pool,
+  lines: Lines,
+  orders: Orders,
+  publish: (gateway: string, handOff: HandOff) => number,
+) {
   const redis = commandsOf(pool);
   const { records, workers } = pool;
   let now = 0;
@@ -24,9 +29,8 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
     if (worker === undefined) return 0;
     const used = redis.card(`l:${w}`);
     const free = worker.parked ? 0 : Math.max(0, worker.capacity - used);
-    for (const [place, model] of worker.serves.entries()) {
-      const cold = place >= worker.warm ? coldLoad : 0;
-      if (free > 0) redis.add(`i:${model}`, used / (worker.capacity * worker.weight) + cold, w);
+    for (const model of worker.serves) {
+      if (free > 0) redis.add(`i:${model}`, used / (worker.capacity * worker.weight), w);
       else redis.remove(`i:${model}`, w);
     }
     return free;
@@ -107,7 +111,8 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
       redis.remove(`l:${w}`, id);
     }
     countIn(pool, `leases_${why}`, leases.length);
-    for (const model of workers.get(w)?.serves ?? []) redis.remove(`i:${model}`, w);
+    orders.serve(w, []);
+    orders.voidOrder(w);
     workers.delete(w);
     redis.remove('s', w);
     redis.remove('ro', w);
@@ -127,6 +132,7 @@ export function createSlots(pool: Pool, lines: Lines, publish: (gateway: string,
       countIn(pool, 'tickets_dead_session', tickets.length);
       redis.remove('g', gateway);
     }
+    for (const w of redis.below('o', now, reapedMax)) orders.voidOrder(w);
     lines.forgetOld();
   }
 

@@ -12,6 +12,7 @@ export function timed(ledger: Ledger, clock: Clock, hear: HearCall<LedgerOperati
     leave: (input) => measure('leave', ledger.leave(input)),
     session: (input) => measure('session', ledger.session(input)),
     survey: () => measure('survey', ledger.survey()),
+    claim: (input) => measure('claim', ledger.claim(input)),
     beat: (input) => measure('beat', ledger.beat(input)),
     ...(ledger.entrust && { entrust: (id: string) => ledger.entrust?.(id) }),
     listen: (gateway, onGrant) => ledger.listen(gateway, onGrant),

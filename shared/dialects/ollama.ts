@@ -211,3 +211,10 @@ const roleOf: Check<ChatMessage['role']> = (value, path) => {
   const written = text(value, path).toLowerCase();
   return roles.find((role) => role === written) ?? refuse(path, `must be one of ${roles.join(', ')}`);
 };
+
+/** The answer to the wish to unload a model that is loaded nowhere: it is as asked. */
+export function ollamaUnloaded({ model, endpoint }: Generation, nowMs: number): string {
+  const nothing = endpoint === 'chat' ? { message: { role: 'assistant', content: '' } } : { response: '' };
+  const head = { model, created_at: rfc3339(nowMs) };
+  return `${lineJson({ ...head, ...nothing, done: true, done_reason: 'unload' })}\n`;
+}

@@ -41,9 +41,10 @@ export interface HandOff extends Grant {
   atMs: number;
 }
 
+/** `servers` workers serve the model of a ticket that waits: with none it is cold, and somebody has to `claim` it. */
 export type Taken =
   | ({ kind: 'held'; age: number } & Grant)
-  | { kind: 'wait'; age: number; place: number }
+  | { kind: 'wait'; age: number; place: number; servers: number }
   | { kind: 'full'; age: number; bound: 'all' | 'key' };
 
 export interface Leave {
@@ -66,7 +67,7 @@ export interface Session {
 }
 
 export type TicketState =
-  | { kind: 'wait'; place: number }
+  | { kind: 'wait'; place: number; servers: number }
   | { kind: 'held'; worker: string; epoch: string }
   | { kind: 'gone' };
 
@@ -100,6 +101,25 @@ export interface RunningLease {
   gateway: string;
 }
 
+/** A model that a worker is to load, and the one that goes for it when there is no room; '' = none. */
+export interface Order {
+  model: string;
+  victim: string;
+}
+
+/** A gateway proposes that a worker load a model for which its tickets wait. */
+export interface Claim extends Order {
+  gateway: string;
+  worker: string;
+  /** What the gateway has seen: the worker's life, the roster, and how many workers serve the model. */
+  epoch: string;
+  rosterVersion: number;
+  servers: number;
+}
+
+/** `ordered` = it will; `loading` = a worker is to load the model already; `moved` = it is not as the gateway saw it. */
+export type Claimed = 'ordered' | 'loading' | 'moved';
+
 export interface Beat {
   worker: string;
   /** Random id of the worker's life; compared for equality only. */
@@ -112,17 +132,22 @@ export interface Beat {
   capacity: number;
   /** Relative speed, > 0; the load of a worker is used / (capacity · weight). */
   weight: number;
-  /** Models that it may be given requests for. */
+  /** Models that it may be given requests for: it has them loaded. */
   serves: readonly string[];
-  /** Those of `serves` that it would have to load first: it is taken for them when no warm worker has room. */
-  cold?: readonly string[];
+  /** The load that is under way or that it has been ordered, from when it heard of it until it has ended. */
+  loading?: Order | null;
   running: readonly RunningLease[];
   /** JSON text, opaque to the ledger; a change of it is a new version of the roster. */
   announcement: string;
 }
 
-/** `added` and `dropped` count leases on which ledger and worker disagreed (drift). */
-export type BeatReply = { kind: 'ok'; added: number; dropped: number } | { kind: 'stale'; epoch: string };
+/**
+ * `added` and `dropped` count leases on which ledger and worker disagreed (drift). `order`: the load that the worker is
+ * to do; `null` = none, and one that has not begun yet is off.
+ */
+export type BeatReply =
+  | { kind: 'ok'; added: number; dropped: number; order: Order | null }
+  | { kind: 'stale'; epoch: string };
 
 /** What the ledger counts since it was made, over the whole pool: where its account was wrong or somebody died. */
 export const ledgerCounts = [
@@ -153,6 +178,7 @@ export interface WorkerLedger {
 export interface Ledger extends WorkerLedger {
   take(input: Take): Promise<Taken>;
   session(input: Session): Promise<SessionReply>;
+  claim(input: Claim): Promise<Claimed>;
   /**
    * This gateway has left the lease to its worker, which tells its end: no `leave` will come. For a ledger that keeps
    * its own account of what the gateway runs.
@@ -178,3 +204,7 @@ export const sessionMs = 3_000;
 export const workerMs = 5_000;
 /** Usage halves in this time. */
 export const halfLifeMs = 60_000;
+/** An order of which its worker says nothing for this long is void. */
+export const orderMs = 10_000;
+/** So is one that has not ended this long after the worker has heard of it. */
+export const loadMs = 600_000;

@@ -1,5 +1,5 @@
 // What the ledger accepts. Both implementations pass every input through here first, so they see the same one.
-import type { Beat, Leave, Session, Take } from './ledger.ts';
+import type { Beat, Claim, Leave, Session, Take } from './ledger.ts';
 
 /** Longest name (id, model, team, key, worker, gateway) in UTF-16 units. */
 export const nameCharsMax = 512;
@@ -44,27 +44,27 @@ export function boundSession(input: Session): Session {
   return { ...input, tickets: [...new Set(input.tickets)], rosterVersion: count(input.rosterVersion) };
 }
 
+/** @throws RangeError when a name is too long */
+export function boundClaim(input: Claim): Claim {
+  checkNames('name', [input.gateway, input.model, input.worker, input.epoch, input.victim]);
+  return { ...input, rosterVersion: count(input.rosterVersion), servers: count(input.servers) };
+}
+
 /** @throws RangeError when a name, a list or the announcement is too long */
 export function boundBeat(input: Beat): Beat {
   checkLength('served models', input.serves.length, servesMax);
   checkLength('running leases', input.running.length, runningMax);
   checkLength('bytes of announcement', Buffer.byteLength(input.announcement), announcementBytesMax);
   checkNames('name', [input.worker, input.epoch, ...input.serves]);
+  if (input.loading) checkNames('model', [input.loading.model, input.loading.victim]);
   for (const lease of input.running) checkNames('name', [lease.id, lease.model, lease.team, lease.key, lease.gateway]);
   return {
     ...input,
     capacity: Math.min(count(input.capacity), capacityMax),
     weight: input.weight > 0 && Number.isFinite(input.weight) ? input.weight : 1,
-    ...warmFirst(input),
+    serves: [...new Set(input.serves)],
+    loading: input.loading ?? null,
   };
-}
-
-/** The served models, each once, those first that are loaded; both ledgers keep how many these are. */
-function warmFirst({ serves, cold = [] }: Beat): Required<Pick<Beat, 'serves' | 'cold'>> {
-  const all = [...new Set(serves)];
-  const isCold = new Set(cold);
-  const last = all.filter((model) => isCold.has(model));
-  return { serves: [...all.filter((model) => !isCold.has(model)), ...last], cold: last };
 }
 
 /** A cost that arithmetic can bear: not a number and below nothing are nothing. */
@@ -89,6 +89,3 @@ function checkNames(what: string, names: readonly string[]): void {
 function checkLength(what: string, length: number, most: number): void {
   if (length > most) throw new RangeError(`the ledger takes at most ${most} ${what}, not ${length}`);
 }
-
-/** Added to a worker's load for a model that it would have to load: more than any load can be. */
-export const coldLoad = 1_000_000;

@@ -3,9 +3,9 @@ import { whyNoPool } from '../redis-checks.ts';
 import { RedisReplyError, RedisUnavailable, RedisUnfit } from '../redis-errors.ts';
 import type { Redis } from '../redis.ts';
 import { LedgerUnavailable, type HandOff, type Ledger } from './ledger.ts';
-import { boundBeat, boundLeave, boundSession, boundTake } from './limits.ts';
+import { boundBeat, boundClaim, boundLeave, boundSession, boundTake } from './limits.ts';
 import { runScript, type Script } from './script.ts';
-import { beatScript, leaveScript, sessionScript, surveyScript, takeScript } from './scripts.ts';
+import { beatScript, claimScript, leaveScript, sessionScript, surveyScript, takeScript } from './scripts.ts';
 import { sorted } from './order.ts';
 
 export interface RedisLedgerOptions {
@@ -48,6 +48,7 @@ export async function createRedisLedger({ redis, pool, now }: RedisLedgerOptions
     leave: async (input) => run(leaveScript, boundLeave(input)),
     session: async (input) => run(sessionScript, boundSession(input)),
     beat: async (input) => run(beatScript, boundBeat(input)),
+    claim: async (input) => run(claimScript, boundClaim(input)),
     survey,
     async listen(gateway, onGrant) {
       const ear = await redis

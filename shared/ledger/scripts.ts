@@ -3,6 +3,8 @@ import { ledgerCounts } from './ledger.ts';
 import type {
   Beat,
   BeatReply,
+  Claim,
+  Claimed,
   Leave,
   LedgerCount,
   Left,
@@ -38,7 +40,7 @@ export const takeScript = defineScript<Take, Taken>(
   (reply, { id }) => {
     const [kind, second, third, fourth] = list(reply);
     if (kind === 'held') return { kind, id, age: number(second), worker: text(third), epoch: text(fourth) };
-    if (kind === 'wait') return { kind, age: number(second), place: number(third) };
+    if (kind === 'wait') return { kind, age: number(second), place: number(third), servers: number(fourth) };
     if (kind === 'full' && (third === 'all' || third === 'key')) return { kind, age: number(second), bound: third };
     throw unexpected(reply);
   },
@@ -76,7 +78,7 @@ export const sessionScript = defineScript<Session, SessionReply>(
 
 function ticketState(reply: unknown): TicketState {
   const [kind, second, third] = list(reply);
-  if (kind === 'wait') return { kind, place: number(second) };
+  if (kind === 'wait') return { kind, place: number(second), servers: number(third) };
   if (kind === 'held') return { kind, worker: text(second), epoch: text(third) };
   if (kind === 'gone') return { kind };
   throw unexpected(reply);
@@ -92,15 +94,28 @@ export const beatScript = defineScript<Beat, BeatReply>(
     b.capacity,
     b.weight,
     b.announcement,
+    b.loading?.model ?? '',
+    b.loading?.victim ?? '',
     b.serves.length,
-    b.serves.length - (b.cold?.length ?? 0),
     ...b.serves,
     ...b.running.flatMap(({ id, model, team, key, gateway }) => [id, model, team, key, gateway]),
   ],
   (reply) => {
-    const [kind, second, third] = list(reply);
-    if (kind === 'ok') return { kind, added: number(second), dropped: number(third) };
+    const [kind, second, third, model, victim] = list(reply);
+    if (kind === 'ok') {
+      const order = model === '' ? null : { model: text(model), victim: text(victim) };
+      return { kind, added: number(second), dropped: number(third), order };
+    }
     if (kind === 'stale') return { kind, epoch: text(second) };
+    throw unexpected(reply);
+  },
+);
+
+export const claimScript = defineScript<Claim, Claimed>(
+  'claim',
+  (c) => [c.gateway, c.model, c.worker, c.epoch, c.victim, c.rosterVersion, c.servers],
+  (reply) => {
+    if (reply === 'ordered' || reply === 'loading' || reply === 'moved') return reply;
     throw unexpected(reply);
   },
 );

@@ -19,6 +19,8 @@ import { refused } from './refused.ts';
 const aCard = (fields: Partial<ModelCard> = {}): ModelCard => ({
   name: 'berth:latest',
   loaded: true,
+  evictable: true,
+  failed: null,
   contextTokens: 2048,
   trainedTokens: 4096,
   sizeBytes: 1000,

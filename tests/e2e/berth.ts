@@ -229,3 +229,19 @@ export async function workersReady(gateway: Berth, count: number): Promise<void>
     return workers.filter(({ state }) => state === 'ready').length === count;
   });
 }
+
+/** Keeps the workers so busy that each of them is told to load the model, and then lets go of them. */
+export async function warmUp(url: string, workers: number, slots: number, model = 'm'): Promise<void> {
+  const body = { model, prompt: '[[tokenDelayMs=20 repeat=10000]] busy ', stream: true };
+  const off = new AbortController();
+  const busy = Array.from({ length: workers * slots }, () =>
+    fetch(`${url}/api/generate`, { method: 'POST', body: JSON.stringify(body), signal: off.signal }).then(
+      ({ body: stream, headers }) => ({ stream, worker: headers.get('berth-worker') }),
+    ),
+  );
+  const begun = await Promise.all(busy);
+  off.abort();
+  await Promise.all(begun.map(({ stream }) => stream?.cancel().catch(() => undefined)));
+  const idle = async () => /^berth_slots\{.*state="held".*\} [1-9]/m.test(await (await fetch(`${url}/metrics`)).text());
+  await eventually('the pool is idle', async () => !(await idle()));
+}

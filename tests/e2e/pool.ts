@@ -1,6 +1,6 @@
 // A pool of real processes around one Redis, with the echo engine, and what its metrics say of its slots.
 import { randomUUID } from 'node:crypto';
-import { echoModels, startGateway, startWorker, workersReady } from './berth.ts';
+import { echoModels, startGateway, startWorker, warmUp, workersReady } from './berth.ts';
 import type { Berth, Env } from './berth.ts';
 
 export interface Pool extends AsyncDisposable {
@@ -53,6 +53,7 @@ export async function aPool({ redisUrl, gateways: count, workers: ids, slots, en
       ...ids.map((id) => pool.addWorker(id)),
     ]);
     await Promise.all(pool.gateways.map((gateway) => workersReady(gateway, ids.length)));
+    await warmUp(pool.url(0), ids.length, slots);
   } catch (error) {
     await pool[Symbol.asyncDispose]();
     throw error;

@@ -1,7 +1,7 @@
 // Two gateways on one Redis share the slots of the same workers.
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { echoModels, startGateway, startLocal, startWorker, workersReady } from './berth.ts';
+import { echoModels, startGateway, startLocal, startWorker, warmUp, workersReady } from './berth.ts';
 import type { Berth, Folder } from './berth.ts';
 import { burst, isWhole, mostAtOnce } from './burst.ts';
 import { ask, chat } from './requests.ts';
@@ -19,6 +19,7 @@ beforeAll(async () => {
   gateways = await Promise.all([startGateway(pool), startGateway(pool)]);
   workers = await Promise.all(['w1', 'w2'].map((id) => startWorker({ ...worker, WORKER_ID: id })));
   await Promise.all(gateways.map((gateway) => workersReady(gateway, 2)));
+  await warmUp(gateways[0]?.url ?? '', 2, slots);
 });
 
 afterAll(async () => {
@@ -56,6 +57,7 @@ describe('npm start with REDIS_URL, twice', () => {
     await using first = await startLocal({ env });
     await using second = await startLocal({ env });
     await Promise.all([workersReady(first, 2), workersReady(second, 2)]);
+    await warmUp(first.url, 2, 2);
     for (const { url } of [first, second]) {
       const asked = Array.from({ length: 4 }, () => ask({ url, body: chat('[[prefillDelayMs=500]] hello') }));
       const answers = await Promise.all(asked);

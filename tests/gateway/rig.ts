@@ -210,6 +210,10 @@ function watch(ledger: Ledger) {
       reach();
       return ledger.survey();
     },
+    async claim(input) {
+      reach();
+      return ledger.claim(input);
+    },
     entrust: (id) => void entrusted.push(id),
     beat: (input) => ledger.beat(input),
     listen: (gateway, onGrant) => ledger.listen(gateway, onGrant),

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ledgerCounts, type LedgerCount, type PriorityClass } from '@berth/shared/ledger/ledger.ts';
 import { broken } from './invariants.ts';
-import { aBeat, aLeave, anId, aSession, aTake, running } from './inputs.ts';
+import { aBeat, aClaim, aLeave, anId, aSession, aTake, running } from './inputs.ts';
 import type { Open, Opened } from './opened.ts';
 
 /** @param place where it keeps its state, for the title */
@@ -50,19 +50,6 @@ export function describeLedger(place: string, open: Open): void {
         expect((await it.ledger.survey()).waiting).toEqual([{ model: 'other', priority: 1, tickets: 1 }]);
       });
 
-      test('takes a worker that has to load the model only when no other has room', async () => {
-        await beat({ worker: 'cold', cold: ['llama'] });
-        await beat({ worker: 'warm', capacity: 2 });
-        const workers = [];
-        for (let n = 0; n < 4; n++) workers.push(await take());
-        expect(workers.map((taken) => (taken.kind === 'held' ? taken.worker : taken.kind))).toEqual([
-          'warm',
-          'warm',
-          'cold',
-          'wait',
-        ]);
-      });
-
       test('prefers the emptiest worker, by its weight', async () => {
         await beat({ worker: 'slow', capacity: 4, weight: 1 });
         await beat({ worker: 'fast', capacity: 4, weight: 2 });
@@ -87,6 +74,7 @@ export function describeLedger(place: string, open: Open): void {
       });
 
       test('bounds the tickets of the pool and those of one key over all models', async () => {
+        await beat({ worker: 'full', capacity: 0, serves: ['a', 'b', 'c', 'llama'] });
         const bounds = { waitingMax: 3, waitingPerKeyMax: 2 };
         await take({ ...bounds, model: 'a' });
         await take({ ...bounds, model: 'b' });
@@ -95,6 +83,15 @@ export function describeLedger(place: string, open: Open): void {
         expect(await take({ ...bounds, key: 'eve' })).toEqual({ kind: 'full', age: expect.any(Number), bound: 'all' });
         await beat();
         expect(await take({ ...bounds, key: 'eve' })).toMatchObject({ kind: 'held' });
+      });
+
+      test('lets one wait for a model that nobody serves, though the queue is full', async () => {
+        const bounds = { waitingMax: 0, waitingPerKeyMax: 0 };
+        expect(await take(bounds)).toMatchObject({ kind: 'wait', servers: 0 });
+        expect(await take(bounds)).toMatchObject({ kind: 'full' });
+        expect(await take({ ...bounds, model: 'other' })).toMatchObject({ kind: 'wait' });
+        await beat({ capacity: 0, serves: ['third'] });
+        expect(await take({ ...bounds, model: 'third' })).toMatchObject({ kind: 'full' });
       });
 
       test.each([
@@ -464,7 +461,7 @@ export function describeLedger(place: string, open: Open): void {
         } = await it.ledger.session(aSession({ tickets: [id, waiter.id, 'never-seen'] }));
         expect([...tickets.values()]).toEqual([
           { kind: 'held', worker: 'w1', epoch: 'e1' },
-          { kind: 'wait', place: 1 },
+          { kind: 'wait', place: 1, servers: 1 },
           { kind: 'gone' },
         ]);
         expect([total, gateways]).toEqual([1, 1]);
@@ -513,6 +510,7 @@ export function describeLedger(place: string, open: Open): void {
           expect((await it.ledger.session(aSession({ tickets: [id] }))).tickets.get(id)).toEqual({
             kind: 'wait',
             place: 1,
+            servers: 0,
           });
         }
       });
@@ -531,7 +529,12 @@ export function describeLedger(place: string, open: Open): void {
       });
 
       test('adds what a worker that is new here runs at once', async () => {
-        expect(await beat({ capacity: 2, running: [running('x')] })).toEqual({ kind: 'ok', added: 1, dropped: 0 });
+        expect(await beat({ capacity: 2, running: [running('x')] })).toEqual({
+          kind: 'ok',
+          added: 1,
+          dropped: 0,
+          order: null,
+        });
         expect(await take()).toMatchObject({ kind: 'held' });
         expect(await take()).toMatchObject({ kind: 'wait' });
       });
@@ -553,7 +556,12 @@ export function describeLedger(place: string, open: Open): void {
         await it.hear('g1', true);
         await beat({ capacity: 0 });
         const { id } = await waiting();
-        expect(await beat({ capacity: 2, running: [running(id)] })).toEqual({ kind: 'ok', added: 1, dropped: 0 });
+        expect(await beat({ capacity: 2, running: [running(id)] })).toEqual({
+          kind: 'ok',
+          added: 1,
+          dropped: 0,
+          order: null,
+        });
         expect(await pushedIds()).toEqual([]);
         expect((await it.ledger.survey()).workers).toMatchObject([{ held: 1 }]);
       });
@@ -660,6 +668,162 @@ export function describeLedger(place: string, open: Open): void {
       });
     });
 
+    describe('a claim', () => {
+      const claim = (some: Parameters<typeof aClaim>[0] = {}) => it.ledger.claim(aClaim(some));
+      const orderOf = async (some: Parameters<typeof aBeat>[0] = {}) => {
+        const reply = await beat(some);
+        return reply.kind === 'ok' ? reply.order : reply;
+      };
+
+      test('orders the load of a cold model once, however many gateways propose it, and where', async () => {
+        await beat({ worker: 'w1' });
+        await beat({ worker: 'w2' });
+        const claims = [];
+        for (let n = 0; n < 10; n++) claims.push(await claim({ gateway: `g${n}`, worker: n % 3 === 0 ? 'w1' : 'w2' }));
+        expect(claims).toEqual(['ordered', ...Array.from({ length: 9 }, () => 'loading')]);
+        expect(await orderOf({ worker: 'w1' })).toEqual({ model: 'cold', victim: '' });
+        expect(await orderOf({ worker: 'w2' })).toBeNull();
+      });
+
+      test('answers its author the same when it is asked again, heard of or not', async () => {
+        await beat();
+        expect([await claim(), await claim()]).toEqual(['ordered', 'ordered']);
+        await beat({ loading: { model: 'cold', victim: '' } });
+        expect(await claim()).toBe('ordered');
+        expect(await claim({ gateway: 'g2' })).toBe('loading');
+      });
+
+      test.each<[string, Parameters<typeof aClaim>[0]]>([
+        ['the life of the worker is another', { epoch: 'e0' }],
+        ['there is no such worker', { worker: 'w9' }],
+        ['the worker has announced something since', { rosterVersion: 1 }],
+        ['another worker serves the model by now', { servers: 1 }],
+        ['the worker serves the model', { model: 'llama', servers: 1 }],
+        ['the worker does not serve the victim', { victim: 'mistral' }],
+      ])('is not ordered when %s', async (_, some) => {
+        await beat();
+        expect(await claim(some)).toBe('moved');
+        expect(await orderOf()).toBeNull();
+      });
+
+      test('is not ordered of a worker that is to load another model', async () => {
+        await beat();
+        await claim();
+        expect(await claim({ model: 'other' })).toBe('moved');
+      });
+
+      test('withdraws the victim while the order stands: nothing new there, other models go on', async () => {
+        await it.hear('g1', true);
+        await beat({ capacity: 3, serves: ['llama', 'mistral'] });
+        const { id } = await held();
+        expect(await claim({ victim: 'llama' })).toBe('ordered');
+        expect(await take()).toMatchObject({ kind: 'wait', servers: 0 });
+        expect(await take({ model: 'mistral' })).toMatchObject({ kind: 'held' });
+        const order = { model: 'cold', victim: 'llama' };
+        const heard = { capacity: 3, serves: ['llama', 'mistral'], running: [running(id)], loading: order };
+        expect(await orderOf(heard)).toEqual(order);
+        it.advance(1_000);
+        await beat(heard);
+        await it.ledger.leave(aLeave(id));
+        expect(await pushedIds()).toEqual([]);
+      });
+
+      test('ends with the beat that serves the model, which fills the free slots', async () => {
+        await it.hear('g1', true);
+        await beat({ capacity: 2 });
+        const first = await waiting({ model: 'cold' });
+        expect(first).toMatchObject({ servers: 0 });
+        await claim({ victim: 'llama' });
+        await beat({ capacity: 2, loading: { model: 'cold', victim: 'llama' } });
+        expect(await pushedIds()).toEqual([]);
+        expect(await orderOf({ capacity: 2, serves: ['cold'] })).toBeNull();
+        expect(await pushedIds()).toEqual([first.id]);
+        expect((await it.dump()).loads).toEqual({});
+      });
+
+      test('is void, and the victim served again, when the worker has heard of it and loads no more', async () => {
+        await beat();
+        await claim({ victim: 'llama' });
+        await beat({ loading: { model: 'cold', victim: 'llama' } });
+        expect(await take()).toMatchObject({ kind: 'wait' });
+        await it.hear('g1', true);
+        expect(await orderOf()).toBeNull();
+        expect(await pushedIds()).toHaveLength(1);
+        expect(await claim({ gateway: 'g2' })).toBe('ordered');
+      });
+
+      test('is void when the worker says nothing of it for ten seconds', async () => {
+        await beat();
+        await claim({ victim: 'llama' });
+        for (let second = 0; second < 10; second++) {
+          expect(await orderOf()).toEqual({ model: 'cold', victim: 'llama' });
+          it.advance(1_001);
+        }
+        expect(await orderOf()).toBeNull();
+        expect(await take()).toMatchObject({ kind: 'held' });
+      });
+
+      test('is void for the others, too, when the worker has gone silent', async () => {
+        await beat();
+        await beat({ worker: 'w2' });
+        await claim();
+        it.advance(5_001);
+        await beat({ worker: 'w2' });
+        expect(await claim({ worker: 'w2', gateway: 'g2' })).toBe('ordered');
+      });
+
+      test('is void ten minutes after the worker has heard of it, even when it still says that it loads', async () => {
+        await beat();
+        await claim({ victim: 'llama' });
+        const loading = { model: 'cold', victim: 'llama' };
+        await beat({ loading });
+        for (let second = 0; second < 600; second += 4) {
+          it.advance(4_000);
+          expect(await orderOf({ loading })).toEqual(loading);
+        }
+        it.advance(1);
+        expect(await orderOf({ loading })).toBeNull();
+      });
+
+      test('is void when the worker begins another life, or leaves', async () => {
+        await beat();
+        await claim({ victim: 'llama' });
+        expect(await orderOf({ epoch: 'e2', boot: true })).toBeNull();
+        expect(await take()).toMatchObject({ kind: 'held', epoch: 'e2' });
+        expect(await claim({ epoch: 'e2' })).toBe('ordered');
+        await beat({ epoch: 'e2', last: true });
+        expect((await it.dump()).loads).toEqual({});
+      });
+
+      test('that was lost with the ledger goes on when its worker says that it loads', async () => {
+        await beat();
+        await claim({ victim: 'llama' });
+        const loading = { model: 'cold', victim: 'llama' };
+        await beat({ loading });
+        await it.flush();
+        await beat({ worker: 'w2' });
+        expect(await orderOf({ loading })).toEqual(loading);
+        expect(await claim({ worker: 'w2', gateway: 'g2' })).toBe('loading');
+        expect(await take()).toMatchObject({ worker: 'w2' });
+      });
+
+      test('of one worker stands though another says that it loads the model, too', async () => {
+        await beat();
+        await beat({ worker: 'w2' });
+        await claim();
+        const loading = { model: 'cold', victim: '' };
+        expect(await orderOf({ worker: 'w2', loading })).toBeNull();
+        expect(await orderOf({ loading })).toEqual(loading);
+      });
+
+      test('may ask for a copy of a model that others serve, when it knows how many', async () => {
+        await beat({ serves: ['other'] });
+        await beat({ worker: 'w2' });
+        expect(await claim({ model: 'llama' })).toBe('moved');
+        expect(await claim({ model: 'llama', servers: 1 })).toBe('ordered');
+      });
+    });
+
     describe('the roster', () => {
       const roster = async (rosterVersion = 0) => (await it.ledger.session(aSession({ rosterVersion }))).roster;
 
@@ -726,7 +890,7 @@ export function describeLedger(place: string, open: Open): void {
         const { tickets } = await it.ledger.session(aSession({ tickets: [ticket.id] }));
         expect(tickets.get(ticket.id)).toEqual({ kind: 'gone' });
         expect(await take({ id: ticket.id, age: ticket.age })).toMatchObject({ kind: 'wait', age: ticket.age });
-        expect(await beat({ running: [running(lease.id)] })).toEqual({ kind: 'ok', added: 1, dropped: 0 });
+        expect(await beat({ running: [running(lease.id)] })).toEqual({ kind: 'ok', added: 1, dropped: 0, order: null });
         expect(await pushedIds()).toEqual([]);
         await it.ledger.leave(aLeave(lease.id));
         expect(await pushedIds()).toEqual([ticket.id]);

@@ -36,6 +36,7 @@ for _, key in ipairs(redis.call('KEYS', string.gsub(P, '[%[%]*?\\]', '\\%0') .. 
           local list = cmsgpack.unpack(value)
           value = cjson.encode(#list > 0 and list or cjson.null)
         end
+        if flat[i] == 'order' then value = cjson.encode(cmsgpack.unpack(value)) end
         if flat[i] == 'suspects' then
           local texts = {}
           for id, since in pairs(cmsgpack.unpack(value)) do texts[id] = plain(since) end

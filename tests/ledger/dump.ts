@@ -12,6 +12,7 @@ export interface Dump {
   /** In their order, with scores. */
   sorted: Record<string, [member: string, score: number][]>;
   sets: Record<string, string[]>;
+  loads: Record<string, string>;
   waiting: Record<string, number>;
   usage: Record<string, number>;
   weights: Record<string, number>;
@@ -30,6 +31,7 @@ export function dumpPool(pool: Pool): Dump {
       Array.from(pool.sorted, ([name, set]) => [name, set.entries().map(({ member, score }) => [member, score])]),
     ),
     sets: Object.fromEntries(Array.from(pool.sets, ([name, set]) => [name, [...set]])),
+    loads: Object.fromEntries(pool.loads),
     waiting: Object.fromEntries(pool.waiting),
     usage: Object.fromEntries(pool.usage),
     weights: Object.fromEntries(pool.weights),
@@ -40,7 +42,17 @@ export function dumpPool(pool: Pool): Dump {
 const lua = readFileSync(join(import.meta.dirname, 'dump.lua'), 'utf8');
 
 export async function dumpRedis(redis: Redis, prefix: string): Promise<Dump> {
-  const empty = { records: {}, workers: {}, sorted: {}, sets: {}, waiting: {}, usage: {}, weights: {}, counts: {} };
+  const empty = {
+    records: {},
+    workers: {},
+    sorted: {},
+    sets: {},
+    loads: {},
+    waiting: {},
+    usage: {},
+    weights: {},
+    counts: {},
+  };
   const dump: Dump = { meta: null, ...empty };
   for (const row of rows(await redis.command('EVAL', lua, 1, prefix))) read(row, dump);
   return canonical(dump);
@@ -75,7 +87,7 @@ function read([kind = '', name = '', ...rest]: string[], dump: Dump): void {
       capacity: number('capacity'),
       weight: number('weight'),
       serves: names(text('serves')),
-      warm: number('warm'),
+      order: JSON.parse(text('order') || 'null') as WorkerRecord['order'],
       parked: fields.has('parked'),
       announcement: text('announcement'),
       suspects: Object.fromEntries(Object.entries(suspects ?? {}).map(([id, since]) => [id, Number(since)])),
@@ -83,6 +95,7 @@ function read([kind = '', name = '', ...rest]: string[], dump: Dump): void {
   } else if (kind === 'hash' && name === 'm') {
     dump.meta = { era: number('era'), birth: number('birth'), kept: number('kept'), version: number('version') };
   } else if (kind === 'hash' && name === 'n') dump.waiting = numbers();
+  else if (kind === 'hash' && name === 'ld') dump.loads = Object.fromEntries(fields);
   else if (kind === 'hash' && name === 'u') dump.usage = numbers();
   else if (kind === 'hash' && name === 'wt') dump.weights = numbers();
   else if (kind === 'hash' && name === 'ct') dump.counts = numbers();
@@ -112,6 +125,7 @@ function canonical(dump: Dump): Dump {
     workers: byKey(dump.workers),
     sorted: byKey(dump.sorted),
     sets: byKey(Object.fromEntries(Object.entries(dump.sets).map(([name, set]) => [name, set.toSorted(compareBytes)]))),
+    loads: byKey(dump.loads),
     waiting: byKey(dump.waiting),
     usage: byKey(dump.usage),
     weights: byKey(dump.weights),

@@ -10,7 +10,7 @@ import {
   subarray,
   type Arbitrary,
 } from 'fast-check';
-import type { Beat, Leave, PriorityClass, Session, Take } from '@berth/shared/ledger/ledger.ts';
+import type { Beat, Claim, Leave, PriorityClass, Session, Take } from '@berth/shared/ledger/ledger.ts';
 import type { Dump } from './dump.ts';
 import type { Opened } from './opened.ts';
 
@@ -31,6 +31,14 @@ export type Step =
       life: 'same' | 'next' | 'before';
       unlisted: number;
       ghosts: number[];
+      obeys: boolean;
+    }
+  | {
+      do: 'claim';
+      claim: Pick<Claim, 'gateway' | 'model' | 'worker' | 'victim'>;
+      before: boolean;
+      unseen: number;
+      version: 'last' | 'none' | 'any';
     }
   | { do: 'hear'; gateway: string; listening: boolean }
   | { do: 'advance'; ms: number }
@@ -91,6 +99,7 @@ const beat = record({
     { weight: 3, arbitrary: constant<number[]>([]) },
     { weight: 1, arbitrary: array(some, { maxLength: 2 }) },
   ),
+  obeys: pick(true, true, false),
   beat: record({
     worker: pick(...workers),
     boot: pick(false, false, false, true),
@@ -98,9 +107,21 @@ const beat = record({
     capacity: pick(0, 1, 2, 2, 3, 3),
     weight: pick(0.5, 1, 1, 3),
     serves: pick(models, models, models.toReversed(), models.slice(1), []),
-    cold: pick([], [], models.slice(0, 1), models.slice(1), models),
+    loading: pick(null, null, { model: 'a|1', victim: '' }, { model: 'new', victim: 'llama' }),
     announcement: pick('{}', '{"state":"ready"}'),
   }),
+});
+const claim = record({
+  do: constant('claim' as const),
+  claim: record({
+    gateway: pick(...gateways),
+    model: pick('new', 'new', ...models),
+    worker: pick(...workers),
+    victim: pick('', ...models),
+  }),
+  before: pick(false, false, false, false, true),
+  unseen: pick(0, 0, 0, 0, 1),
+  version: pick('any' as const, 'any' as const, 'last' as const, 'none' as const),
 });
 const hear = record({
   do: constant('hear' as const),
@@ -123,6 +144,7 @@ export const event: Arbitrary<Event> = record({
     { weight: 40, arbitrary: leave },
     { weight: 15, arbitrary: session },
     { weight: 25, arbitrary: beat },
+    { weight: 15, arbitrary: claim },
     { weight: 4, arbitrary: hear },
     { weight: 15, arbitrary: advance },
     { weight: 2, arbitrary: constant<Step>({ do: 'survey' }) },
@@ -150,6 +172,7 @@ export type Input =
   | { do: 'leave'; input: Leave }
   | { do: 'session'; input: Session }
   | { do: 'beat'; input: Beat }
+  | { do: 'claim'; input: Claim }
   | Extract<Step, { do: 'hear' | 'advance' | 'flush' | 'survey' }>;
 
 /** The step with the ids that it means now. */
@@ -163,6 +186,8 @@ export function concrete(step: Step, world: World, dump: Dump): Input {
       return { do: 'session', input: concreteSession(step, world, dump) };
     case 'beat':
       return { do: 'beat', input: concreteBeat(step, world, dump) };
+    case 'claim':
+      return { do: 'claim', input: concreteClaim(step, world, dump) };
     default:
       return step;
   }
@@ -194,7 +219,24 @@ function concreteSession(step: Extract<Step, { do: 'session' }>, world: World, d
   return { gateway: step.gateway, tickets, rosterVersion };
 }
 
-function concreteBeat({ beat, life, unlisted, ghosts }: Extract<Step, { do: 'beat' }>, world: World, dump: Dump): Beat {
+/** Mostly as the ledger is; now and then by a gateway that has not heard of the last changes. */
+function concreteClaim(
+  { claim, before, unseen, version }: Extract<Step, { do: 'claim' }>,
+  world: World,
+  dump: Dump,
+): Claim {
+  const { gateway, worker, model } = claim;
+  const epoch = `${worker}-${(world.lives.get(worker) ?? 1) - (before ? 1 : 0)}`;
+  const servers = (dump.sets[`sv:${model}`]?.length ?? 0) + unseen;
+  const rosterVersion = { any: Infinity, last: world.versions.get(gateway) ?? 0, none: 0 }[version];
+  return { ...claim, epoch, servers, rosterVersion };
+}
+
+function concreteBeat(
+  { beat, life, unlisted, ghosts, obeys }: Extract<Step, { do: 'beat' }>,
+  world: World,
+  dump: Dump,
+): Beat {
   const known = world.lives.get(beat.worker) ?? 1;
   const number = { same: known, next: known + 1, before: known - 1 }[life];
   if (life === 'next') world.lives.set(beat.worker, number);
@@ -207,7 +249,9 @@ function concreteBeat({ beat, life, unlisted, ghosts }: Extract<Step, { do: 'bea
     );
     return { id, model, team, key, gateway };
   });
-  return { ...beat, boot: beat.boot || life === 'next', epoch: `${beat.worker}-${number}`, running };
+  const loading = obeys ? (dump.workers[beat.worker]?.order ?? null) : (beat.loading ?? null);
+  const { worker } = beat;
+  return { ...beat, boot: beat.boot || life === 'next', epoch: `${worker}-${number}`, running, loading };
 }
 
 function chosen(from: readonly string[], which: number): string {
@@ -225,6 +269,8 @@ export async function act(input: Input, { ledger, advance, hear, flush }: Opened
       return ledger.session(input.input);
     case 'beat':
       return ledger.beat(input.input);
+    case 'claim':
+      return ledger.claim(input.input);
     case 'survey':
       return ledger.survey();
     case 'hear':

@@ -1,5 +1,5 @@
 // The smallest valid inputs of the ledger; a test names only what it is about.
-import type { Beat, Leave, RunningLease, Session, Take } from '@berth/shared/ledger/ledger.ts';
+import type { Beat, Claim, Leave, RunningLease, Session, Take } from '@berth/shared/ledger/ledger.ts';
 
 let made = 0;
 /** An id that no other test uses. */
@@ -33,6 +33,17 @@ export const aBeat = (some: Partial<Beat> = {}): Beat => ({
   serves: ['llama'],
   running: [],
   announcement: '{}',
+  ...some,
+});
+
+export const aClaim = (some: Partial<Claim> = {}): Claim => ({
+  gateway: 'g1',
+  model: 'cold',
+  worker: 'w1',
+  epoch: 'e1',
+  victim: '',
+  rosterVersion: Number.MAX_SAFE_INTEGER,
+  servers: 0,
   ...some,
 });
 

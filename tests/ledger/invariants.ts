@@ -1,6 +1,5 @@
 // What must hold of a pool after every operation, recomputed from its dump (L1 to L7 of the ledger's design).
 import { halfLifeMs } from '@berth/shared/ledger/ledger.ts';
-import { coldLoad } from '@berth/shared/ledger/limits.ts';
 import type { Dump } from './dump.ts';
 
 /** So many waiters that exclude a worker are passed over before its slot is left idle. */
@@ -8,7 +7,7 @@ const passedOverMax = 8;
 
 /** The invariants that do not hold, in words; empty when all is well. */
 export function broken(dump: Dump): string[] {
-  return [leases, tickets, index, idle, lines, scores, roster].flatMap((check) => check(dump));
+  return [leases, tickets, served, orders, index, idle, lines, scores, roster].flatMap((check) => check(dump));
 }
 
 const pair = (first: string, second: string): string => `${Buffer.byteLength(first)}:${first}${second}`;
@@ -73,9 +72,35 @@ function freeFor(model: string, { workers, sorted }: Dump): [string, number][] {
   return Object.entries(workers).flatMap(([name, worker]): [string, number][] => {
     const used = sorted[`l:${name}`]?.length ?? 0;
     const free = !worker.parked && used < worker.capacity && worker.serves.includes(model);
-    const cold = worker.serves.indexOf(model) >= worker.warm ? coldLoad : 0;
-    return free ? [[name, used / (worker.capacity * worker.weight) + cold]] : [];
+    return free ? [[name, used / (worker.capacity * worker.weight)]] : [];
   });
+}
+
+/** L2: who serves a model is listed under it. */
+function served({ workers, sets }: Dump): string[] {
+  const should = Object.entries(workers).flatMap(([w, { serves }]) => serves.map((model) => `sv:${model} ${w}`));
+  const is = Object.entries(sets).flatMap(([name, all]) =>
+    name.startsWith('sv:') ? all.map((w) => `${name} ${w}`) : [],
+  );
+  return say(anyOrder(is) === anyOrder(should), `L2 served are ${is.join()}, should be ${should.join()}`);
+}
+
+/** L15: one order per model and per worker; it ends some time; its model is not there, and its victim gets nothing. */
+function orders({ workers, loads, sorted }: Dump): string[] {
+  const standing = Object.entries(workers).flatMap(([w, { order, serves }]) => (order ? [{ w, order, serves }] : []));
+  const should = standing.map(({ w, order }) => `${order.model} ${w}`);
+  const is = Object.entries(loads).map(([model, w]) => `${model} ${w}`);
+  return [
+    ...say(anyOrder(is) === anyOrder(should), `L15 loads are ${is.join()}, orders ${should.join()}`),
+    ...say(
+      anyOrder((sorted['o'] ?? []).map(([w]) => w)) === anyOrder(standing.map(({ w }) => w)),
+      'L15 an order has no end',
+    ),
+    ...standing.flatMap(({ w, order, serves }) => [
+      ...say(!serves.includes(order.model), `L15 ${w} is to load ${order.model}, which it serves`),
+      ...say(!serves.includes(order.victim), `L15 ${w} serves ${order.victim}, which is to go`),
+    ]),
+  ];
 }
 
 /** L2: the index of a model holds exactly the workers that serve it, have a free slot and are not parked. */

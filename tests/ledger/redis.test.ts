@@ -116,7 +116,7 @@ describe('the ledger in Redis', () => {
     expect(reply).toMatchObject({ roster: { whole: true, present: [{ worker: 'w1' }] } });
     expect(reply.tickets.get(ticket.id)).toEqual({ kind: 'gone' });
     const age = 'age' in waits ? waits.age : null;
-    expect(await ledger.take({ ...ticket, age })).toEqual({ kind: 'wait', age, place: 1 });
+    expect(await ledger.take({ ...ticket, age })).toEqual({ kind: 'wait', age, place: 1, servers: 1 });
   });
 
   test('refuses to mix with a pool of another schema, and says what to do', async () => {

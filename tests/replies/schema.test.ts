@@ -18,6 +18,8 @@ const isOutcome = (name: string): name is RefusalName => Object.hasOwn(refusals,
 const card: ModelCard = {
   name: 'berth:latest',
   loaded: false,
+  evictable: false,
+  failed: null,
   contextTokens: 1,
   trainedTokens: null,
   sizeBytes: 1,

@@ -11,6 +11,7 @@ import type { PromisedWait } from '../../gateway/eta.ts';
 import { createForward, type Forward } from '../../gateway/forward.ts';
 import type { Job } from '../../gateway/job.ts';
 import { createFallbackLedger, type FallbackLedger } from '../../gateway/ledger/fallback.ts';
+import { createLoads } from '../../gateway/loads.ts';
 import type { Metrics } from '../../gateway/metrics.ts';
 import { createPlace } from '../../gateway/place.ts';
 import { createPoison } from '../../gateway/poison.ts';
@@ -20,7 +21,7 @@ import { createRetryBudget } from '../../gateway/retry-budget.ts';
 import { serve } from '../../gateway/serve.ts';
 import { openSession } from '../../gateway/session.ts';
 import { settle } from '../../gateway/settle.ts';
-import { createWaitingRoom, type WaitingRoom } from '../../gateway/waiting.ts';
+import { createWaitingRoom, type Ticket, type WaitingRoom } from '../../gateway/waiting.ts';
 import { createRoster } from '../../gateway/workers/roster.ts';
 import { createClient, type Client, type Ending } from './client.ts';
 import type { Events } from './events.ts';
@@ -77,10 +78,13 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
-  const session = await openSession({ ledger, room, roster, estimate, clock, log, gateway: id, onHandOff: () => {} });
+  const loads = createLoads({ ledger, roster, log, gateway: id, nudge: () => {} });
+  const ours = { ledger, room, roster, estimate, loads };
+  const session = await openSession({ ...ours, clock, log, gateway: id, onHandOff: () => {} });
   const refresh = () => session.refresh();
+  const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
   const comebacks = createComebacks({ clock, secret });
-  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway: id, refresh };
+  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway: id, refresh, onCold };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
 
   const metrics: Metrics = {

@@ -154,6 +154,7 @@ export function createLedgerServer({ events, network, chance, watch }: ServerOpt
       take: (input) => call('take', () => ledger.take(input)),
       leave: (input) => call('leave', () => ledger.leave(input)),
       session: (input) => call('session', () => ledger.session(input)),
+      claim: (input) => call('claim', () => ledger.claim(input)),
       beat: (input) => call('beat', () => ledger.beat(input)),
       survey: () => call('survey', () => ledger.survey()),
       async listen(gateway, hear) {

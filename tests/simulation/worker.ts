@@ -74,9 +74,16 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
       epoch,
       url: originOf(settings.id),
       slots: settings.slots,
+      loadedMax: settings.serves.length,
       state,
       device: 'cpu',
-      models: settings.serves.map((name) => ({ name, loaded: true, capabilities: ['completion'] })),
+      models: settings.serves.map((name) => ({
+        name,
+        loaded: true,
+        evictable: true,
+        failed: null,
+        capabilities: ['completion'],
+      })),
     });
   const announcements = {
     ready: announcement('ready'),
@@ -96,6 +103,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
     }),
     clock: life.clock,
     log: silentLog,
+    onOrder: () => {},
     onStale: () => parts.onDeath(worker),
   });
 

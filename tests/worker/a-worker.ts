@@ -143,7 +143,7 @@ export async function aWorker({
 function rememberingLedger(): { ledger: WorkerLedger; beats: Beat[]; leaves: Leave[] } {
   const beats: Beat[] = [];
   const leaves: Leave[] = [];
-  const ok: BeatReply = { kind: 'ok', added: 0, dropped: 0 };
+  const ok: BeatReply = { kind: 'ok', added: 0, dropped: 0, order: null };
   return {
     beats,
     leaves,

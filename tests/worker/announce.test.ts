@@ -1,7 +1,7 @@
 // When a worker beats, and what it does when the ledger is away or calls it stale.
 import { describe, expect, it } from 'vitest';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
-import type { Beat, BeatReply } from '@berth/shared/ledger/ledger.ts';
+import type { Beat, BeatReply, Order } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { createAnnouncer } from '../../worker/announce.ts';
 import type { Announcer } from '../../worker/announce.ts';
@@ -16,6 +16,8 @@ interface Bench {
   answer: { with: (() => Promise<BeatReply>) | null };
   stale: string[];
   said: string[];
+  /** What it was ordered, after each beat. */
+  orders: (Order | null)[];
 }
 
 function bench(): Bench {
@@ -23,6 +25,7 @@ function bench(): Bench {
   const beats: Beat[] = [];
   const stale: string[] = [];
   const said: string[] = [];
+  const orders: (Order | null)[] = [];
   const answer: Bench['answer'] = { with: null };
   const log: Log = {
     debug: () => undefined,
@@ -34,15 +37,16 @@ function bench(): Bench {
     ledger: {
       beat: async (beat) => {
         beats.push(beat);
-        return answer.with === null ? { kind: 'ok', added: 0, dropped: 0 } : answer.with();
+        return answer.with === null ? { kind: 'ok', added: 0, dropped: 0, order: null } : answer.with();
       },
     },
     now: () => ({ worker: 'w', epoch: 'e', capacity: 4, weight: 1, serves: [], running: [], announcement: '{}' }),
     clock,
     log,
+    onOrder: (order) => orders.push(order),
     onStale: (epoch) => stale.push(epoch),
   });
-  return { announcer, clock, beats, answer, stale, said };
+  return { announcer, clock, beats, answer, stale, said, orders };
 }
 
 describe('beats', () => {
@@ -91,7 +95,7 @@ describe('beats', () => {
     await clock.advance(5_000);
     expect(beats).toHaveLength(2);
     answer.with = null;
-    slow.resolve({ kind: 'ok', added: 0, dropped: 0 });
+    slow.resolve({ kind: 'ok', added: 0, dropped: 0, order: null });
     await clock.advance(50);
     expect(beats).toHaveLength(3);
   });
@@ -127,7 +131,7 @@ describe('beats', () => {
     const last = announcer.last();
     await clock.advance(100);
     expect(beats.map(({ last }) => last)).toEqual([false, false]);
-    slow.resolve({ kind: 'ok', added: 0, dropped: 0 });
+    slow.resolve({ kind: 'ok', added: 0, dropped: 0, order: null });
     await last;
     expect(beats.map(({ last }) => last)).toEqual([false, false, true]);
   });

@@ -49,7 +49,7 @@ beforeAll(async () => {
     }),
     solitude: createSolitude({ clock: systemClock, onChange: () => undefined }),
     watchdog: createWatchdog(systemClock),
-    ledger: { beat: async () => ({ kind: 'ok', added: 0, dropped: 0 }), leave: async () => 'gone' },
+    ledger: { beat: async () => ({ kind: 'ok', added: 0, dropped: 0, order: null }), leave: async () => 'gone' },
     metrics: createMetrics({
       version: '0',
       worker: 'w',
@@ -59,7 +59,7 @@ beforeAll(async () => {
       clock: systemClock,
     }),
     cut: new AbortController().signal,
-    onRefused: () => undefined,
+    onNews: () => undefined,
     engine: { contextTokens: 512 },
     wholeFacts: readWholeFacts,
   };

@@ -27,7 +27,7 @@ describe('a worker announces', () => {
   it('itself and its models, before it is ready', async () => {
     const { beats, announcement, worker } = await started({ models: ['m', 'other'] });
     expect(beats[0]).toMatchObject({ worker: 'w1', boot: true, last: false, capacity: 4, running: [] });
-    expect(beats[0]?.serves).toEqual(['m:latest', 'other:latest']);
+    expect(beats[0]?.serves).toEqual([]);
     expect(announcement()).toMatchObject({
       protocol: 1,
       epoch: worker.epoch,
@@ -79,11 +79,12 @@ describe('a worker announces', () => {
     expect(several.beats.at(-1)?.capacity).toBe(4);
   });
 
-  it('which models it would have to load, and that a load has begun', async () => {
+  it('that it serves only what is loaded, and that a load has begun', async () => {
     const { call, beats } = await started({ models: ['m', 'other'], echo: { loadDelayMs: 200 } });
-    expect(beats[0]?.cold).toEqual(['m:latest', 'other:latest']);
+    expect(beats[0]?.serves).toEqual([]);
     const answer = call();
-    await until(() => beats.at(-1)?.cold?.join() === 'other:latest');
+    await until(() => beats.at(-1)?.loading?.model === 'm:latest');
+    expect(beats.at(-1)?.serves).toEqual([]);
     const { announcement } = beats.at(-1) ?? {};
     expect(announcement).toContain('"loaded":false');
     expect(announcement).not.toContain('"loaded":true');
@@ -114,7 +115,7 @@ describe('several models', () => {
     const other = begin({ body: chat('hi', { model: 'other' }), model: 'other:latest' });
     const refused = await untilRefused(() => call());
     expect(refused.headers['berth-not-started']).toBe('busy');
-    await until(() => beats.at(-1)?.serves.join() === 'other:latest');
+    await until(() => beats.at(-1)?.serves.length === 0);
     expect((await running.answer).settlement?.finish).toBe('stop');
     expect((await other.answer).settlement).toMatchObject({ finish: 'stop' });
     expect(echo.openNow).toBe(1);

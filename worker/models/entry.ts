@@ -14,6 +14,8 @@ export interface Entry {
   lastUsedMs: number;
   loadedMs: number;
   withdrawn: boolean;
+  /** Loaded by order and not used yet: what the load took, ms. */
+  freshMs: number | null;
   expiry: Disposable | null;
   expiresAt: number | null;
 }
@@ -28,6 +30,7 @@ export function blank(model: Model, keepAliveMs: number, nowMs: number): Entry {
     lastUsedMs: nowMs,
     loadedMs: nowMs,
     withdrawn: false,
+    freshMs: null,
     expiry: null,
     expiresAt: null,
   };

@@ -20,21 +20,31 @@ export type Step =
  * 1. While a model loads or unloads, nothing else starts: memory is counted when the last change is done.
  * 2. Nobody waits: nothing.
  * 3. Room: load the model that was wanted first.
- * 4. An idle model: unload the one unused for longest. A busy one is never evicted (invariant I7).
- * 5. One is withdrawn already: wait for it.
- * 6. Withdraw the one with the fewest requests, of these the one unused for longest: without this barrier a steady
+ * 4. A model was told to go: unload it when it is idle, until then it is withdrawn. A busy one is never evicted
+ *    (invariant I7).
+ * 5. An idle model: unload the one unused for longest.
+ * 6. One is withdrawn already: wait for it.
+ * 7. Withdraw the one with the fewest requests, of these the one unused for longest: without this barrier a steady
  *    stream of requests for loaded models would keep the cold one out for ever (Ollama's does: peers.md §3.2).
  */
-export function nextStep(residents: readonly ResidentState[], wanted: readonly string[], loadedMax: number): Step {
+export function nextStep(
+  residents: readonly ResidentState[],
+  wanted: readonly string[],
+  loadedMax: number,
+  victim = '',
+): Step {
   const [first] = wanted;
   if (residents.some(({ phase }) => phase !== 'ready')) return { kind: 'none' }; // 1
   if (first === undefined) return { kind: 'none' }; // 2
   if (residents.length < loadedMax) return { kind: 'load', name: first }; // 3
+  const told = residents.find(({ name }) => name === victim);
+  if (told?.users === 0) return { kind: 'unload', name: victim }; // 4
+  if (told !== undefined) return told.withdrawn ? { kind: 'none' } : { kind: 'withdraw', name: victim }; // 4
   const [idle] = residents.filter(({ users }) => users === 0).toSorted(byLastUse);
-  if (idle !== undefined) return { kind: 'unload', name: idle.name }; // 4
-  if (residents.some(({ withdrawn }) => withdrawn)) return { kind: 'none' }; // 5
-  const [victim] = residents.toSorted((a, b) => a.users - b.users || byLastUse(a, b));
-  return victim === undefined ? { kind: 'none' } : { kind: 'withdraw', name: victim.name }; // 6
+  if (idle !== undefined) return { kind: 'unload', name: idle.name }; // 5
+  if (residents.some(({ withdrawn }) => withdrawn)) return { kind: 'none' }; // 6
+  const [least] = residents.toSorted((a, b) => a.users - b.users || byLastUse(a, b));
+  return least === undefined ? { kind: 'none' } : { kind: 'withdraw', name: least.name }; // 7
 }
 
 function byLastUse(a: ResidentState, b: ResidentState): number {

@@ -2,7 +2,6 @@
 import type { Clock } from '@berth/shared/clock.ts';
 import type { NotStarted } from '@berth/shared/headers.ts';
 import type { Log } from '@berth/shared/log.ts';
-import { linked } from '../abort.ts';
 import type { Engine, EngineOptions, OpenEngine } from '../engine/engine.ts';
 import type { UnloadReason } from '../metric-families.ts';
 import { reasonOf } from '../reason.ts';
@@ -12,6 +11,7 @@ import { again, blank, loadFailed, once } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { afterDeath, afterFailedLoad, afterLoad, holding } from './failures.ts';
 import type { Failure } from './failures.ts';
+import { closeInTime, openInTime } from './in-time.ts';
 import { nextStep } from './plan.ts';
 import type { ResidentState } from './plan.ts';
 
@@ -38,6 +38,8 @@ export interface Resident extends ResidentState {
   readonly engine: Engine | null;
   /** When it will be unloaded, ms since the Unix epoch; `null` = not known: busy, loading or kept for ever. */
   readonly expiresAt: number | null;
+  /** It may go for another model: it is idle, or it has been here for a while. */
+  readonly evictable: boolean;
 }
 
 export type ResidencyEvent =
@@ -54,6 +56,14 @@ export interface Residency {
    * @throws NotStartedHere when there is no room in time
    */
   use(model: Model, keepAliveMs: number | null, signal: AbortSignal): Promise<Use>;
+  /**
+   * Loads the model though no request asks for it, and waits for room as long as it takes.
+   * @param victim the model that makes room when there is none; '' = whichever it would be
+   * @throws what `use` throws
+   */
+  load(model: Model, victim: string, signal: AbortSignal): Promise<void>;
+  /** Why the model is not to be loaded now; `null` = it may be. */
+  failed(model: Model): { reason: string | null } | null;
   /** Unloads the model as soon as it is idle. */
   unload(name: string): void;
   residents(): Resident[];
@@ -74,16 +84,16 @@ export interface ResidencyOptions {
   onEvent: (event: ResidencyEvent) => void;
 }
 
-/** Longest load before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
-const loadMsMax = 300_000;
 /** Longest wait for room. A request that waits for longer goes back to the gateway's queue with its age. */
 export const roomMsMax = 30_000;
-/** Longest wait for an engine to close, before the worker goes on without it. */
-const closeMsMax = 10_000;
+/** A model stays for this long, so that those who waited for it can come before it has to go again. */
+export const residencyMsMin = 5_000;
 
 interface Waiter {
   model: Model;
   keepAliveMs: number | null;
+  /** It was loaded by order: which model goes for it. `null` = a request asks. */
+  victim: string | null;
   sinceMs: number;
   ready: PromiseWithResolvers<Use>;
   /** Ends the wait for room. */
@@ -105,6 +115,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     entry.expiry?.[Symbol.dispose]();
     Object.assign(entry, { expiry: null, expiresAt: null, users: entry.users + 1, lastUsedMs: clock.monotonic() });
     entry.keepAliveMs = keepAliveMs ?? entry.keepAliveMs;
+    entry.freshMs = null;
     if (entry.users === 1) onEvent({ kind: 'used', model: entry.model.name });
     return { engine, loadMs, [Symbol.dispose]: once(() => leave(entry)) };
   };
@@ -121,8 +132,9 @@ export function createResidency(options: ResidencyOptions): Residency {
   const rest = (entry: Entry): void => {
     entry.expiry?.[Symbol.dispose]();
     entry.expiry = null;
-    if (entry.keepAliveMs === 0) return void shut(entry, 'idle');
-    const stayMs = Math.min(entry.keepAliveMs, timerMsMax);
+    const fresh = entry.freshMs !== null;
+    if (entry.keepAliveMs === 0 && !fresh) return void shut(entry, 'idle');
+    const stayMs = Math.min(Math.max(entry.keepAliveMs, fresh ? residencyMsMin : 0), timerMsMax);
     entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, () => void shut(entry, 'idle')) : null;
     entry.expiresAt = entry.expiry === null ? null : clock.now() + stayMs;
     onEvent({ kind: 'idle', model: entry.model.name });
@@ -133,21 +145,10 @@ export function createResidency(options: ResidencyOptions): Residency {
     if (entry.phase !== 'ready') return;
     entry.phase = 'closing';
     entry.expiry?.[Symbol.dispose]();
-    await dispose(entry);
+    await closeInTime(clock, log, entry);
     remove(entry);
     onEvent({ kind: 'unloaded', model: entry.model.name, reason });
     pump();
-  };
-
-  const dispose = async (entry: Entry): Promise<void> => {
-    const late = Promise.withResolvers<'late'>();
-    using _timer = clock.after(closeMsMax, () => late.resolve('late'));
-    try {
-      const end = await Promise.race([entry.engine?.[Symbol.asyncDispose](), late.promise]);
-      if (end === 'late') log.error('an engine does not close', { model: entry.model.name });
-    } catch (error) {
-      log.error('an engine closed with an error', { model: entry.model.name, reason: reasonOf(error) });
-    }
   };
 
   const remove = (entry: Entry): void => {
@@ -158,7 +159,8 @@ export function createResidency(options: ResidencyOptions): Residency {
   const pump = (): void => {
     if (waiters.size === 0) for (const entry of entries.values()) entry.withdrawn = false;
     const wanted = [...new Set([...waiters].map(({ model }) => model.name))];
-    const step = closed.signal.aborted ? ({ kind: 'none' } as const) : nextStep(states(), wanted, loadedMax);
+    const victim = [...waiters].find(({ model }) => model.name === wanted[0])?.victim ?? '';
+    const step = closed.signal.aborted ? ({ kind: 'none' } as const) : nextStep(states(), wanted, loadedMax, victim);
     if (step.kind === 'load') loading = load(step.name);
     const entry = step.kind === 'none' ? undefined : entries.get(step.name);
     if (entry === undefined) return;
@@ -168,7 +170,10 @@ export function createResidency(options: ResidencyOptions): Residency {
     onEvent({ kind: 'withdrawn', model: step.name });
   };
 
-  const states = (): Resident[] => [...entries].map(([name, entry]) => ({ name, ...entry }));
+  const states = (): Resident[] => [...entries].map(([name, entry]) => ({ name, ...entry, evictable: mayGo(entry) }));
+
+  const mayGo = ({ phase, users, freshMs, loadedMs }: Entry): boolean =>
+    phase === 'ready' && ((users === 0 && freshMs === null) || clock.monotonic() - loadedMs >= residencyMsMin);
 
   /** Loads for all who wait for the model. Never rejects. */
   const load = async (name: string): Promise<void> => {
@@ -181,20 +186,14 @@ export function createResidency(options: ResidencyOptions): Residency {
     log.info('loading a model', { model: name, path: model.path });
     onEvent({ kind: 'loading', model: name });
     try {
-      loaded(entry, await openInTime(model), startedMs);
+      const embeds = isEmbedder(model) && ({ embeds: true, promptCache: null } as const);
+      const begin = (signal: AbortSignal) => open({ ...options.engine, path: model.path, ...embeds }, signal);
+      loaded(entry, await openInTime(clock, closed.signal, begin), startedMs);
     } catch (error) {
       failedToLoad(entry, error);
     }
     if (closed.signal.aborted) await shut(entry, 'closing');
     pump();
-  };
-
-  const openInTime = async (model: Model): Promise<Engine> => {
-    const late = new AbortController();
-    using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
-    using either = linked([late.signal, closed.signal]);
-    const embeds = isEmbedder(model) && ({ embeds: true, promptCache: null } as const);
-    return await open({ ...options.engine, path: model.path, ...embeds }, either.signal);
   };
 
   const loaded = (entry: Entry, engine: Engine, startedMs: number): void => {
@@ -207,8 +206,9 @@ export function createResidency(options: ResidencyOptions): Residency {
     engine.died.then((why) => bury(entry, why.message)).catch(() => undefined);
     log.info('loaded a model', { model: name, loadMs: Math.round(loadMs), contextTokens: engine.info.contextTokens });
     onEvent({ kind: 'loaded', model: name, loadMs, engine });
-    for (const { keepAliveMs, sinceMs, ready } of takeWaiters(name)) {
+    for (const { keepAliveMs, victim, sinceMs, ready } of takeWaiters(name)) {
       ready.resolve(enter(entry, engine, keepAliveMs, clock.monotonic() - sinceMs));
+      if (victim !== null) entry.freshMs = loadMs;
     }
     if (entry.users === 0) rest(entry);
   };
@@ -238,14 +238,14 @@ export function createResidency(options: ResidencyOptions): Residency {
     void shut(entry, 'died');
   };
 
-  const wait = (model: Model, keepAliveMs: number | null, signal: AbortSignal): Promise<Use> => {
+  const wait = (model: Model, keepAliveMs: number | null, victim: string | null, signal: AbortSignal): Promise<Use> => {
     const ready = Promise.withResolvers<Use>();
     const timer = clock.after(roomMsMax, () => ready.reject(new NotStartedHere('busy')));
-    const waiter: Waiter = { model, keepAliveMs, sinceMs: clock.monotonic(), ready, timer };
+    const waiter: Waiter = { model, keepAliveMs, victim, sinceMs: clock.monotonic(), ready, timer };
     const gone = (): void => ready.reject(signal.reason);
     signal.addEventListener('abort', gone, { once: true });
     waiters.add(waiter);
-    if (entries.get(model.name)?.phase === 'loading') timer[Symbol.dispose]();
+    if (victim !== null || entries.get(model.name)?.phase === 'loading') timer[Symbol.dispose]();
     pump();
     return ready.promise.finally(() => {
       signal.removeEventListener('abort', gone);
@@ -262,19 +262,27 @@ export function createResidency(options: ResidencyOptions): Residency {
     return taken;
   };
 
+  const use = async (model: Model, keepAliveMs: number | null, victim: string | null, signal: AbortSignal) => {
+    signal.throwIfAborted();
+    if (closed.signal.aborted) throw new NotStartedHere('draining');
+    const failure = holding(failures.get(model.name), model.version, clock.monotonic());
+    if (failure !== null) throw failure.reason === null ? new NotStartedHere('busy') : again(model.name, failure);
+    const entry = entries.get(model.name);
+    if (entry?.withdrawn === true) throw new NotStartedHere('busy');
+    const outdated = entry !== undefined && entry.model.version !== model.version;
+    if (outdated && entry.users === 0) void shut(entry, 'changed');
+    if (entry?.phase === 'ready' && entry.engine !== null)
+      return enter(entry, entry.engine, keepAliveMs, entry.freshMs ?? 0);
+    return wait(model, keepAliveMs, victim, signal);
+  };
+
   return {
-    async use(model, keepAliveMs, signal) {
-      signal.throwIfAborted();
-      if (closed.signal.aborted) throw new NotStartedHere('draining');
-      const failure = holding(failures.get(model.name), model.version, clock.monotonic());
-      if (failure !== null) throw failure.reason === null ? new NotStartedHere('busy') : again(model.name, failure);
-      const entry = entries.get(model.name);
-      if (entry?.withdrawn === true) throw new NotStartedHere('busy');
-      const outdated = entry !== undefined && entry.model.version !== model.version;
-      if (outdated && entry.users === 0) void shut(entry, 'changed');
-      if (entry?.phase === 'ready' && entry.engine !== null) return enter(entry, entry.engine, keepAliveMs, 0);
-      return wait(model, keepAliveMs, signal);
+    use: (model, keepAliveMs, signal) => use(model, keepAliveMs, null, signal),
+    async load(model, victim, signal) {
+      if (entries.get(model.name)?.phase === 'ready') return;
+      (await use(model, null, victim, signal))[Symbol.dispose]();
     },
+    failed: ({ name, version }) => holding(failures.get(name), version, clock.monotonic()),
     unload(name) {
       const entry = entries.get(name);
       if (entry === undefined) return;

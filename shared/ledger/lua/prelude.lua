@@ -7,10 +7,14 @@
 --   m            HASH  schema, era, birth, version, kept
 --   r            HASH  id -> record in msgpack: state, model, class, team, key, gateway, cost, age, since, exclude,
 --                      and when held: worker, epoch
---   w:<worker>   HASH  epoch, capacity, weight, serves (the loaded first), warm (how many these are), suspects,
---                      announcement; parked while it may get nothing
+--   w:<worker>   HASH  epoch, capacity, weight, serves, suspects,
+--                      announcement; parked while it may get nothing; order while it is to load a model, in msgpack:
+--                      model, victim, gateway, heard
 --   l:<worker>   ZSET  lease -> when it was taken
---   i:<model>    ZSET  worker -> load, and COLD_LOAD when it had to load the model; only workers that serve it, have a free slot and are not parked
+--   i:<model>    ZSET  worker -> load; only workers that serve it, have a free slot and are not parked
+--   sv:<model>   SET   workers that serve it
+--   ld           HASH  model -> worker that is to load it
+--   o            ZSET  worker -> when its order is void
 --   s, g         ZSET  worker, gateway -> when it is dead unless heard of
 --   gt:<gateway> SET   its tickets
 --   t            ZSET  every ticket -> age
@@ -37,7 +41,7 @@ local USAGE_ENTRIES_MAX = 10000
 local GONE_MAX = 256
 local LOOKS_MAX, PASSED_OVER_MAX, REAPED_MAX, FORGOTTEN_MAX = 64, 8, 2, 4
 local SUSPECT_MS = 500
-local COLD_LOAD = 1000000
+local ORDER_MS, LOAD_MS = 10000, 600000
 
 local now, micros = tonumber(ARGV[1]), nil
 if now then
@@ -73,6 +77,36 @@ local function save(id, r) call('HSET', P .. 'r', id, cmsgpack.pack(r)) end
 local function serves(w)
   local packed = call('HGET', P .. 'w:' .. w, 'serves')
   return packed and cmsgpack.unpack(packed) or {}
+end
+
+-- What the worker may be given from now on; the caller reindexes.
+local function serve(w, models)
+  for _, model in ipairs(serves(w)) do
+    call('ZREM', P .. 'i:' .. model, w)
+    call('SREM', P .. 'sv:' .. model, w)
+  end
+  for _, model in ipairs(models) do call('SADD', P .. 'sv:' .. model, w) end
+  call('HSET', P .. 'w:' .. w, 'serves', cmsgpack.pack(models))
+end
+local function servers(model) return call('SCARD', P .. 'sv:' .. model) end
+
+-- The order to load a model that a worker has, if it has one: at most one per worker, and one per model.
+local function order(w)
+  local packed = call('HGET', P .. 'w:' .. w, 'order')
+  return packed and cmsgpack.unpack(packed)
+end
+local function command(w, o, deadline)
+  call('HSET', P .. 'w:' .. w, 'order', cmsgpack.pack(o))
+  call('HSET', P .. 'ld', o.model, w)
+  call('ZADD', P .. 'o', deadline, w)
+end
+-- A victim is served again by the next beat, which says whether it is still there.
+local function void(w)
+  local o = order(w)
+  if not o then return end
+  call('HDEL', P .. 'w:' .. w, 'order')
+  call('HDEL', P .. 'ld', o.model)
+  call('ZREM', P .. 'o', w)
 end
 
 -- 2^x in straight pieces: only exact operations, so Lua and TypeScript get the same bits. The bound is never near.
@@ -177,13 +211,12 @@ rebase()
 
 -- Sets the worker's place among the free ones of each model that it serves. Returns its free slots, 0 when parked.
 local function reindex(w)
-  local h = call('HMGET', P .. 'w:' .. w, 'capacity', 'weight', 'parked', 'warm')
+  local h = call('HMGET', P .. 'w:' .. w, 'capacity', 'weight', 'parked')
   local capacity, used = tonumber(h[1]) or 0, call('ZCARD', P .. 'l:' .. w)
   local free = h[3] and 0 or math.max(0, capacity - used)
-  for place, model in ipairs(serves(w)) do
+  for _, model in ipairs(serves(w)) do
     if free > 0 then
-      local cold = place > tonumber(h[4]) and COLD_LOAD or 0
-      call('ZADD', P .. 'i:' .. model, used / (capacity * tonumber(h[2])) + cold, w)
+      call('ZADD', P .. 'i:' .. model, used / (capacity * tonumber(h[2])), w)
     else
       call('ZREM', P .. 'i:' .. model, w)
     end
@@ -297,7 +330,8 @@ local function bury(w, why)
   local leases = call('ZRANGE', P .. 'l:' .. w, 0, -1)
   for _, id in ipairs(leases) do call('HDEL', P .. 'r', id) end
   count('leases_' .. why, #leases)
-  for _, model in ipairs(serves(w)) do call('ZREM', P .. 'i:' .. model, w) end
+  serve(w, {})
+  void(w)
   call('DEL', P .. 'l:' .. w, P .. 'w:' .. w)
   call('ZREM', P .. 's', w)
   call('ZREM', P .. 'ro', w)
@@ -318,6 +352,7 @@ local function reap()
     count('tickets_dead_session', #tickets)
     call('ZREM', P .. 'g', gateway)
   end
+  for _, w in ipairs(call('ZRANGEBYSCORE', P .. 'o', '-inf', dead, 'LIMIT', 0, REAPED_MAX)) do void(w) end
   local old = call('ZRANGEBYSCORE', P .. 'ua', '-inf', '(' .. (now - USAGE_MEMORY_MS), 'LIMIT', 0, FORGOTTEN_MAX)
   for _, entry in ipairs(old) do forget(entry) end
 end

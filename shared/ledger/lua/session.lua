@@ -2,7 +2,7 @@
 -- KEYS  prefix
 -- ARGV  now, gateway, version of the roster that it has, ids of its tickets...
 -- reply { states, version, '1' when whole, {worker, announcement, ...}, {gone worker, ...}, waiting, gateways, now }
---       one state per id: {'wait', place} | {'held', worker, epoch} | {'gone'}
+--       one state per id: {'wait', place, count of workers that serve its model} | {'held', worker, epoch} | {'gone'}
 local gateway, known = ARGV[2], ARGV[3]
 call('ZADD', P .. 'g', now + SESSION_MS, gateway)
 reap()
@@ -15,7 +15,7 @@ for i = 4, #ARGV do
   if not r then
     states[#states + 1] = { 'gone' }
   elseif r.state == 'wait' then
-    states[#states + 1] = { 'wait', place(id, r) }
+    states[#states + 1] = { 'wait', place(id, r), servers(r.model) }
   else
     states[#states + 1] = { 'held', r.worker, r.epoch }
   end

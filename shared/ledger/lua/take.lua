@@ -2,11 +2,11 @@
 -- KEYS  prefix
 -- ARGV  now, id, gateway, model, class 0-2, team, key, weight, cost in slot-seconds, age in ms or '', most tickets in the
 --       pool, most under one key, slack, count of preferred, preferred workers..., excluded workers...
--- reply {'held', age, worker, epoch} | {'wait', age, place} | {'full', age, 'all' | 'key'}
+-- reply {'held', age, worker, epoch} | {'wait', age, place, count of workers that serve the model} | {'full', age, 'all' | 'key'}
 local id, model = ARGV[2], ARGV[4]
 local r = record(id)
 if r and r.state == 'held' then return { 'held', exact(r.age), r.worker, r.epoch } end
-if r then return { 'wait', exact(r.age), place(id, r) } end
+if r then return { 'wait', exact(r.age), place(id, r), servers(r.model) } end
 
 local preferred = tonumber(ARGV[14])
 r = {
@@ -36,11 +36,13 @@ if w then
   return { 'held', exact(r.age), w, epoch }
 end
 
--- 3 Nothing is free: wait, within the bounds.
-if call('ZCARD', P .. 't') >= tonumber(ARGV[11]) then return { 'full', exact(r.age), 'all' } end
-if (tonumber(call('HGET', P .. 'n', pair(r.team, r.key))) or 0) >= tonumber(ARGV[12]) then
+-- 3 Nothing is free: wait, within the bounds. One may always wait for a model that nobody serves: somebody has to ask
+--   for it to be loaded.
+local first = servers(model) == 0 and call('ZCARD', P .. 'q:' .. model) == 0
+if not first and call('ZCARD', P .. 't') >= tonumber(ARGV[11]) then return { 'full', exact(r.age), 'all' } end
+if not first and (tonumber(call('HGET', P .. 'n', pair(r.team, r.key))) or 0) >= tonumber(ARGV[12]) then
   return { 'full', exact(r.age), 'key' }
 end
 weigh(r.team, tonumber(ARGV[8]))
 enqueue(id, r)
-return { 'wait', exact(r.age), place(id, r) }
+return { 'wait', exact(r.age), place(id, r), servers(model) }

@@ -201,12 +201,15 @@ function announcementOf({ worker, url }: Announced, epoch: string, slots: number
     epoch,
     url,
     slots,
+    loadedMax: 1,
     state: 'ready',
     device: 'none',
     models: [
       {
         name: modelName,
         loaded: true,
+        evictable: true,
+        failed: null,
         contextTokens: 8_192,
         trainedTokens: 8_192,
         sizeBytes: 1,

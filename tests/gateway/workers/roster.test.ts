@@ -15,6 +15,7 @@ const anAnnouncement = (change: Partial<Announcement> = {}): Announcement => ({
   epoch: 'e1',
   url: 'http://127.0.0.1:9401',
   slots: 4,
+  loadedMax: 1,
   state: 'ready',
   device: 'cpu',
   models: [aCard()],

@@ -76,6 +76,7 @@ describe('a gateway', () => {
       epoch: 'e',
       url: 'http://w',
       slots: 4,
+      loadedMax: 1,
       state: 'ready',
       device: 'cpu',
       models,
