@@ -247,11 +247,11 @@ describe('a pool', () => {
   });
 });
 
-/** Of more requests than the others have slots for, some are answered by this worker. */
+/** Of more requests than the others have slots for, some are answered by this worker; one that waits brings it a copy of the model. */
 async function serves(worker: string): Promise<void> {
   await eventually(`${worker} serves`, async () => {
     const asked = Array.from({ length: slots + 1 }, () =>
-      ask({ url: pool.url(0), body: chat('[[prefillDelayMs=50]] hello') }),
+      ask({ url: pool.url(0), body: chat('[[prefillDelayMs=2200]] hello') }),
     );
     return (await Promise.all(asked)).some(({ headers }) => headers['berth-worker'] === worker);
   });

@@ -298,5 +298,6 @@ it('forgets a loaded model whose file is gone', async () => {
   await call();
   await rm(join(modelsDir, 'm.gguf'));
   await until(() => echo.openNow === 0);
-  await until(() => beats.at(-1)?.serves.join() === 'other:latest');
+  await until(() => beats.at(-1)?.announcement.includes('"m:latest"') === false);
+  expect(beats.at(-1)?.serves).toEqual([]);
 }, 10_000);
