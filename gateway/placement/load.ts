@@ -9,7 +9,7 @@ export const patienceMs = 10_000;
 export interface Load {
   worker: string;
   epoch: string;
-  /** The model that goes; '' = there is room. */
+  /** The model that goes; '' = there is room, or the worker chooses among what its other lane serves. */
   victim: string;
 }
 
@@ -31,6 +31,8 @@ export interface Demand {
  * 3. Then a model that nobody uses: the one that would be unloaded first anyway. For a copy after the patience only.
  * 4. Then, for a cold model and after the patience, a busy one that has been there for a while: rather one that other
  *    workers have, too. Its streams run out first.
+ * 5. The lanes of a worker are one process and load into the same memory, so they count together. The ledger can
+ *    withdraw from a lane only what the lane itself serves: a victim in the other one is left to the worker.
  * @returns `null` = nothing yet
  */
 export function planLoad(workers: readonly Announcement[], demand: Demand): Load | null {
@@ -40,22 +42,24 @@ export function planLoad(workers: readonly Announcement[], demand: Demand): Load
   const able = workers.filter(
     (worker) => worker.state === 'ready' && !excluded.includes(worker.worker) && canLoad(worker, model),
   );
-  const roomy = able.filter((worker) => loadedOn(worker).length < worker.loadedMax);
-  const [room] = roomy.toSorted((a, b) => loadedOn(a).length - loadedOn(b).length || byId(a, b)); // 2
+  const loaded = (worker: Announcement) => loadedBeside(worker, workers); // 5
+  const roomy = able.filter((worker) => loaded(worker).length < worker.loadedMax);
+  const [room] = roomy.toSorted((a, b) => loaded(a).length - loaded(b).length || byId(a, b)); // 2
   if (room !== undefined) return { worker: room.worker, epoch: room.epoch, victim: '' };
   const victims = able.flatMap((worker) =>
-    loadedOn(worker)
+    loaded(worker)
       .filter(({ evictable }) => evictable)
       .map((card) => ({ worker, card })),
   );
   const [idle] = victims
     .filter(({ card }) => card.expiresAt !== null)
     .toSorted((a, b) => (a.card.expiresAt ?? 0) - (b.card.expiresAt ?? 0) || byId(a.worker, b.worker)); // 3
-  const copies = (name: string) =>
-    workers.filter((worker) => loadedOn(worker).some((card) => card.name === name)).length;
+  const copies = (name: string) => workers.filter((worker) => has(worker, name)).length;
   const [busy] = victims.toSorted((a, b) => copies(b.card.name) - copies(a.card.name) || byId(a.worker, b.worker)); // 4
   const choice = (cold || patient ? idle : undefined) ?? (cold && patient ? busy : undefined);
-  return choice ? { worker: choice.worker.worker, epoch: choice.worker.epoch, victim: choice.card.name } : null;
+  if (choice === undefined) return null;
+  const { worker, card } = choice;
+  return { worker: worker.worker, epoch: worker.epoch, victim: has(worker, card.name) ? card.name : '' }; // 5
 }
 
 /**
@@ -71,8 +75,13 @@ function canLoad({ models }: Announcement, model: string): boolean {
   return models.some(({ name, loaded, failed }) => name === model && !loaded && failed === null);
 }
 
-function loadedOn({ models }: Announcement): ModelCard[] {
-  return models.filter(({ loaded }) => loaded);
+/** What is loaded in the process of a worker: its lanes are of one life. */
+function loadedBeside({ epoch }: Announcement, workers: readonly Announcement[]): ModelCard[] {
+  return workers.filter((lane) => lane.epoch === epoch).flatMap(({ models }) => models.filter(({ loaded }) => loaded));
+}
+
+function has({ models }: Announcement, model: string): boolean {
+  return models.some(({ name, loaded }) => name === model && loaded);
 }
 
 function byId(a: Announcement, b: Announcement): number {

@@ -12,7 +12,7 @@ import type { Call } from '@berth/shared/auth.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { refusalHeader } from '@berth/shared/headers.ts';
-import type { Beat, BeatReply, Leave, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
+import type { Beat, Leave, Order, WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import { silentLog } from '@berth/shared/log.ts';
 import { decodeRefusal } from '@berth/shared/outcome.ts';
 import type { Refusal } from '@berth/shared/outcome.ts';
@@ -34,6 +34,8 @@ export interface TestWorker extends AsyncDisposable {
   echo: EchoEngines;
   beats: Beat[];
   leaves: Leave[];
+  /** By worker, what each of its beats is answered until the model is served. */
+  orders: Map<string, Order>;
   modelsDir: string;
   call: (options?: Partial<TestCall>) => Promise<Answer>;
   /** The call as it goes on: for what happens in its middle. */
@@ -97,7 +99,7 @@ export async function aWorker({
   for (const name of embedders) await writeFile(join(modelsDir, `${name}.gguf`), gguf({ keys: encoderKeys }));
   const clock: Clock = options.clock ?? systemClock;
   const echo = echoEngines(clock, script);
-  const { ledger, beats, leaves } = rememberingLedger();
+  const { ledger, beats, leaves, orders } = rememberingLedger();
   const worker = await startWorker({
     id: 'w1',
     host: '127.0.0.1',
@@ -129,6 +131,7 @@ export async function aWorker({
     echo,
     beats,
     leaves,
+    orders,
     modelsDir,
     begin,
     call: (call) => begin(call).answer,
@@ -140,15 +143,21 @@ export async function aWorker({
   };
 }
 
-function rememberingLedger(): { ledger: WorkerLedger; beats: Beat[]; leaves: Leave[] } {
+function rememberingLedger(): { ledger: WorkerLedger } & Pick<TestWorker, 'beats' | 'leaves' | 'orders'> {
   const beats: Beat[] = [];
   const leaves: Leave[] = [];
-  const ok: BeatReply = { kind: 'ok', added: 0, dropped: 0, order: null };
+  const orders = new Map<string, Order>();
   return {
     beats,
     leaves,
+    orders,
     ledger: {
-      beat: async (beat) => (beats.push(beat), ok),
+      async beat(beat) {
+        beats.push(beat);
+        const order = orders.get(beat.worker) ?? null;
+        if (order !== null && beat.serves.includes(order.model)) orders.delete(beat.worker);
+        return { kind: 'ok', added: 0, dropped: 0, order: orders.get(beat.worker) ?? null };
+      },
       leave: async (leave) => (leaves.push(leave), 'held'),
     },
   };

@@ -36,10 +36,20 @@ describe('the lane', () => {
     const worker = await started({ embedParallel: 3 });
     await until(() => lane(worker) !== undefined);
     const [own, main] = [lane(worker)!, worker.beats.findLast((beat) => beat.worker === 'w1')!];
-    expect([own.capacity, own.serves, own.epoch]).toEqual([3, ['e:latest'], main.epoch]);
-    expect([main.capacity, main.serves]).toEqual([4, ['m:latest']]);
+    expect([own.capacity, own.serves, own.epoch]).toEqual([3, [], main.epoch]);
+    expect([main.capacity, main.serves]).toEqual([4, []]);
     expect([modelsOf(own), modelsOf(main)]).toEqual([['e:latest'], ['m:latest']]);
     expect(JSON.parse(own.announcement).url).toBe(worker.worker.url);
+  });
+
+  it('loads its models by orders of its own, and serves them alone', async () => {
+    const { orders, beats } = await started();
+    orders.set(embeddingsLane('w1'), { model: 'e:latest', victim: '' });
+    await until(() => beats.some(({ serves }) => serves.length > 0));
+    await until(() => orders.size === 0);
+    expect(beats.filter(({ serves }) => serves.length > 0).map((beat) => [beat.worker, beat.serves])).toEqual([
+      [embeddingsLane('w1'), ['e:latest']],
+    ]);
   });
 
   it('is not announced by a worker without embedding models', async () => {

@@ -36,6 +36,16 @@ export function blank(model: Model, keepAliveMs: number, nowMs: number): Entry {
   };
 }
 
+/** A model stays for this long, so that those who waited for it can come before it has to go again. */
+export const residencyMsMin = 5_000;
+
+/** Whether nobody has had it yet who waited for it, and whether it may go for another model. */
+export function standing({ phase, users, freshMs, loadedMs }: Entry, nowMs: number) {
+  const isNew = nowMs - loadedMs < residencyMsMin;
+  const fresh = isNew && freshMs !== null;
+  return { fresh, evictable: phase === 'ready' && !fresh && (users === 0 || !isNew) };
+}
+
 export function loadFailed(name: string, reason: string): Refusal {
   return new Refusal('load_failed', `model '${name}' cannot be loaded: ${reason}`);
 }

@@ -8,6 +8,8 @@ export interface ResidentState {
   lastUsedMs: number;
   /** It takes no new requests, so that it becomes idle and can make room. */
   withdrawn: boolean;
+  /** It was loaded by order, and those who waited for it have not come yet. */
+  fresh: boolean;
 }
 
 export type Step =
@@ -22,7 +24,8 @@ export type Step =
  * 3. Room: load the model that was wanted first.
  * 4. A model was told to go: unload it when it is idle, until then it is withdrawn. A busy one is never evicted
  *    (invariant I7).
- * 5. An idle model: unload the one unused for longest.
+ * 5. An idle model: unload the one unused for longest. One that nobody has had yet is kept for a while: else two that
+ *    are waited for would drive each other out before anybody gets one.
  * 6. One is withdrawn already: wait for it.
  * 7. Withdraw the one with the fewest requests, of these the one unused for longest: without this barrier a steady
  *    stream of requests for loaded models would keep the cold one out for ever (Ollama's does: peers.md §3.2).
@@ -40,10 +43,11 @@ export function nextStep(
   const told = residents.find(({ name }) => name === victim);
   if (told?.users === 0) return { kind: 'unload', name: victim }; // 4
   if (told !== undefined) return told.withdrawn ? { kind: 'none' } : { kind: 'withdraw', name: victim }; // 4
-  const [idle] = residents.filter(({ users }) => users === 0).toSorted(byLastUse);
+  const settled = residents.filter(({ fresh }) => !fresh); // 5
+  const [idle] = settled.filter(({ users }) => users === 0).toSorted(byLastUse);
   if (idle !== undefined) return { kind: 'unload', name: idle.name }; // 5
   if (residents.some(({ withdrawn }) => withdrawn)) return { kind: 'none' }; // 6
-  const [least] = residents.toSorted((a, b) => a.users - b.users || byLastUse(a, b));
+  const [least] = settled.toSorted((a, b) => a.users - b.users || byLastUse(a, b));
   return least === undefined ? { kind: 'none' } : { kind: 'withdraw', name: least.name }; // 7
 }
 

@@ -7,7 +7,7 @@ import type { UnloadReason } from '../metric-families.ts';
 import { reasonOf } from '../reason.ts';
 import { isEmbedder } from './catalog.ts';
 import type { Model } from './catalog.ts';
-import { again, blank, loadFailed, once } from './entry.ts';
+import { again, blank, loadFailed, once, residencyMsMin, standing } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { afterDeath, afterFailedLoad, afterLoad, holding } from './failures.ts';
 import type { Failure } from './failures.ts';
@@ -86,9 +86,6 @@ export interface ResidencyOptions {
 
 /** Longest wait for room. A request that waits for longer goes back to the gateway's queue with its age. */
 export const roomMsMax = 30_000;
-/** A model stays for this long, so that those who waited for it can come before it has to go again. */
-export const residencyMsMin = 5_000;
-
 interface Waiter {
   model: Model;
   keepAliveMs: number | null;
@@ -170,10 +167,8 @@ export function createResidency(options: ResidencyOptions): Residency {
     onEvent({ kind: 'withdrawn', model: step.name });
   };
 
-  const states = (): Resident[] => [...entries].map(([name, entry]) => ({ name, ...entry, evictable: mayGo(entry) }));
-
-  const mayGo = ({ phase, users, freshMs, loadedMs }: Entry): boolean =>
-    phase === 'ready' && ((users === 0 && freshMs === null) || clock.monotonic() - loadedMs >= residencyMsMin);
+  const states = (): Resident[] =>
+    [...entries].map(([name, entry]) => ({ name, ...entry, ...standing(entry, clock.monotonic()) }));
 
   /** Loads for all who wait for the model. Never rejects. */
   const load = async (name: string): Promise<void> => {
@@ -210,6 +205,7 @@ export function createResidency(options: ResidencyOptions): Residency {
       ready.resolve(enter(entry, engine, keepAliveMs, clock.monotonic() - sinceMs));
       if (victim !== null) entry.freshMs = loadMs;
     }
+    if (entry.freshMs !== null) clock.after(residencyMsMin, pump);
     if (entry.users === 0) rest(entry);
   };
 

@@ -11,6 +11,7 @@ const aResident = (name: string, state: Partial<ResidentState> = {}): ResidentSt
   users: 0,
   lastUsedMs: 0,
   withdrawn: false,
+  fresh: false,
   ...state,
 });
 
@@ -44,6 +45,12 @@ describe('the next step', () => {
     expect(nextStep([a, { ...b, withdrawn: true }], ['c'], 2)).toEqual({ kind: 'none' });
   });
 
+  it('leaves a model alone that was loaded by order and has not been used yet', () => {
+    const fresh = aResident('a', { fresh: true });
+    expect(nextStep([fresh], ['b'], 1)).toEqual({ kind: 'none' });
+    expect(nextStep([fresh, aResident('c', { users: 3 })], ['b'], 2)).toEqual({ kind: 'withdraw', name: 'c' });
+  });
+
   it('never unloads a busy model', () => {
     const resident = fc.record({
       name: fc.constantFrom('a', 'b', 'c', 'd'),
@@ -51,6 +58,7 @@ describe('the next step', () => {
       users: fc.nat(3),
       lastUsedMs: fc.nat(9),
       withdrawn: fc.boolean(),
+      fresh: fc.boolean(),
     });
     const residents = fc.uniqueArray(resident, { selector: ({ name }) => name });
     fc.assert(

@@ -7,6 +7,7 @@ import { EngineDied } from '../../../worker/engine/engine.ts';
 import type { Engine } from '../../../worker/engine/engine.ts';
 import type { Model } from '../../../worker/models/catalog.ts';
 import { noDefaults } from '../../../worker/models/defaults.ts';
+import { residencyMsMin } from '../../../worker/models/entry.ts';
 import { NotStartedHere, createResidency, roomMsMax } from '../../../worker/models/residency.ts';
 import type { Residency, ResidencyEvent, ResidencyOptions } from '../../../worker/models/residency.ts';
 import { virtualClock } from '../../doubles/clock.ts';
@@ -273,6 +274,86 @@ describe('keep-alive', () => {
     await settle(clock);
     expect(loaded()).toEqual([]);
     residency.unload('a');
+  });
+});
+
+describe('a load by order', () => {
+  const order = ({ residency }: Bench, name: string, victim = '', signal = new AbortController().signal) =>
+    residency.load(aModel(name), victim, signal);
+
+  it('loads the model, and keeps it for those who waited for it, however short it is to stay', async () => {
+    const it = bench({ keepAliveMs: 0 });
+    await order(it, 'a');
+    expect(it.residency.residents()).toMatchObject([{ name: 'a', users: 0, evictable: false }]);
+    await it.clock.advance(residencyMsMin - 1);
+    expect(it.loaded()).toEqual(['a']);
+    await it.clock.advance(1);
+    expect(it.loaded()).toEqual([]);
+  });
+
+  it('counts for who comes first as a load', async () => {
+    const it = bench({ script: { loadDelayMs: 700 } });
+    const ordered = order(it, 'a');
+    await it.clock.advance(700);
+    await ordered;
+    expect((await it.use('a')).loadMs).toBe(700);
+    expect((await it.use('a')).loadMs).toBe(0);
+  });
+
+  it('is no load when the model is there', async () => {
+    const it = bench();
+    (await it.use('a'))[Symbol.dispose]();
+    await order(it, 'a');
+    expect(it.opened).toHaveLength(1);
+  });
+
+  it('takes the place of its victim when that is idle, and of no other model', async () => {
+    const it = bench();
+    const first = await it.use('a');
+    (await it.use('b'))[Symbol.dispose]();
+    const ordered = order(it, 'c', 'a');
+    await settle(it.clock);
+    expect(it.loaded()).toEqual(['a', 'b']);
+    await expect(it.use('a')).rejects.toEqual(new NotStartedHere('busy'));
+    await it.clock.advance(2 * roomMsMax);
+    first[Symbol.dispose]();
+    await ordered;
+    expect(it.loaded()).toEqual(['b', 'c']);
+  });
+
+  it('that is called off leaves everything as it was', async () => {
+    const it = bench({ loadedMax: 1 });
+    const first = await it.use('a');
+    const off = new AbortController();
+    const ordered = order(it, 'b', 'a', off.signal);
+    await settle(it.clock);
+    off.abort(new Error('off'));
+    await expect(ordered).rejects.toThrow('off');
+    expect(it.events.at(-1)).not.toMatchObject({ kind: 'loading' });
+    first[Symbol.dispose]();
+    (await it.use('a'))[Symbol.dispose]();
+    expect(it.opened).toHaveLength(1);
+  });
+
+  it('gives two models their turn where there is room for one: neither goes before it could be used', async () => {
+    const it = bench({ loadedMax: 1 });
+    const both = [order(it, 'a'), order(it, 'b')];
+    await it.clock.advance(residencyMsMin - 1);
+    expect(it.loaded()).toEqual(['a']);
+    await it.clock.advance(1);
+    await Promise.all(both);
+    expect(it.loaded()).toEqual(['b']);
+  });
+
+  it('does not drive out a model that is used as soon as it is there', async () => {
+    const it = bench({ loadedMax: 1 });
+    const both = [order(it, 'a'), order(it, 'b')];
+    const user = await it.use('a');
+    await it.clock.advance(10 * residencyMsMin);
+    expect(it.loaded()).toEqual(['a']);
+    user[Symbol.dispose]();
+    await Promise.all(both);
+    expect(it.loaded()).toEqual(['b']);
   });
 });
 

@@ -1,0 +1,122 @@
+// Which worker loads a model that is waited for, and which model goes for it.
+import { describe, expect, test } from 'vitest';
+import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
+import { copyAfterMs, loadFailure, patienceMs, planLoad } from '../../../gateway/placement/load.ts';
+import type { Demand } from '../../../gateway/placement/load.ts';
+import { aCard } from '../../doubles/fake-worker.ts';
+
+const idle = (name: string, expiresAt = 1): ModelCard => aCard({ name, expiresAt });
+const busy = (name: string, change: Partial<ModelCard> = {}): ModelCard => aCard({ name, expiresAt: null, ...change });
+const onDisk = (name: string, change: Partial<ModelCard> = {}): ModelCard =>
+  aCard({ name, loaded: false, evictable: false, ...change });
+
+const aWorker = (worker: string, models: ModelCard[], change: Partial<Announcement> = {}): Announcement => ({
+  protocol: 1,
+  worker,
+  epoch: `life of ${worker}`,
+  url: `http://${worker}`,
+  slots: 4,
+  loadedMax: 1,
+  state: 'ready',
+  device: 'cpu',
+  models,
+  ...change,
+});
+
+const plan = (workers: Announcement[], demand: Partial<Demand> = {}): [worker: string, victim: string] | null => {
+  const load = planLoad(workers, { model: 'x', waitedMs: 0, excluded: [], cold: true, ...demand });
+  return load && [load.worker, load.victim];
+};
+
+describe('a cold model is loaded', () => {
+  test('where there is room, on the worker with the fewest models', () => {
+    const two = aWorker('a', [idle('m'), onDisk('x')], { loadedMax: 2 });
+    expect(plan([two, aWorker('b', [onDisk('x')], { loadedMax: 2 })])).toEqual(['b', '']);
+    expect(plan([two, aWorker('b', [idle('m'), onDisk('x')])])).toEqual(['a', '']);
+  });
+
+  test('at once in the place of the idle model that would go first anyway', () => {
+    const workers = [aWorker('a', [idle('m', 9), onDisk('x')]), aWorker('b', [idle('n', 3), onDisk('x')])];
+    expect(plan(workers)).toEqual(['b', 'n']);
+  });
+
+  test('in the place of a busy one only after the patience: the one that most others have, too', () => {
+    const workers = [
+      aWorker('a', [busy('only'), onDisk('x')]),
+      aWorker('b', [busy('m'), onDisk('x')]),
+      aWorker('c', [busy('m')]),
+    ];
+    expect(plan(workers, { waitedMs: patienceMs - 1 })).toBeNull();
+    expect(plan(workers, { waitedMs: patienceMs })).toEqual(['b', 'm']);
+  });
+
+  test('never in the place of one that has come just now', () => {
+    const workers = [aWorker('a', [busy('m', { evictable: false }), onDisk('x')])];
+    expect(plan(workers, { waitedMs: patienceMs })).toBeNull();
+  });
+
+  test.each<[string, Announcement, Partial<Demand>]>([
+    ['does not have it', aWorker('a', [onDisk('y')]), {}],
+    ['drains', aWorker('a', [onDisk('x')], { state: 'draining' }), {}],
+    ['cannot serve who waits', aWorker('a', [onDisk('x')]), { excluded: ['a'] }],
+    ['has failed at it', aWorker('a', [onDisk('x', { failed: { reason: 'no memory' } })]), {}],
+  ])('not by a worker that %s', (_, worker, demand) => {
+    expect(plan([worker], demand)).toBeNull();
+  });
+});
+
+describe('a copy of a model that others serve is loaded', () => {
+  const served = aWorker('a', [busy('x')]);
+
+  test('where there is room, when somebody has waited for a while', () => {
+    const workers = [served, aWorker('b', [onDisk('x')])];
+    expect(plan(workers, { cold: false, waitedMs: copyAfterMs - 1 })).toBeNull();
+    expect(plan(workers, { cold: false, waitedMs: copyAfterMs })).toEqual(['b', '']);
+  });
+
+  test('in the place of an idle model after the patience, and never of a busy one', () => {
+    const [other, late] = [aWorker('b', [idle('m'), onDisk('x')]), { cold: false, waitedMs: patienceMs }];
+    expect(plan([served, other], { cold: false, waitedMs: patienceMs - 1 })).toBeNull();
+    expect(plan([served, other], late)).toEqual(['b', 'm']);
+    expect(plan([served, aWorker('b', [busy('m'), onDisk('x')])], late)).toBeNull();
+  });
+});
+
+describe('the two lanes of a worker', () => {
+  const lane = (models: ModelCard[]): Announcement => aWorker('a+embeddings', models, { epoch: 'life of a' });
+
+  test('share its room', () => {
+    const workers = [aWorker('a', [busy('m')]), lane([onDisk('x')])];
+    expect(plan(workers)).toBeNull();
+    expect(plan(workers, { cold: false, waitedMs: copyAfterMs })).toBeNull();
+    expect(plan([aWorker('a', [busy('m')], { loadedMax: 2 }), { ...lane([onDisk('x')]), loadedMax: 2 }])).toEqual([
+      'a+embeddings',
+      '',
+    ]);
+  });
+
+  test('leave it to the worker which model of the other lane goes', () => {
+    expect(plan([aWorker('a', [idle('m')]), lane([onDisk('x')])])).toEqual(['a+embeddings', '']);
+    const workers = [aWorker('a', [busy('m')]), lane([onDisk('x')])];
+    expect(plan(workers, { waitedMs: patienceMs })).toEqual(['a+embeddings', '']);
+  });
+});
+
+describe('a model cannot be loaded', () => {
+  const failed = onDisk('x', { failed: { reason: 'not a model' } });
+
+  test('when all that have it have failed at it, for the reason that they give', () => {
+    expect(loadFailure([aWorker('a', [failed]), aWorker('b', [failed, idle('m')])], 'x')).toBe('not a model');
+  });
+
+  test.each([
+    ['another has not tried', onDisk('x')],
+    ['another has it loaded', busy('x')],
+  ])('not when %s', (_, card) => {
+    expect(loadFailure([aWorker('a', [failed]), aWorker('b', [card])], 'x')).toBeNull();
+  });
+
+  test('not while its engine only waits to be started again', () => {
+    expect(loadFailure([aWorker('a', [onDisk('x', { failed: { reason: null } })])], 'x')).toBeNull();
+  });
+});
