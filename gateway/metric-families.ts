@@ -21,7 +21,7 @@ export type Stage = (typeof stages)[number];
 
 /**
  * Why a worker was chosen. `preferred`: the conversation's own, which has its beginning cached if it was asked before.
- * `warm`: another that had the model and room. `cold`: no warm one had room. `handed`: the first that came free.
+ * `warm`: another that had the model and room. `cold`: one that was not known to have it loaded. `handed`: the first that came free.
  */
 const placements = ['preferred', 'warm', 'cold', 'handed'] as const;
 export type Placement = (typeof placements)[number];
@@ -42,7 +42,7 @@ export const gatewayFamilies = {
   }),
   requests: counter('berth_requests_total', 'Requests by how they ended.', {
     labels: { dialect: dialects, outcome: outcomes, model: 'open', team: 'open' },
-    combosMax: 212,
+    combosMax: 190,
   }),
   ttft: histogram(
     'berth_ttft_seconds',

@@ -241,7 +241,7 @@ export async function warmUp(url: string, workers: number, slots: number, model 
   );
   const begun = await Promise.all(busy);
   off.abort();
-  await Promise.all(begun.map(({ stream }) => stream?.cancel().catch(() => undefined)));
+  await Promise.all(begun.map(async ({ stream }) => stream?.cancel().catch(() => undefined)));
   const idle = async () => /^berth_slots\{.*state="held".*\} [1-9]/m.test(await (await fetch(`${url}/metrics`)).text());
   await eventually('the pool is idle', async () => !(await idle()));
 }
