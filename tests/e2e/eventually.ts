@@ -1,9 +1,11 @@
 // Waiting for what processes will do: looked at again and again, with a bound, never slept for.
 
-const lookEveryMs = 20;
+const lookEveryMsDefault = 20;
 
 export interface Within {
   withinMs?: number;
+  /** Between two looks; more where a look costs something. */
+  lookEveryMs?: number;
 }
 
 /**
@@ -14,7 +16,7 @@ export interface Within {
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  { withinMs = 15_000 }: Within = {},
+  { withinMs = 15_000, lookEveryMs = lookEveryMsDefault }: Within = {},
 ): Promise<number> {
   const startMs = performance.now();
   while (!(await holds())) {

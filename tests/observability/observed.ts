@@ -38,7 +38,7 @@ export async function observed(redisUrl: string, workers: readonly Env[]): Promi
     Promise.all(workers.map(async (env) => stack.use(await startWorker({ ...common, ...env })))),
   ]);
   const scraped = async () => (await prometheus.query('up == 1')).length > workers.length;
-  await eventually('all are scraped', scraped, { withinMs: 45_000 }).catch(async (error: Error) => {
+  await eventually('all are scraped', scraped, { withinMs: 45_000, lookEveryMs: 200 }).catch(async (error: Error) => {
     const targets = JSON.stringify(await prometheus.get('/api/v1/targets'));
     throw new Error(`${error.message}: ${targets}`, { cause: error });
   });
@@ -101,7 +101,7 @@ export async function ranksFirst(prometheus: Prometheus, cause: string): Promise
     seen = ranking.map(({ metric, value }) => `${metric['cause']} ${value.toFixed(2)}`).join(', ');
     return ranking.length > 1 && ranking[0]?.metric['cause'] === cause && ranking[0].value > 0.2;
   };
-  await eventually(`${cause} ranks first`, first, { withinMs: 40_000 }).catch((error: Error) => {
+  await eventually(`${cause} ranks first`, first, { withinMs: 40_000, lookEveryMs: 200 }).catch((error: Error) => {
     throw new Error(`${error.message}; the ranking was: ${seen}`, { cause: error });
   });
 }
