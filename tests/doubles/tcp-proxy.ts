@@ -36,9 +36,13 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     if (holding) target.pause();
     client.on('data', (bytes) => void (frozen || target.write(bytes)));
     const passOn = (bytes: Buffer) => void (frozen || losing || client.destroyed || client.write(bytes));
+    let dueMs = 0;
     target.on('data', (bytes) => {
-      if (delayMs === 0) passOn(bytes);
-      else setTimeout(passOn, delayMs, bytes);
+      const nowMs = performance.now();
+      // Nothing overtakes what still waits, also when the delay has become shorter.
+      dueMs = Math.max(dueMs, nowMs + delayMs);
+      if (dueMs <= nowMs) passOn(bytes);
+      else setTimeout(passOn, dueMs - nowMs, bytes);
     });
     for (const [one, other] of [
       [client, target],
