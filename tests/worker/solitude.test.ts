@@ -37,10 +37,12 @@ test('a suspect waits for those who run, and meanwhile nobody else is taken, her
 
 test('other models go on beside it', async () => {
   const { begin, call, beats } = await started({ models: ['m', 'n'] });
+  const other = () => call({ model: 'n:latest', body: { ...chat('hello'), model: 'n' } });
+  expect((await other()).status).toBe(200);
   const suspect = begin({ body: slow('suspect'), alone: true });
   await suspect.until('suspect');
   await until(() => beats.at(-1)?.serves.join() === 'n:latest');
-  expect((await call({ model: 'n:latest', body: { ...chat('hello'), model: 'n' } })).status).toBe(200);
+  expect((await other()).status).toBe(200);
   await suspect.answer;
 });
 
