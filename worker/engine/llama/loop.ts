@@ -205,7 +205,7 @@ function limits(binding: Binding, tuning: LoopTuning, tokensPerMs: number | null
   return {
     batchTokensMax,
     prefillTokensBusy: chunk(tuning.gapMs, tuning.prefillTokensBusy),
-    prefillTokensBurst: chunk(tuning.gapMs, 2 * tuning.prefillTokensBusy),
+    prefillTokensBurst: chunk(2 * tuning.gapMs, 2 * tuning.prefillTokensBusy),
     prefillTokensIdle: chunk(tuning.idleStepMs, batchTokensMax),
   };
 }

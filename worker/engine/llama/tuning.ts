@@ -3,7 +3,7 @@
 export interface LoopTuning {
   /** Most prompt tokens per step while answers stream; twice as many where several prompts wait. */
   prefillTokensBusy: number;
-  /** What the prompt chunk of a step may cost the running answers, milliseconds. */
+  /** What the prompt chunk of a step may cost the running answers, milliseconds; twice as much where several prompts wait. */
   gapMs: number;
   /** What a step may take while nobody answers: bounds how long a cancellation waits, milliseconds. */
   idleStepMs: number;
