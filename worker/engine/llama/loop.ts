@@ -6,6 +6,7 @@ import type { Binding } from './binding.ts';
 import { beginsFreely } from './calls-grammar.ts';
 import { chunkFor, planStep } from './plan.ts';
 import type { PromptCache } from './prompt-cache.ts';
+import { withinTime } from './rendering.ts';
 import { advanceRun, newRun, startRun, takeToken } from './run.ts';
 import type { Run, Sequence } from './run.ts';
 import { samplerSettings } from './sampling.ts';
@@ -38,7 +39,7 @@ export function openLoop(
   cache: PromptCache | null,
 ): SlotLoop {
   const seating = createSeating(binding, cache, now);
-  const readPrompt = promptReader(binding.prompts);
+  const readPrompt = promptReader({ ...binding.prompts, compile: withinTime(binding.prompts.compile, now) });
   const idle = new Set<Sequence>(Array.from({ length: binding.slots }, (_, index) => emptySequence(index)));
   const speed = prefillSpeed();
   const isEnd = (token: number): boolean => binding.isEnd(token);

@@ -114,6 +114,7 @@ function renderChat(
   try {
     text = render(values);
   } catch (error) {
+    if (error instanceof Refusal) throw error;
     throw new Refusal('bad_request', `the model's chat template refuses these messages: ${firstLine(error)}`, {
       param: 'messages',
     });
