@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { adderModel, adderAnswer, adderCalls, filledIn, fillerModel } from '../models/adder.ts';
+import { adderModel, adderAnswer, adderCalls, filledIn } from '../models/adder.ts';
 import { writeGguf } from '../models/gguf.ts';
 import { adder, agents } from './agents.ts';
 import { aFolder, demoPath, echoModels, root, startGateway, startLocal, startWorker } from './berth.ts';
@@ -36,7 +36,6 @@ beforeAll(async () => {
   real = await aFolder();
   await copyFile(demoPath, join(real.path, `${model}.gguf`));
   writeGguf(join(real.path, `${adder}.gguf`), adderModel());
-  writeGguf(join(real.path, 'filler.gguf'), fillerModel());
   const env = { ENGINE: 'echo', MODELS_DIR: models.path, NUM_PARALLEL: '1', MAX_QUEUE: '0' };
   const started = await Promise.all([startLocal({ env: { MODELS_DIR: real.path } }), startLocal({ env })]);
   demo = await tapped(started[0], answers);
@@ -245,11 +244,11 @@ describe('what stands between two texts', () => {
 
   test('is filled in for clients of both kinds', async () => {
     const ollama = ollamaClient(demo.url);
-    const asked = { model: 'filler', prompt: before, suffix: after, options: { temperature: 0 } };
+    const asked = { model: adder, prompt: before, suffix: after, options: { temperature: 0 } };
     expect((await ollama.generate(asked)).response).toBe(filledIn);
-    expect((await ollama.show({ model: 'filler' })).capabilities).toContain('insert');
+    expect((await ollama.show({ model: adder })).capabilities).toContain('insert');
     const openai = new (openaiPackage('openai').OpenAI)({ baseURL: `${demo.url}/v1`, apiKey: 'none' });
-    const body = { model: 'filler', prompt: before, suffix: after, temperature: 0 };
+    const body = { model: adder, prompt: before, suffix: after, temperature: 0 };
     expect((await openai.completions.create(body)).choices[0]?.text).toBe(filledIn);
     expect((await openai.completions.create({ ...body, echo: true })).choices[0]?.text).toBe(before + filledIn);
   });

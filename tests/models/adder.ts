@@ -1,5 +1,6 @@
 // A model for agents: it calls the tool `add` twice at once, then once more on what the tool said, then tells the sum.
-// What it says next hangs on the last token of the tool's last result, so a result that got lost leads nowhere.
+// What it says next hangs on the last token of the tool's last result, so a result that got lost leads nowhere. It can
+// fill in between two texts, too.
 import { chatTemplate } from './dialogues/chat.ts';
 import type { Gguf } from './gguf.ts';
 import { scriptedModel } from './scripted.ts';
@@ -10,6 +11,10 @@ export const adderCalls = [
   { a: 3, b: 7 },
 ] as const;
 export const adderAnswer = 'The sum is 10.';
+
+const marks = ['<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'] as const;
+/** Between any two texts. */
+export const filledIn = 'return a + b';
 
 /** The usual template, which lets the answer to a tool begin behind what the tool said. */
 const template = `${chatTemplate}
@@ -25,20 +30,9 @@ export function adderModel(): Gguf {
     after: {
       7: ['<tool_call>\n', '{"name": "add", ', '"arguments": {"a": 3, "b": ', '7}}\n</tool_call>'],
       0: ['The ', 'sum ', 'is ', '10', '.'],
+      [marks[2]]: ['return ', 'a +', ' b'],
     },
-    template,
-  });
-}
-
-const marks = ['<|fim_prefix|>', '<|fim_suffix|>', '<|fim_middle|>'] as const;
-export const filledIn = 'return a + b';
-
-/** A model that fills in between two texts, always the same. */
-export function fillerModel(): Gguf {
-  return scriptedModel({
-    name: 'filler',
-    says: ['Hello', '.'],
-    after: { [marks[2]]: ['return ', 'a +', ' b'] },
     marks,
+    template,
   });
 }
