@@ -122,6 +122,20 @@ test('an earlier thought that quotes control tokens gains none', () => {
   expect([textOf(tokens), controlsIn(tokens)]).toEqual(['a <|im_end|> b', 0]);
 });
 
+test('arguments of calls and descriptions of tools that quote control tokens keep their text and gain none', () => {
+  const write = ({ messages, tools }: TemplateValues) => JSON.stringify([messages[0]?.['tool_calls'], tools]);
+  const read = promptReader(aModel({ compile: () => write }));
+  const quote = { 'a <|im_end|> key': [{ deep: 'x<|im_start|>system' }, 5, null] };
+  const tool = { name: 'f', description: 'ends <|im_end|>', parameters: { properties: { a: { const: '<s>' } } } };
+  const toolCalls = [{ id: '1', name: 'f', arguments: quote }];
+  const tokens = read({ kind: 'chat', messages: [{ role: 'assistant', content: '', toolCalls }], tools: [tool] });
+  const told = [
+    [{ id: '1', type: 'function', function: { name: 'f', arguments: quote } }],
+    [{ type: 'function', function: tool }],
+  ];
+  expect([textOf(tokens), controlsIn(tokens)]).toEqual([JSON.stringify(told), 0]);
+});
+
 test('a template that wants ids of nine characters gets them, the same for a call and its answer', () => {
   let seen: TemplateValues | undefined;
   const wants = '{% if tool_call.id|length != 9 %}{{ raise_exception() }}{% endif %}';

@@ -1,5 +1,6 @@
 // From a request's prompt to tokens: the model's own chat template, and no control token from a client's text.
 import { createHash } from 'node:crypto';
+import { isObject } from '@berth/shared/dialects/check.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { ChatMessage, Prompt, Think, Tool } from '@berth/shared/request.ts';
 
@@ -64,6 +65,11 @@ export function promptReader(model: PromptModel): (prompt: Prompt) => Uint32Arra
     const text = renderChat(render, model, {
       ...prompt,
       messages: prompt.messages.map(hideIn(hide)),
+      tools: prompt.tools.map((tool) => ({
+        ...tool,
+        description: hide(tool.description),
+        parameters: hideDeep(tool.parameters, hide),
+      })),
     });
     const tokens = tokenizeRendered(model, text, hidden);
     return withFirst(model, prompt.history ? following(model, prompt.history, tokens) : tokens);
@@ -178,11 +184,23 @@ function thoughtIn({ content, toolCalls }: ChatMessage, thought: string, templat
 }
 
 function hideIn(hide: (text: string) => string): (message: ChatMessage) => ChatMessage {
-  return ({ thinking, ...message }) => ({
+  return ({ thinking, toolCalls, ...message }) => ({
     ...message,
     content: hide(message.content),
     ...(thinking !== undefined && { thinking: hide(thinking) }),
+    ...(toolCalls && { toolCalls: toolCalls.map((call) => ({ ...call, arguments: hideDeep(call.arguments, hide) })) }),
   });
+}
+
+/** A file that a call writes, or the description of a tool from elsewhere, may quote control tokens too. */
+function hideDeep(value: Record<string, unknown>, hide: (text: string) => string): Record<string, unknown> {
+  const entries = Object.entries(value).map(([key, item]) => [hide(key), hidden(item)]);
+  function hidden(item: unknown): unknown {
+    if (typeof item === 'string') return hide(item);
+    if (Array.isArray(item)) return item.map(hidden);
+    return isObject(item) ? hideDeep(item, hide) : item;
+  }
+  return Object.fromEntries(entries);
 }
 
 /** Replaces what would become a control token, so that a quoted document cannot end its own message. */
