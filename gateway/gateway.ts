@@ -127,7 +127,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     roster,
   });
   const ledger = timed(options.ledger, clock, metrics.ledgerCall);
-  const loads = createLoads({ ledger, roster, log, gateway, nudge });
+  const loads = createLoads({ ledger, roster, log, gateway, onClaim: metrics.loadClaim, nudge });
   const onHandOff = metrics.handOff;
   const session = await openSession({ ledger, room, roster, estimate, loads, clock, log, gateway, onHandOff });
 

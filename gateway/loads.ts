@@ -1,6 +1,6 @@
 // Models that nobody serves are loaded somewhere: this gateway proposes a load for those that its tickets wait for.
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Ledger } from '@berth/shared/ledger/ledger.ts';
+import type { Claimed, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { loadFailure, planLoad } from './placement/load.ts';
 import type { Demand } from './placement/load.ts';
@@ -12,6 +12,7 @@ export interface LoadsOptions {
   roster: Roster;
   log: Log;
   gateway: string;
+  onClaim: (answer: Claimed) => void;
   /** Tells a worker at this origin that there is news for it. Nobody waits for it: its next beat brings the same. */
   nudge: (url: string) => void;
 }
@@ -24,7 +25,7 @@ export interface Loads {
   consider(tickets: readonly Ticket[]): Promise<boolean>;
 }
 
-export function createLoads({ ledger, roster, log, gateway, nudge }: LoadsOptions): Loads {
+export function createLoads({ ledger, roster, log, gateway, onClaim, nudge }: LoadsOptions): Loads {
   /** Proposals under way, by model: of the many who wait one asks. */
   const asked = new Map<string, Promise<boolean>>();
 
@@ -42,6 +43,7 @@ export function createLoads({ ledger, roster, log, gateway, nudge }: LoadsOption
     if (load === null) return !demand.cold;
     const { servers } = oldest;
     const claimed = await ledger.claim({ gateway, model, ...load, rosterVersion: roster.version, servers });
+    onClaim(claimed);
     if (claimed !== 'ordered') return claimed === 'loading';
     log.info('a load is ordered', { model, worker: load.worker, victim: load.victim || undefined });
     const url = roster.worker(load.worker)?.url;

@@ -87,7 +87,7 @@ export const gatewayFamilies = {
   ),
   placements: counter(
     'berth_placements_total',
-    'Slots by why that worker was chosen: preferred (the conversation has its own, where its beginning is cached), warm (another that had the model and room), cold (no warm one had room), handed (the first that came free, after a wait).',
+    'Slots by why that worker was chosen: preferred (the conversation has its own, where its beginning is cached), warm (another that had the model and room), cold (not known to have it loaded), handed (the first that came free, after a wait).',
     { labels: { reason: placements.length, model: 'open' }, combosMax: 44 },
   ),
   keyRequests: counter('berth_key_requests_total', 'Requests of each key.', {
@@ -135,6 +135,11 @@ export const gatewayFamilies = {
     'berth_ledger_events_total',
     "Corrections of the pool's ledger since it was made, the same at every gateway: leases and tickets by what ended them.",
     { labels: { event: ledgerCounts.length } },
+  ),
+  loadClaims: counter(
+    'berth_load_claims_total',
+    'Loads of models that this gateway proposed, by what the ledger answered: ordered, loading (some worker was to load it already), moved (the pool was not as this gateway saw it).',
+    { labels: { answer: 3 } },
   ),
   gateways: gauge('berth_gateways', 'Gateways with a live session in the pool.'),
   workers: gauge('berth_workers', 'Workers in the roster by state; a lane for embeddings is one more.', {

@@ -2,7 +2,7 @@
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Outcome } from '@berth/shared/outcome.ts';
 import { ledgerCounts } from '@berth/shared/ledger/ledger.ts';
-import type { Survey } from '@berth/shared/ledger/ledger.ts';
+import type { Claimed, Survey } from '@berth/shared/ledger/ledger.ts';
 import { eventLoopBusyS } from '@berth/shared/metrics/event-loop.ts';
 import { createInstruments } from '@berth/shared/metrics/instruments.ts';
 import type { Sample, Scrape } from '@berth/shared/metrics/instruments.ts';
@@ -24,6 +24,8 @@ export interface Metrics {
   handOff(result: HandOffResult, latencyMs: number | null): void;
   /** Something was learnt of a request that an engine died with. */
   poison(event: PoisonEvent): void;
+  /** A load was proposed to the ledger. */
+  loadClaim(answer: Claimed): void;
   ledgerCall(operation: LedgerOperation, answered: boolean, ms: number): void;
   /** @param accept the scraper's `Accept` */
   scrape(accept: string | undefined): Promise<Scrape>;
@@ -148,6 +150,7 @@ export function createMetrics({ version, clock, door, session, degraded, survey,
       if (latencyMs !== null) its.handOffTime.observe({}, latencyMs / 1_000);
     },
     poison: (event) => its.poison.add({ event }),
+    loadClaim: (answer) => its.loadClaims.add({ answer }),
     ledgerCall(operation, answered, ms) {
       its.ledgerCalls.observe({ operation }, ms / 1_000);
       if (!answered) its.ledgerFailures.add({ operation });

@@ -11,7 +11,7 @@ import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
 /** Three sessions fit into the time after which the ledger holds a silent gateway for dead. */
-const sessionEveryMs = 1_000;
+export const sessionEveryMs = 1_000;
 /** A waiting job that no worker is there for is refused after this long: a worker may be restarting. */
 const unservedMs = 10_000;
 

@@ -5,7 +5,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { reasonOf } from './reason.ts';
 
 /** Between two beats; a worker is dead after five of them. */
-const beatEveryMs = 1_000;
+export const beatEveryMs = 1_000;
 /** Least time between two beats, however much changes: refusals come in storms. */
 const beatGapMs = 50;
 

@@ -78,7 +78,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
-  const loads = createLoads({ ledger, roster, log, gateway: id, nudge: () => {} });
+  const loads = createLoads({ ledger, roster, log, gateway: id, onClaim: () => {}, nudge: () => {} });
   const ours = { ledger, room, roster, estimate, loads };
   const session = await openSession({ ...ours, clock, log, gateway: id, onHandOff: () => {} });
   const refresh = () => session.refresh();
@@ -92,6 +92,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
     handOff: () => {},
     poison: oracle.poison,
     ledgerCall: () => {},
+    loadClaim: () => {},
     scrape: async () => ({ contentType: '', text: '' }),
   };
   const poison = createPoison({ registers: parts.marks, secret, clock, onEvent: metrics.poison });

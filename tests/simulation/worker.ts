@@ -14,6 +14,7 @@ import type { Work } from './load.ts';
 import { secret } from './load.ts';
 import type { Oracle } from './oracle.ts';
 import type { LedgerServer, Link } from './server.ts';
+import { createShelf, type Loads } from './shelf.ts';
 import type { Answering, Call, Site, Wire } from './wire.ts';
 
 export interface WorkerSettings {
@@ -22,6 +23,8 @@ export interface WorkerSettings {
   serves: readonly string[];
   /** How much longer everything takes than planned. */
   slowness: number;
+  /** It loads its models by orders; without this it has them all from its start. */
+  loads?: Loads;
 }
 
 export interface SimWorker {
@@ -64,7 +67,9 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   const guard = createSlots(settings.slots, epoch);
   const running = new Set<{ model: string; jobId: string; crash: () => void }>();
   const solitude = createSolitude({ clock: life.clock, onChange: () => announcer.soon() });
-  const serving = () => settings.serves.filter((name) => !solitude.taken().has(name));
+  const shelf = settings.loads && createShelf(life.clock, settings.serves, settings.loads, () => announcer.soon());
+  const serving = () => (shelf?.serving() ?? settings.serves).filter((name) => !solitude.taken().has(name));
+  const self = { worker: settings.id, epoch, url: originOf(settings.id), slots: settings.slots, device: 'cpu' };
   let factor = 1;
 
   const announcement = (state: string): string =>
@@ -92,18 +97,19 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   };
   const announcer = createAnnouncer({
     ledger: link,
-    now: () => ({
-      worker: settings.id,
-      epoch,
-      capacity: guard.capacity(),
-      weight: 1,
-      serves: serving(),
-      running: guard.running(),
-      announcement: announcements[guard.state],
-    }),
+    now: () =>
+      shelf?.beat(self, guard, solitude.taken()) ?? {
+        worker: settings.id,
+        epoch,
+        capacity: guard.capacity(),
+        weight: 1,
+        serves: serving(),
+        running: guard.running(),
+        announcement: announcements[guard.state],
+      },
     clock: life.clock,
     log: silentLog,
-    onOrder: () => {},
+    onOrder: (order) => shelf?.hear(order),
     onStale: () => parts.onDeath(worker),
   });
 
@@ -130,11 +136,14 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   async function enter(call: SignedCall, jobId: string, slot: Slot, answer: Answering): Promise<void> {
     const gone = new AbortController();
     answer.onClose(() => gone.abort());
+    const place = new DisposableStack();
     try {
-      const place = await solitude.enter(call.model, call.alone === true, gone.signal);
+      place.use(await solitude.enter(call.model, call.alone === true, gone.signal));
+      if (shelf) place.use(await shelf.use(call.model, gone.signal));
       if (!gone.signal.aborted) return start(call, jobId, slot, place, answer);
-      place[Symbol.dispose]();
+      place.dispose();
     } catch {
+      place.dispose();
       if (!gone.signal.aborted) refuse('busy', answer);
     }
     slot[Symbol.dispose]();
@@ -217,7 +226,10 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
     serving,
     slow: (times) => void (factor = times),
     crashEngine() {
-      for (const model of settings.serves) crash(model, null);
+      for (const model of settings.serves) {
+        crash(model, null);
+        shelf?.kill(model);
+      }
     },
     kill(heard) {
       if (!life.alive) return;

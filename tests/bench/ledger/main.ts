@@ -7,7 +7,7 @@ import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
 import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import { connectRedis } from '@berth/shared/redis.ts';
 import type { Redis } from '@berth/shared/redis.ts';
-import { aBeat, aLeave, anId, aSession, aTake, running } from '../../ledger/inputs.ts';
+import { aBeat, aClaim, aLeave, anId, aSession, aTake, running } from '../../ledger/inputs.ts';
 import { startRedis } from '../../tools/redis.ts';
 import { insert } from '../gateway/report.ts';
 import { lookAround } from '../gateway/machine.ts';
@@ -26,6 +26,8 @@ interface Cost {
   takeUs: number;
   leaveUs: number;
   beatUs: number;
+  sessionUs: number;
+  claimUs: number;
   pairsPerS: number;
 }
 
@@ -77,8 +79,23 @@ async function costAt(workers: number, redis: Redis): Promise<Cost> {
   await resetStats(redis);
   await each(ids.slice(0, 200), beat);
   const beatUs = await usPerScript(redis);
+  // Of a gateway that is up to date, with ten tickets.
+  const tickets = Array.from({ length: 10 }, () => anId());
+  await each(tickets, (id) => ledger.take(aTake({ id, model: 'nobody serves it' })));
+  const { version } = (await ledger.session(aSession({ tickets }))).roster;
+  await resetStats(redis);
+  for (let turn = 0; turn < 200; turn += 1) await ledger.session(aSession({ tickets, rosterVersion: version }));
+  const sessionUs = await usPerScript(redis);
+  // Each worker is told to load a model that nobody has, in the place of one that it serves.
+  const claims = ids
+    .slice(0, 200)
+    .map((index) => aClaim({ worker: `w${index}`, model: `cold-${index}`, victim: modelOf(index) }));
+  await resetStats(redis);
+  const claimed = await Promise.all(claims.map((claim) => ledger.claim(claim)));
+  if (claimed.some((answer) => answer !== 'ordered')) throw new Error(`a claim was answered ${claimed.join()}`);
+  const claimUs = await usPerScript(redis);
   await redis.command('FLUSHALL');
-  return { workers, takeUs, leaveUs, beatUs, pairsPerS };
+  return { workers, takeUs, leaveUs, beatUs, sessionUs, claimUs, pairsPerS };
 }
 
 interface Handoff {
@@ -151,20 +168,24 @@ function medianCost(costs: readonly Cost[]): Cost {
     takeUs: of('takeUs'),
     leaveUs: of('leaveUs'),
     beatUs: of('beatUs'),
+    sessionUs: of('sessionUs'),
+    claimUs: of('claimUs'),
     pairsPerS: of('pairsPerS'),
   };
 }
 
 function render(costs: readonly Cost[], times: Handoff, about: string): string {
   const rows = costs.map(
-    ({ workers, takeUs, leaveUs, beatUs, pairsPerS }) =>
-      `| ${workers} | ${takeUs.toFixed(0)} | ${leaveUs.toFixed(0)} | ${beatUs.toFixed(0)} | ${pairsPerS.toFixed(0)} |`,
+    ({ workers, takeUs, leaveUs, beatUs, sessionUs, claimUs, pairsPerS }) =>
+      `| ${[workers, takeUs, leaveUs, beatUs, sessionUs, claimUs, pairsPerS].map((value) => value.toFixed(0)).join(' | ')} |`,
   );
   return [
     `\`npm run bench:ledger\`, ${about}. Medians of ${rounds} interleaved rounds; ${models} models, ${servedByEach} on each worker, half of the slots taken, 16 calls at once from one process.`,
     '',
-    '| workers | `take` µs in Redis | `leave` µs in Redis | `beat` µs in Redis | take + leave pairs/s |',
-    '| --- | --- | --- | --- | --- |',
+    'µs in Redis of each of the five operations; a `session` asks for ten tickets, a `claim` is ordered and has a victim.',
+    '',
+    '| workers | `take` | `leave` | `beat` | `session` | `claim` | take + leave pairs/s |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows,
     '',
     `Hand-off, from the call of \`leave\` to the push at the next waiter's gateway, at ${handoff.perS} releases/s with ${handoff.waiting} waiting: ` +

@@ -1,0 +1,95 @@
+// What a worker of the simulation has loaded: the production's residency, obedience and cards around engines that only
+// take time to load.
+import type { Clock } from '@berth/shared/clock.ts';
+import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
+import { silentLog } from '@berth/shared/log.ts';
+import { beatOf, type Self } from '../../worker/cards.ts';
+import type { Engine } from '../../worker/engine/engine.ts';
+import type { Model } from '../../worker/models/catalog.ts';
+import { createObedience } from '../../worker/models/obedience.ts';
+import { createResidency } from '../../worker/models/residency.ts';
+import type { Slots } from '../../worker/slots.ts';
+
+export interface Loads {
+  loadedMax: number;
+  /** What a load takes. */
+  loadMs: number;
+  /** Hears of each load as it begins and as it ends. */
+  hear?: (model: string, what: 'begins' | 'ends') => void;
+}
+
+export interface Shelf {
+  use(model: string, signal: AbortSignal): Promise<Disposable>;
+  hear(order: Order | null): void;
+  beat(self: Omit<Self, 'loadedMax'>, guard: Slots, taken: ReadonlySet<string>): Omit<Beat, 'boot' | 'last'>;
+  serving(): string[];
+  kill(model: string): void;
+}
+
+export function createShelf(clock: Clock, names: readonly string[], loads: Loads, onChange: () => void): Shelf {
+  const { loadedMax, loadMs, hear } = loads;
+  const models = names.map(modelOf);
+  const named = (name: string) => models.find((model) => model.name === name) ?? modelOf(name);
+  const open = async ({ path }: { path: string }): Promise<Engine> => {
+    hear?.(path, 'begins');
+    await new Promise<void>((resolve) => void clock.after(loadMs, resolve));
+    hear?.(path, 'ends');
+    const info = { contextTokens: 4_096, slots: 64, vramBytes: 0 };
+    const died = new Promise<never>(() => {});
+    return { info, died, share: () => {}, [Symbol.asyncDispose]: async () => {} } as unknown as Engine;
+  };
+  const residency = createResidency({
+    open,
+    engine: { contextTokens: 4_096, slots: 64, threads: 1, gpu: false },
+    loadedMax,
+    keepAliveMs: 300_000,
+    clock,
+    log: silentLog,
+    onEvent: ({ kind }) => (kind === 'used' ? undefined : onChange()),
+  });
+  const obedience = createObedience({
+    residency,
+    catalog: { find: async (name) => named(name) },
+    log: silentLog,
+    onChange,
+  });
+  return {
+    use: (name, signal) => residency.use(named(name), null, signal),
+    hear: obedience.hear,
+    beat: (self, guard, taken) =>
+      beatOf({ ...self, loadedMax }, guard, {
+        models,
+        residents: residency.residents(),
+        order: obedience.order,
+        taken,
+        contextTokens: 4_096,
+        failed: residency.failed,
+      }),
+    serving: () =>
+      residency
+        .residents()
+        .filter(({ phase, withdrawn, name }) => phase === 'ready' && !withdrawn && name !== obedience.order?.victim)
+        .map(({ name }) => name),
+    kill: (name) => residency.kill(name, 'killed'),
+  };
+}
+
+function modelOf(name: string): Model {
+  const header = {
+    contextTokens: 4_096,
+    digest: '',
+    facts: {},
+    parameters: 1,
+    quantization: 'F16',
+    architecture: 'llama',
+  };
+  return {
+    name,
+    path: name,
+    version: 'v1',
+    sizeBytes: 1,
+    modifiedAt: '',
+    capabilities: ['completion'],
+    header,
+  } as unknown as Model;
+}
