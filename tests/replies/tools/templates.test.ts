@@ -1,6 +1,6 @@
 // The templates that llama.cpp publishes are told apart, and the calls that they write into a prompt are read back.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChatMessage, Tool } from '@berth/shared/request.ts';
 import { promptReader } from '@berth/worker/engine/llama/template.ts';
@@ -23,7 +23,8 @@ function published(file: string): string {
 /** Under another name until it is whole: a test that is broken off leaves no half of one. */
 function cloneBundle(): void {
   const bundle = join(root, 'node_modules/node-llama-cpp/llama/gitRelease.bundle');
-  const partial = mkdtempSync(join(root, 'node_modules/.engine-source-'));
+  mkdirSync(join(root, '.cache'), { recursive: true });
+  const partial = mkdtempSync(join(root, '.cache/engine-source-'));
   execFileSync('git', ['clone', '--quiet', '--bare', bundle, partial]);
   if (existsSync(clone)) rmSync(partial, { recursive: true });
   else renameSync(partial, clone);
