@@ -96,6 +96,7 @@ function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): D
     model: job.model,
     owner: { team: job.owner.team, key: job.owner.key, gateway },
     ...(seat.alone && { alone: true as const }),
+    ...(job.outputMax !== undefined && { outputMax: job.outputMax }),
   };
   return {
     origin: seat.url,

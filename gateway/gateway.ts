@@ -19,9 +19,11 @@ import { poolRoutes } from './api/pool.ts';
 import { showRoutes } from './api/show.ts';
 import { quarantineRoutes } from './api/quarantine.ts';
 import { queueRoutes } from './api/queue.ts';
+import { sessionRoutes } from './api/session.ts';
 import { usageRoutes } from './api/usage.ts';
 import { workerMetricsRoutes } from './api/worker-metrics.ts';
 import { createComebacks } from './comeback.ts';
+import { boundConnections } from './connections.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
 import { createAgent, createForward, createNudge } from './forward.ts';
@@ -36,8 +38,12 @@ import { parse } from './parse.ts';
 import { mountRoutes } from './passthrough/routes.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
+import { limitFailures } from './policy/failures.ts';
+import { withIdentity } from './policy/identity.ts';
 import { createLimits } from './policy/limits.ts';
 import type { Registers } from './policy/registers.ts';
+import { createSessions } from './policy/sessions.ts';
+import type { Holder } from './policy/sessions.ts';
 import type { Usage } from './policy/usage.ts';
 import { createPoison } from './poison.ts';
 import type { Reply } from './reply.ts';
@@ -63,6 +69,10 @@ export interface GatewayOptions {
   /** The pool's secret, with which calls are signed. */
   secret: string;
   authenticate: Authenticate;
+  /** Whose session a browser may have. */
+  holder: Holder;
+  /** Sessions that were left before their time. */
+  ended: Registers;
   /** Whether anybody may come in without a key. */
   keyless: boolean;
   /** `null` = plain HTTP. */
@@ -78,6 +88,9 @@ export interface GatewayOptions {
     | 'corsOrigins'
     | 'allowedHosts'
     | 'trustedProxies'
+    | 'identityHeaders'
+    | 'connectionsMax'
+    | 'connectionsPerAddressMax'
     | 'mounts'
     | 'modelsFile'
     | 'waitingMax'
@@ -142,6 +155,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const settling = { clock, log, metrics, learn: estimate.learn };
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
+  const proxies = settings.trustedProxies ?? [];
+  const sessions = createSessions({ secret, ended: options.ended, holder: options.holder, clock });
+  const identified = withIdentity(options.authenticate, settings.identityHeaders, proxies);
 
   const wire = createWire({
     hosts: settings.allowedHosts,
@@ -172,6 +188,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...keyRoutes({ book: options.book, log }),
     ...usageRoutes({ usage: options.usage }),
     ...quarantineRoutes({ poison, log }),
+    ...sessionRoutes({ sessions }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
   const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, clock });
@@ -180,7 +197,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificate = options.tls && (await readCertificate(options.tls));
   const { server, cut } = createHttpServer({
     routes,
-    authenticate: options.authenticate,
+    authenticate: limitFailures(sessions.authenticate(identified), clock),
     cors: createCors(settings.corsOrigins ?? []),
     wire,
     certificate,
@@ -192,6 +209,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       await settle(settling, reply, arrivedMs, work);
     },
   });
+  const { connectionsMax: max, connectionsPerAddressMax: perAddressMax } = settings;
+  boundConnections(server, { max, perAddressMax, proxies, clock, log });
   try {
     server.listen(settings.port, settings.host);
     await once(server, 'listening');

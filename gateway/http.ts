@@ -151,8 +151,10 @@ export function createHttpServer({
       await found.route.handle({ id, request, response, reply, arrivedMs, owner, record, rest: found.rest });
     });
   };
-  const callerOf = (request: IncomingMessage, scope: Scope): Caller =>
-    callerFor(scope, () => authenticate(request.headers, wire.address(request) ?? undefined));
+  const callerOf = (request: IncomingMessage, scope: Scope, method = request.method ?? ''): Caller => {
+    const came = { method, peer: request.socket.remoteAddress ?? '', rawHeaders: request.rawHeaders };
+    return callerFor(scope, () => authenticate(request.headers, wire.address(request) ?? undefined, came));
+  };
   const upgradable = (request: IncomingMessage): Route | null => {
     const found = find(request, pathOf(request));
     const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket';
@@ -170,7 +172,7 @@ export function createHttpServer({
       checkFraming(request);
       // Whoever opens a channel may write.
       wire.checkOrigin(request.headers, 'POST');
-      callerOf(request, route.scope);
+      callerOf(request, route.scope, 'UPGRADE');
       route.upgrade({ request, socket, head, refuse });
     } catch (error) {
       refuse(error instanceof Refusal ? error : new Refusal('internal', 'internal error'));

@@ -29,6 +29,8 @@ export interface Job {
   body: Buffer;
   owner: Owner;
   priority: PriorityClass;
+  /** Most output tokens of each answer that the key may have; left out = as many as it asks for. */
+  outputMax?: number;
   /** When the request arrived, on the monotonic clock. */
   arrivedMs: number;
   /** The client says that it sent this before. */

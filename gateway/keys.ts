@@ -9,12 +9,20 @@ import type { KeyBook } from './policy/book.ts';
 import { allRights } from './policy/key.ts';
 import type { Caller, Key, Rights } from './policy/key.ts';
 import type { Network } from './policy/networks.ts';
+import type { Holder } from './policy/sessions.ts';
 
 /** Longest credential that is looked at, in characters. */
 const credentialMax = 1_024;
 
-/** @throws Refusal `unauthorized` */
-export type Authenticate = (headers: IncomingHttpHeaders, address?: string) => Caller;
+/** How a request came: its method (`UPGRADE` for a WebSocket), who is at the other end of the connection. */
+interface Came {
+  method: string;
+  peer: string;
+  rawHeaders: readonly string[];
+}
+
+/** @param address of the client, when it is known @throws Refusal `unauthorized` */
+export type Authenticate = (headers: IncomingHttpHeaders, address?: string, came?: Came) => Caller;
 
 /** 16 to 256 characters that every header, shell and file carries as they are. */
 export function isKey(text: string): boolean {
@@ -63,6 +71,19 @@ export function createAuthenticate(keys: readonly string[], door?: Door): Authen
     const near = credentials.length === 0 && address !== undefined ? door?.network?.(address) : null;
     if (near) return near;
     throw new Refusal('unauthorized', 'a valid API key is needed: send it as "Authorization: Bearer KEY"');
+  };
+}
+
+/** The caller of a key by its id, for a session; the tag changes with the key's secret. */
+export function createHolder(keys: readonly string[], door: Door): Holder {
+  const settings = new Map(keys.map((key) => [digestOf(key).toString('hex').slice(0, 8), digestOf(key)]));
+  return (id) => {
+    const digest = settings.get(id)?.toString('hex');
+    if (digest !== undefined) return { caller: { team: 'default', key: id, id, rights: allRights }, tag: digest };
+    if (id === everyone.id) return door.open === true && !door.book.used ? { caller: everyone, tag: '' } : null;
+    const key = door.book.get(id);
+    if (!key || key.revokedMs !== null || (key.expiresMs ?? Infinity) <= door.now()) return null;
+    return { caller: callerWith(key, {}), tag: key.digest };
   };
 }
 

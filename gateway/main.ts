@@ -14,7 +14,14 @@ import { connectRedis } from '@berth/shared/redis.ts';
 import type { Redis } from '@berth/shared/redis.ts';
 import manifest from './package.json' with { type: 'json' };
 import { startGateway } from './gateway.ts';
-import { allowNetworks as networkDoor, createAuthenticate, isLoopback, keptKey, openDoor } from './keys.ts';
+import {
+  allowNetworks as networkDoor,
+  createAuthenticate,
+  createHolder,
+  isLoopback,
+  keptKey,
+  openDoor,
+} from './keys.ts';
 import type { Authenticate } from './keys.ts';
 import { createFallbackLedger } from './ledger/fallback.ts';
 import { createMemoryLedger } from './ledger/memory.ts';
@@ -22,6 +29,8 @@ import { createKeyBook } from './policy/book.ts';
 import type { KeyBook } from './policy/book.ts';
 import { readKey } from './policy/key.ts';
 import { openRegisters } from './policy/registers.ts';
+import { checkEnded } from './policy/sessions.ts';
+import type { Holder } from './policy/sessions.ts';
 import { nodeName } from './policy/file.ts';
 import { checkRow, createUsage, isKept } from './policy/usage.ts';
 import { checkMark, isMarkKept } from './poison.ts';
@@ -40,16 +49,18 @@ async function main(): Promise<void> {
   });
   const tls = tlsFiles(settings);
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
-  const { keys, used, marks, node } = await openPolicy(settings, redis, log);
+  const { keys, used, marks, ended, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
   const usage = createUsage({ registers: used, clock: systemClock, node });
-  const { authenticate, keyless, key } = await chooseKeys(settings, book, log);
+  const { authenticate, holder, keyless, key } = await chooseKeys(settings, book, log);
   const gateway = await startGateway({
     ledger,
     degraded,
     alone: settings.redisUrl === null,
     secret,
     authenticate,
+    holder,
+    ended,
     keyless,
     tls,
     book,
@@ -76,7 +87,7 @@ async function main(): Promise<void> {
   const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs);
-  await Promise.all([keys, used, marks].map((each) => each[Symbol.asyncDispose]()));
+  await Promise.all([keys, used, marks, ended].map((each) => each[Symbol.asyncDispose]()));
   process.exit(0);
 }
 
@@ -91,20 +102,25 @@ async function chooseKeys(
   { auth, apiKeys, host, stateDir, allowNetworks }: GatewaySettings,
   book: KeyBook,
   log: Log,
-): Promise<{ authenticate: Authenticate; keyless: boolean; key?: { key?: string; keyPath?: string } }> {
+): Promise<{ authenticate: Authenticate; holder: Holder; keyless: boolean; key?: { key?: string; keyPath?: string } }> {
   if (auth === 'off') {
     if (!isLoopback(host)) log.warn('AUTH=off: everyone who reaches this address may use it', { host });
-    return { authenticate: openDoor, keyless: true };
+    return { authenticate: openDoor, holder: () => null, keyless: true };
   }
   const open = auth === 'auto' && apiKeys === null && isLoopback(host);
   const network = allowNetworks === null ? undefined : networkDoor(allowNetworks);
   const door = { book, now: () => systemClock.now(), open, ...(network && { network }) };
   const keyless = open || network !== undefined;
-  if (open) return { authenticate: createAuthenticate([], door), keyless };
-  if (apiKeys !== null) return { authenticate: createAuthenticate(apiKeys, door), keyless };
+  const of = (secrets: readonly string[]) => ({
+    authenticate: createAuthenticate(secrets, door),
+    holder: createHolder(secrets, door),
+    keyless,
+  });
+  if (open) return of([]);
+  if (apiKeys !== null) return of(apiKeys);
   const { key, path } = await keptKey(stateDir);
   log.info('a key is needed', { path });
-  return { authenticate: createAuthenticate([key], door), keyless, key: { key, keyPath: path } };
+  return { ...of([key]), key: { key, keyPath: path } };
 }
 
 /** How often a gateway looks for what others changed: keys, and usage, of which there is more. */
@@ -113,7 +129,7 @@ const usageEveryMs = 5_000;
 
 async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carrier: Redis | null, log: Log) {
   const common = { carrier, clock: systemClock, random: systemRandom, log };
-  const [keys, used, marks, folder] = await Promise.all([
+  const [keys, used, marks, ended, folder] = await Promise.all([
     openRegisters({
       ...common,
       path: join(stateDir, 'keys.json'),
@@ -137,10 +153,18 @@ async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carri
       check: checkMark,
       isKept: (_name, mark) => isMarkKept(mark, systemClock.now()),
     }),
+    openRegisters({
+      ...common,
+      path: null,
+      prefix: `b:{${pool}}:policy:ended`,
+      everyMs: keysEveryMs,
+      check: checkEnded,
+      isKept: (_id, untilMs) => Number(untilMs) > systemClock.now(),
+    }),
     nodeName(join(stateDir, 'node')),
   ]);
   // Gateways of one folder count apart; no two listen at one address at a time.
-  return { keys, used, marks, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
+  return { keys, used, marks, ended, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */

@@ -10,7 +10,7 @@ import type { Aliases } from './aliases.ts';
 import { readBody } from './http.ts';
 import type { Exchange } from './http.ts';
 import type { Job } from './job.ts';
-import { checkRights } from './policy/key.ts';
+import { checkRights, outputMaxOf } from './policy/key.ts';
 import { wishesOf } from './wishes.ts';
 import type { Roster } from './workers/roster.ts';
 
@@ -37,11 +37,15 @@ export async function parse(
   exchange: Exchange,
 ): Promise<Job> {
   const body = await readBody(exchange, bodyBytesMax, held);
-  const generation = route.read(parseJson(body));
+  const asks = route.read(parseJson(body));
+  const outputMax = outputMaxOf(exchange.owner.rights, asks);
+  // The bytes go on as they came, and the bound beside them.
+  const generation =
+    outputMax === null ? asks : { ...asks, maxTokens: Math.min(asks.maxTokens ?? Infinity, outputMax) };
   const asked = generation.model || onlyModel(roster);
   const model = aliases.modelOf(asked);
   // Before it is looked for: whether a model exists that the key may not use is not its business.
-  checkRights(exchange.owner.rights, [canonicalModel(asked), model], generation);
+  checkRights(exchange.owner.rights, [canonicalModel(asked), model], asks);
   const cards = roster.model(model).map(({ card }) => card);
   if (cards.length === 0) throw unservable(generation.model, model, roster);
   const lack = lackOf(generation, cards);
@@ -54,6 +58,7 @@ export async function parse(
     model,
     body,
     owner: exchange.owner,
+    ...(outputMax !== null && { outputMax }),
     arrivedMs: exchange.arrivedMs,
     ...(exchange.record.trace && { trace: exchange.record.trace }),
     ...wishesOf(exchange.request.headers, exchange.owner),

@@ -4,6 +4,7 @@ import type { Settings } from '@berth/shared/config.ts';
 import { parseOrigins } from './cors.ts';
 import { isKey } from './keys.ts';
 import { parseMounts } from './passthrough/mounts.ts';
+import { parseIdentity } from './policy/identity.ts';
 import { parseNetworks } from './policy/networks.ts';
 import { parseHosts } from './wire.ts';
 
@@ -80,6 +81,25 @@ export const gatewaySettings = {
     about: 'Networks of the proxies in front whose `X-Forwarded-For` is believed, such as `10.0.0.0/24`.',
     fallbackAbout: 'none',
     parse: parseNetworks,
+  }),
+  identityHeaders: optional({
+    name: 'TRUSTED_IDENTITY_HEADER',
+    about:
+      'Header in which a proxy of `TRUSTED_PROXIES` names the user who has logged in there, and after a comma perhaps one for the team: `x-forwarded-user,x-forwarded-team`.',
+    fallbackAbout: 'none',
+    parse: parseIdentity,
+  }),
+  connectionsMax: setting({
+    name: 'MAX_CONNECTIONS',
+    about: 'Most connections at a time; one more is closed at once.',
+    fallback: '8192',
+    parse: integer(1, 1_000_000),
+  }),
+  connectionsPerAddressMax: setting({
+    name: 'MAX_CONNECTIONS_PER_ADDRESS',
+    about: 'Most connections of one address; this machine and `TRUSTED_PROXIES` may have more.',
+    fallback: '1024',
+    parse: integer(1, 1_000_000),
   }),
   allowNetworks: optional({
     name: 'ALLOW_NETWORKS',

@@ -6,6 +6,7 @@ import {
   epochHeader,
   leaseHeader,
   modelHeader,
+  outputMaxHeader,
   ownerHeader,
   signatureHeader,
   timeHeader,
@@ -29,6 +30,8 @@ export interface Call {
   owner: Owner;
   /** It has to have the model on the worker to itself; left out = not. */
   alone?: true;
+  /** Most output tokens of each answer, whatever the client asked for; left out = no bound. */
+  outputMax?: number;
 }
 
 export const nobody: Call = { lease: '', epoch: '', model: '', owner: { team: '', key: '', gateway: '' } };
@@ -59,6 +62,7 @@ export function signCall(
     [modelHeader]: encodeURIComponent(call.model),
     [ownerHeader]: encodeOwner(call.owner),
     [aloneHeader]: call.alone ? '1' : '0',
+    [outputMaxHeader]: String(call.outputMax ?? 0),
     [timeHeader]: String(Math.trunc(nowMs)),
   };
   return { ...headers, [signatureHeader]: sign(secret, method, path, Object.values(headers)) };
@@ -72,16 +76,20 @@ export function checkCall(
   headers: Record<string, string | string[] | undefined>,
   nowMs: number,
 ): Checked {
-  const values = [leaseHeader, epochHeader, modelHeader, ownerHeader, aloneHeader, timeHeader].map((name) =>
-    one(headers[name]),
+  const values = [leaseHeader, epochHeader, modelHeader, ownerHeader, aloneHeader, outputMaxHeader, timeHeader].map(
+    (name) => one(headers[name]),
   );
   const signature = one(headers[signatureHeader]);
   if (signature === '' || values.some((value) => value.length > headerCharsMax)) return refused('unsigned');
-  const [lease = '', epoch = '', model = '', owner = '', alone = '', time = ''] = values;
+  const [lease = '', epoch = '', model = '', owner = '', alone = '', outputMax = '', time = ''] = values;
   if (!same(signature, sign(secret, method, path, values))) return refused('forged');
   if (!(Math.abs(nowMs - Number(time || 'NaN')) <= skewMs)) return refused('expired');
   const call: Call = { lease, epoch, model: decodeURIComponent(model), owner: decodeOwner(owner) };
-  return { kind: 'ok', call: alone === '1' ? { ...call, alone: true } : call };
+  const bound = Number(outputMax);
+  return {
+    kind: 'ok',
+    call: { ...call, ...(alone === '1' && { alone: true }), ...(bound > 0 && { outputMax: bound }) },
+  };
 }
 
 /** Team, key and gateway in one header value; `|` never survives the encoding, so it separates. */

@@ -128,7 +128,7 @@ export interface Answer {
 async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Answer> {
   const asked = endpoint.parse(parseJson(await readBody(exchange.request)));
   const model = await modelFor(kit, call.model, asked);
-  const generation = withDefaults(model.defaults, asked);
+  const generation = bounded(withDefaults(model.defaults, asked), call.outputMax);
   using both = linked([exchange.outbox.signal, kit.cut]);
   using _place = await kit.solitude.enter(model.name, call.alone === true, both.signal);
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
@@ -144,6 +144,12 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
   const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
   return { headers: reply.headers, text, settlement };
+}
+
+/** What the key may have, also where the client or the model's defaults name more, or nothing. */
+function bounded(generation: Generation, outputMax: number | undefined): Generation {
+  if (outputMax === undefined) return generation;
+  return { ...generation, maxTokens: Math.min(generation.maxTokens ?? Infinity, outputMax) };
 }
 
 interface Started extends Exchange {

@@ -1,6 +1,7 @@
 // The headers of what passes through: each side sees what is meant for it, and nothing of the connection between the others.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { TLSSocket } from 'node:tls';
+import { withoutSession } from '../policy/sessions.ts';
 import type { Mount } from './mounts.ts';
 
 /** Meant for the next connection only (RFC 9110, 7.6.1), and `expect`, which the gateway has answered. */
@@ -35,6 +36,9 @@ export function toServer(request: IncomingMessage, { path, scope }: Mount, addre
   strip(headers, [...hearsay, ...hopByHop, ...(scope === null ? [] : credentials)]);
   // Whoever calls the server by the name of a key of ours has mistaken the one for the other.
   if (/^bearer +berth_/i.test(headers.authorization ?? '')) delete headers.authorization;
+  const cookie = withoutSession(headers.cookie);
+  if (cookie === undefined) delete headers.cookie;
+  else headers.cookie = cookie;
   headers['x-forwarded-for'] = address ?? socket.remoteAddress ?? '';
   headers['x-forwarded-host'] = headers.host ?? '';
   headers['x-forwarded-proto'] = socket instanceof TLSSocket ? 'https' : 'http';

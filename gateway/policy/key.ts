@@ -32,7 +32,7 @@ export interface Rights {
   tokensPerMonth: number | null;
   /** Context that a request may ask for. */
   contextMax: number | null;
-  /** Output tokens that a request may ask for; one that asks for no bound is refused. */
+  /** Output tokens that a request may ask for; one that asks for no bound gets so many. */
   outputMax: number | null;
 }
 
@@ -183,7 +183,8 @@ export function checkRights(rights: Rights, names: readonly string[], generation
     throw new Refusal('forbidden', `this key may use ${rights.models?.join(', ')} only`, { param: 'model' });
   }
   const { outputMax, contextMax } = rights;
-  if (outputMax !== null && prompt !== null && (maxTokens ?? Infinity) * answersOf(generation) > outputMax) {
+  const most = Math.max(maxTokens ?? 1, 1) * answersOf(generation);
+  if (outputMax !== null && prompt !== null && most > outputMax) {
     throw new Refusal('bad_request', `this key may have ${outputMax} output tokens: ask for at most as many`, {
       param: 'max_tokens',
     });
@@ -191,6 +192,11 @@ export function checkRights(rights: Rights, names: readonly string[], generation
   if (contextMax !== null && (contextTokens ?? 0) > contextMax) {
     throw new Refusal('bad_request', `this key may have a context of ${contextMax} tokens`, { param: 'num_ctx' });
   }
+}
+
+/** Most output tokens of each of a request's answers that the key may have; `null` = no bound. */
+export function outputMaxOf({ outputMax }: Rights, generation: Generation): number | null {
+  return outputMax === null ? null : Math.floor(outputMax / answersOf(generation));
 }
 
 /** The inverse of `readKey`. */

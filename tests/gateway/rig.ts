@@ -10,11 +10,12 @@ import type { Clock } from '@berth/shared/clock.ts';
 import { createLog } from '@berth/shared/log.ts';
 import { startGateway } from '../../gateway/gateway.ts';
 import type { Gateway, GatewayOptions } from '../../gateway/gateway.ts';
-import { createAuthenticate, openDoor } from '../../gateway/keys.ts';
+import { createAuthenticate, createHolder, openDoor } from '../../gateway/keys.ts';
 import { createKeyBook } from '../../gateway/policy/book.ts';
 import type { KeyBook } from '../../gateway/policy/book.ts';
 import { readKey } from '../../gateway/policy/key.ts';
 import { openRegisters } from '../../gateway/policy/registers.ts';
+import { checkEnded } from '../../gateway/policy/sessions.ts';
 import { checkRow, createUsage } from '../../gateway/policy/usage.ts';
 import { checkMark, isMarkKept } from '../../gateway/poison.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
@@ -73,6 +74,9 @@ const settings: GatewayOptions['settings'] = {
   host: '127.0.0.1',
   allowedHosts: null,
   trustedProxies: null,
+  identityHeaders: null,
+  connectionsMax: 8_192,
+  connectionsPerAddressMax: 1_024,
   mounts: null,
   modelsFile: null,
   port: 0,
@@ -112,6 +116,11 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     check: checkMark,
     isKept: (_, mark) => isMarkKept(mark, clock.now()),
   });
+  const ended = await openRegisters({
+    ...common,
+    check: checkEnded,
+    isKept: (_, until) => Number(until) > clock.now(),
+  });
   const usage = createUsage({ registers: used, clock, node: 'here' });
   const book = createKeyBook({ registers, clock });
   const gateway = await startGateway({
@@ -120,6 +129,8 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     alone: true,
     secret,
     authenticate: wish.door ? createAuthenticate(wish.door, { book, now: () => clock.now() }) : openDoor,
+    holder: createHolder(wish.door ?? [], { book, now: () => clock.now() }),
+    ended,
     keyless: !wish.door,
     tls: null,
     book,

@@ -29,12 +29,17 @@ describe('a signed call', () => {
     for (const value of Object.values(signed())) expect(value).toMatch(/^[\x21-\x7e]+$/);
   });
 
-  it.each(['berth-lease', 'berth-epoch', 'berth-model', 'berth-owner', 'berth-alone', 'berth-time'])(
-    'is forged when %s was changed',
-    (name) => {
-      expect(check({ ...signed(), [name]: `${signed()[name]}0` })).toEqual({ kind: 'refused', why: 'forged' });
-    },
-  );
+  it.each([
+    'berth-lease',
+    'berth-epoch',
+    'berth-model',
+    'berth-owner',
+    'berth-alone',
+    'berth-output-max',
+    'berth-time',
+  ])('is forged when %s was changed', (name) => {
+    expect(check({ ...signed(), [name]: `${signed()[name]}0` })).toEqual({ kind: 'refused', why: 'forged' });
+  });
 
   it('holds for one method and one path only', () => {
     expect(check(signed(), now, 'GET').kind).toBe('refused');

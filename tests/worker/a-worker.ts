@@ -52,6 +52,7 @@ interface TestCall {
   headers: Record<string, string>;
   /** Nobody else may use the model meanwhile. */
   alone: boolean;
+  outputMax: number | undefined;
 }
 
 interface Answer {
@@ -177,7 +178,7 @@ let calls = 0;
 
 function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Running {
   calls += 1;
-  const { path, body, lease, epoch, model, headers, alone } = {
+  const { path, body, lease, epoch, model, headers, alone, outputMax } = {
     path: '/v1/chat/completions',
     body: chat('hello world'),
     lease: `lease${calls}`,
@@ -185,6 +186,7 @@ function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Runni
     model: 'm:latest',
     headers: {},
     alone: false,
+    outputMax: undefined,
     ...call,
   };
   const signed: Call = {
@@ -193,6 +195,7 @@ function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Runni
     model,
     owner: { team: 'red', key: 'k1', gateway: 'g1' },
     ...(alone && { alone }),
+    ...(outputMax && { outputMax }),
   };
   const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   const so = { ...signCall(secret, 'POST', path, signed, clock.now()), 'content-length': bytes.length, ...headers };

@@ -218,6 +218,16 @@ describe('a gateway that leaves', () => {
   });
 });
 
+it.each([
+  ['the client asks for no bound', {}, 2],
+  ['the client asks for less', { max_tokens: 1 }, 1],
+])('an answer has no more tokens than the key may have, when %s', async (_when, more, tokens) => {
+  const { call } = await started();
+  const { body, settlement } = await call({ body: chat('one two three four', more), outputMax: 2 });
+  expect([settlement?.outputTokens, settlement?.finish]).toEqual([tokens, 'length']);
+  expect(body).toContain('"finish_reason":"length"');
+});
+
 describe('a dying engine', () => {
   it('before the first token is an HTTP error without "not started"', async () => {
     const { call } = await started();

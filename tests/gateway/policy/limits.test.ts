@@ -1,6 +1,11 @@
 // What a key may use: models, tokens, requests at a time; and what it has used, told to whoever may know.
 import { describe, expect, it } from 'vitest';
+import { allRights } from '../../../gateway/policy/key.ts';
+import { createLimits } from '../../../gateway/policy/limits.ts';
+import type { Usage } from '../../../gateway/policy/usage.ts';
+import { virtualClock } from '../../doubles/clock.ts';
 import { aCard, aSettlement, held, hang, whole } from '../../doubles/fake-worker.ts';
+import { aCaller, aJob } from '../a-job.ts';
 import { ask, chat, until } from '../rig.ts';
 import { call, infer, locked, make, root } from './calls.ts';
 
@@ -30,7 +35,8 @@ describe('models', () => {
 describe('output and context', () => {
   it.each([
     [{ max_tokens: 101 }, 400],
-    [{}, 400],
+    [{}, 200],
+    [{ n: 101 }, 400],
     [{ max_tokens: 100 }, 200],
     [{ max_tokens: 34, n: 3 }, 400],
     [{ max_tokens: 33, n: 3 }, 200],
@@ -38,6 +44,17 @@ describe('output and context', () => {
     await using rig = await locked(models);
     const { secret } = await make(rig, { outputMax: 100 });
     expect((await infer(rig, secret, change)).status).toBe(status);
+  });
+
+  it.each([
+    [{}, '100'],
+    [{ max_tokens: 7 }, '100'],
+    [{ n: 3 }, '33'],
+  ])('its worker is told the most that an answer to %j may have: %s', async (change, most) => {
+    await using rig = await locked(models);
+    const { secret } = await make(rig, { outputMax: 100 });
+    expect((await infer(rig, secret, change)).status).toBe(200);
+    expect(rig.workers.flatMap(({ seen }) => seen)[0]?.headers['berth-output-max']).toBe(most);
   });
 
   it('a larger context than the key may have is refused', async () => {
@@ -160,4 +177,23 @@ describe('usage', () => {
     expect(metrics).toContain(`berth_key_requests_total{team="research",key="${id}"} 2`);
     expect(metrics).not.toMatch(/ann|bob|berth_key_\w+\{[^}]*\//);
   });
+});
+
+describe('several gateways', () => {
+  it.each([
+    [10, 2, 5],
+    [10, 3, 3],
+    [2, 3, 1],
+  ])(
+    'of a limit of %i at a time each of %i admits %i: together never more than the larger of the two',
+    (limit, gateways, each) => {
+      const usage: Usage = { count: () => {}, tokensThisMonth: () => 0, rows: () => [] };
+      const limits = createLimits({ usage, clock: virtualClock(), gateways: () => gateways });
+      const caller = aCaller({ rights: { ...allRights, concurrentMax: limit } });
+      const admit = () => limits.admit(caller, aJob(), { settlement: null, seatedMs: null });
+      for (let at = 0; at < each; at += 1) admit();
+      expect(admit).toThrow('as many as it may');
+      expect(each * gateways).toBeLessThanOrEqual(Math.max(limit, gateways));
+    },
+  );
 });

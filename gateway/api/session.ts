@@ -1,0 +1,36 @@
+// The session of an administrator's browser: opened with a key, looked at, and left.
+import { TLSSocket } from 'node:tls';
+import { openai } from '@berth/shared/dialects/openai.ts';
+import type { Exchange, Route } from '../http.ts';
+import type { Sessions } from '../policy/sessions.ts';
+
+export function sessionRoutes({ sessions }: { sessions: Sessions }): Route[] {
+  const admin = { path: '/admin/session', scope: 'admin', dialect: openai } as const;
+  const open = ({ request, reply, owner }: Exchange) => {
+    const { cookie, untilMs } = sessions.open(owner, isSecure(request));
+    reply.json(201, shown(untilMs), { ...noStore, 'set-cookie': cookie });
+  };
+  const look = ({ request, reply }: Exchange) => {
+    const untilMs = sessions.untilMs(request.headers);
+    reply.json(200, shown(untilMs), noStore);
+  };
+  const leave = async ({ request, reply }: Exchange) => {
+    reply.json(200, shown(null), { ...noStore, 'set-cookie': await sessions.close(request.headers) });
+  };
+  return [
+    { ...admin, method: 'POST', handle: open },
+    { ...admin, method: 'GET', handle: look },
+    { ...admin, method: 'DELETE', handle: leave },
+  ];
+}
+
+const noStore = { 'cache-control': 'no-store' };
+
+function shown(untilMs: number | null): string {
+  return JSON.stringify({ until: untilMs === null ? null : new Date(untilMs).toISOString() });
+}
+
+/** What a proxy says of the way before it makes the cookie only stricter. */
+function isSecure({ socket, headers }: Exchange['request']): boolean {
+  return socket instanceof TLSSocket || headers['x-forwarded-proto'] === 'https';
+}
