@@ -128,6 +128,11 @@ export function allowNetworks(networks: readonly Network[]): (address: string) =
   };
 }
 
+/** Whether a request names a key, right or wrong: an empty one, or credentials for a proxy in front, are none. */
+export function sendsKey(headers: IncomingHttpHeaders): boolean {
+  return credentialsOf(headers).length > 0;
+}
+
 /** The bearer first, which says whose request it is. Other schemes belong to proxies in front, and are not looked at. */
 function credentialsOf(headers: IncomingHttpHeaders): string[] {
   const [, bearer = ''] = /^bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];

@@ -1,6 +1,7 @@
 // Wrong keys from one address: a few are answered, then none is looked at for a moment.
 import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { sendsKey } from '../keys.ts';
 import type { Authenticate } from '../keys.ts';
 
 /** So many wrong keys at once from an address, and so many a second after that. */
@@ -41,8 +42,7 @@ export function limitFailures(next: Authenticate, clock: Clock): Authenticate {
 
   return (headers, address, came) => {
     const from = address ?? came?.peer ?? '';
-    const sendsKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
-    if (!sendsKey) return next(headers, address, came); // 3
+    if (!sendsKey(headers)) return next(headers, address, came); // 3
     const state = stateOf(from);
     try {
       const caller = next(headers, address, came);

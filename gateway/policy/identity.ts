@@ -1,6 +1,7 @@
 // Who the proxy in front says the user is: believed from the proxies that the settings name, refused from anybody else.
 import { hash } from 'node:crypto';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { sendsKey } from '../keys.ts';
 import type { Authenticate } from '../keys.ts';
 import { allRights } from './key.ts';
 import type { Network } from './networks.ts';
@@ -39,7 +40,7 @@ export function withIdentity(
         throw new Refusal('bad_request', `the header ${name} is there twice`); // 2
       }
     }
-    if (headers.authorization !== undefined || headers['x-api-key'] !== undefined) return next(headers, address, came); // 3
+    if (sendsKey(headers)) return next(headers, address, came); // 3
     if (typeof user !== 'string' || user === '' || user.length > userCharsMax) {
       throw new Refusal('unauthorized', `the proxy names no user in ${names.user}: log in there first`);
     }

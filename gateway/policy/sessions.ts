@@ -3,6 +3,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { sendsKey } from '../keys.ts';
 import type { Authenticate } from '../keys.ts';
 import type { Caller } from './key.ts';
 import type { Registers } from './registers.ts';
@@ -75,8 +76,7 @@ export function createSessions({ secret, ended, holder, clock }: Options): Sessi
     },
     untilMs: (headers) => read(headers)?.untilMs ?? null,
     authenticate: (next) => (headers, address, came) => {
-      const sendsKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
-      const session = sendsKey || came === undefined ? null : read(headers); // 4
+      const session = sendsKey(headers) || came === undefined ? null : read(headers); // 4
       if (session === null || came === undefined) return next(headers, address, came);
       if (!harmless.has(came.method) && !isOwnPage(headers)) {
         throw new Refusal('forbidden', 'a session may write from pages of this address only: others need a key'); // 3

@@ -31,3 +31,8 @@ it('a key of the settings is not guessed meanwhile, comes in after a moment, and
   await spend();
   expect((await infer(rig, root)).status).toBe(200);
 });
+
+it('who sends no key, or an empty one, is told that one is needed as often as he asks', async () => {
+  await using rig = await locked();
+  for (let at = 0; at < 40; at += 1) expect((await infer(rig, '')).status).toBe(401);
+});
