@@ -112,7 +112,9 @@ test.concurrent.each([
     const heldMs = () => lengthMs;
     const [flooding = '', key = ''] = keys.slice(at);
     const pauseMs = (turn: number) => lengthMs * (0.3 + 0.1 * ((turn * 3) % 5));
-    const alone = waitP95(await keepAsking({ key, model, atOnce: 1, heldMs, untilMs: inMs(1_000) }));
+    // The first request loads the model.
+    const [, ...before] = await keepAsking({ key, model, atOnce: 1, heldMs, untilMs: inMs(1_000) });
+    const alone = waitP95(before);
     const [fromMs, untilMs] = [inMs(1_000), inMs(5_500)];
     const both = await Promise.all([
       keepAsking({ key: flooding, model, atOnce: 16, heldMs, untilMs }),
