@@ -69,6 +69,8 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
   const response = Object.assign(new EventEmitter(), {
     headersSent: false,
     writableFinished: true,
+    shouldKeepAlive: false,
+    req: { socket: null },
     writeHead: () => response,
     addTrailers: () => undefined,
     write: () => true,
