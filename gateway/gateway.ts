@@ -1,5 +1,6 @@
 // A gateway put together: the stages of a request's life around one ledger, behind one HTTP server.
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
 import { Server as TlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '@berth/shared/clock.ts';
@@ -39,7 +40,7 @@ import { mountRoutes } from './passthrough/routes.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
 import { limitFailures } from './policy/failures.ts';
-import { withIdentity } from './policy/identity.ts';
+import { checkTeller, withIdentity } from './policy/identity.ts';
 import { createLimits } from './policy/limits.ts';
 import type { Registers } from './policy/registers.ts';
 import { createSessions } from './policy/sessions.ts';
@@ -163,7 +164,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     hosts: settings.allowedHosts,
     keyless: options.keyless,
     origins: settings.corsOrigins ?? [],
-    proxies: settings.trustedProxies ?? [],
+    proxies,
   });
   const own = [
     ...generatingRoutes(async (route, exchange) => {
@@ -191,7 +192,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...sessionRoutes({ sessions }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];
-  const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, clock });
+  const check = ({ headers, socket }: IncomingMessage) =>
+    checkTeller(settings.identityHeaders, proxies, headers, socket.remoteAddress ?? '');
+  const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, check, clock });
   // A page at the root is looked for before the sentence that stands there for programs.
   const routes = [...mounts.filter(({ when }) => when), ...own, ...mounts.filter(({ when }) => !when)];
   const certificate = options.tls && (await readCertificate(options.tls));

@@ -15,11 +15,13 @@ interface Options {
   routes: readonly Route[];
   /** The client's address; `null` = unknown. */
   address: (request: IncomingMessage) => string | null;
+  /** @throws Refusal for what only a trusted proxy may say: a server behind may believe it, too */
+  check: (request: IncomingMessage) => void;
   clock: Clock;
 }
 
 /** @throws Error when a mount would stand in the way of a route */
-export function mountRoutes({ mounts, routes, address, clock }: Options): Route[] {
+export function mountRoutes({ mounts, routes, ...how }: Options): Route[] {
   // The longest first: the first route that fits is taken.
   const sorted = mounts.toSorted((a, b) => b.path.length - a.path.length);
   return sorted.flatMap((mount) => {
@@ -27,16 +29,17 @@ export function mountRoutes({ mounts, routes, address, clock }: Options): Route[
     if (inTheWay || mount.path === '/v1') {
       throw new Error(`MOUNTS: ${mount.path} is the gateway's own: choose another path`);
     }
-    return routesOf(mount, address, clock);
+    return routesOf(mount, how);
   });
 }
 
-function routesOf(mount: Mount, address: Options['address'], clock: Clock): Route[] {
+function routesOf(mount: Mount, { address, check, clock }: Omit<Options, 'mounts' | 'routes'>): Route[] {
   const proxy = createProxy(mount, clock);
 
   const enter = (request: IncomingMessage): void => {
     const [path = '', query] = (request.url ?? '').split(/\?(.*)/s, 2);
     checkPath(path);
+    check(request);
     // Programs that look for an API need to hear that it is not there, and not a page.
     if (mount.path === '' && path.startsWith('/v1/')) throw notFound(request.method ?? '', path);
     request.url = `${path.slice(mount.path.length) || '/'}${query === undefined ? '' : `?${query}`}`;

@@ -1,5 +1,6 @@
 // Who the proxy in front says the user is: believed from the proxies that the settings name, refused from anybody else.
 import { hash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { sendsKey } from '../keys.ts';
 import type { Authenticate } from '../keys.ts';
@@ -31,10 +32,7 @@ export function withIdentity(
     const user = headers[names.user];
     const team = names.team === null ? undefined : headers[names.team];
     if (user === undefined && team === undefined) return next(headers, address, came);
-    const peer = came?.peer ?? '';
-    if (!proxies.some(({ has }) => has(peer))) {
-      throw new Refusal('forbidden', `the header ${names.user} is taken from the proxies in TRUSTED_PROXIES only`); // 1
-    }
+    checkTeller(names, proxies, headers, came?.peer ?? ''); // 1
     for (const name of [names.user, names.team]) {
       if (name !== null && count(name, came?.rawHeaders ?? []) > 1) {
         throw new Refusal('bad_request', `the header ${name} is there twice`); // 2
@@ -48,6 +46,18 @@ export function withIdentity(
     const line = hash('sha256', user, 'hex').slice(0, 12);
     return { team: teamOf(team), key: `proxy/${line}`, id: 'proxy', rights, priorityMax: 1 };
   };
+}
+
+/** @throws Refusal `forbidden` where somebody else than a trusted proxy says who the user is */
+export function checkTeller(
+  names: IdentityHeaders | null,
+  proxies: readonly Network[],
+  headers: IncomingHttpHeaders,
+  peer: string,
+): void {
+  const told = [names?.user, names?.team].some((name) => typeof name === 'string' && headers[name] !== undefined);
+  if (!told || proxies.some(({ has }) => has(peer))) return;
+  throw new Refusal('forbidden', `the header ${names?.user} is taken from the proxies in TRUSTED_PROXIES only`);
 }
 
 /** A team's name is a metric label. */

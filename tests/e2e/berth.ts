@@ -210,8 +210,8 @@ export async function echoModels(...names: string[]): Promise<Folder> {
   return folder;
 }
 
-/** What the long model says to everybody: some seconds of text, each word once. */
-export const longText = Array.from({ length: 1_200 }, (_, index) => ` ${index}`).join('');
+/** What the long model says to everybody: a second of text and more, each word once. */
+export const longText = Array.from({ length: 3_600 }, (_, index) => ` ${index}`).join('');
 
 /** A folder with the model `long`, which the real engine runs. */
 export async function longModel(): Promise<Folder> {

@@ -2,6 +2,7 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseMounts } from '../../../gateway/passthrough/mounts.ts';
+import { parseNetworks } from '../../../gateway/policy/networks.ts';
 import { ask, drained, raw, startRig, until, wire } from '../rig.ts';
 import type { Rig } from '../rig.ts';
 import { startMounted } from './server.ts';
@@ -97,6 +98,20 @@ describe('rights', () => {
   it('one that is only read takes no write', async () => {
     const { status } = await ask(rig, { method: 'POST', path: '/read/x', headers: bearer, body: 'x' }).answer;
     expect([status, server.seen]).toEqual([405, []]);
+  });
+
+  it('who the user is says only a trusted proxy, also to a server with a login', async () => {
+    const mounts = parseMounts(`/=${server.url};login`);
+    const identityHeaders = { user: 'x-forwarded-user', team: null };
+    for (const [trustedProxies, status] of [
+      [null, 403],
+      [parseNetworks('127.0.0.0/8'), 200],
+    ] as const) {
+      await using own = await startRig({ settings: { mounts, identityHeaders, trustedProxies } });
+      const headers = { 'x-forwarded-user': 'root' };
+      expect((await ask(own, { method: 'GET', path: '/x', headers }).answer).status).toBe(status);
+    }
+    expect(server.seen.map(({ headers }) => headers['x-forwarded-user'])).toEqual(['root']);
   });
 
   it('pages of other sites may not write', async () => {
