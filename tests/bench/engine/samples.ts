@@ -54,12 +54,7 @@ export interface Gap extends Noise {
 /** One stream runs; a long prompt comes to another slot. */
 export async function gap({ port }: Server, promptTokens: number): Promise<Gap> {
   const noise = watchOthers();
-  const stop = new AbortController();
-  const startedAt = performance.now();
-  const flowing = Promise.withResolvers<void>();
-  const onPiece = (count: number): void => void (count === 16 && flowing.resolve());
-  const running = complete(port, { ...fresh(16), tokens: 1500, onPiece, signal: stop.signal });
-  await flowing.promise;
+  const { running, stop, startedAt } = await flowing(port);
   const from = performance.now() - startedAt;
   const long = await complete(port, { ...fresh(promptTokens), tokens: 2 });
   const to = from + (long.piecesMs[0] ?? 0);
@@ -67,6 +62,21 @@ export async function gap({ port }: Server, promptTokens: number): Promise<Gap> 
   const times = (await running).piecesMs.filter((at) => at >= from - 50 && at <= to);
   const pauses = [...times, to].map((at, index, all) => at - (all[index - 1] ?? from));
   return { ttftMs: long.piecesMs[0] ?? 0, gapMs: Math.max(...pauses), meanwhile: times.length, ...noise() };
+}
+
+const startsMax = 10;
+
+/** A stream that has brought 16 pieces. A random model may fall into saying nothing that is text: then another is asked for. */
+async function flowing(port: number) {
+  for (let start = 0; start < startsMax; start += 1) {
+    const stop = new AbortController();
+    const startedAt = performance.now();
+    const flows = Promise.withResolvers<boolean>();
+    const onPiece = (count: number): void => void (count === 16 && flows.resolve(true));
+    const running = complete(port, { ...fresh(16), tokens: 1500, onPiece, signal: stop.signal });
+    if (await Promise.race([flows.promise, running.then(() => false)])) return { running, stop, startedAt };
+  }
+  throw new Error(`${startsMax} streams ended before their 16th piece`);
 }
 
 /** Milliseconds until a server with one slot answers anew after a long prompt was abandoned in the midst of its reading. */
