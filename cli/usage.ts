@@ -1,18 +1,8 @@
 // `berth usage`: what each key and team has used.
+import type { UsageRow } from '@berth/shared/usage.ts';
 import { call, callText } from './api.ts';
 import type { Command } from './command.ts';
 import { table } from './table.ts';
-
-interface Row {
-  month: string;
-  team: string;
-  key: string;
-  requests: number;
-  promptTokens: number;
-  cachedTokens: number;
-  outputTokens: number;
-  slotSeconds: number;
-}
 
 export const showUsage: Command = {
   name: 'usage',
@@ -23,7 +13,7 @@ export const showUsage: Command = {
   words: [],
   async run({ options }, world) {
     if (options['csv'] === true) return world.say((await callText(world, 'GET', '/admin/usage.csv')).trimEnd());
-    const { usage } = (await call(world, 'GET', '/admin/usage')) as { usage: Row[] };
+    const { usage } = (await call(world, 'GET', '/admin/usage')) as { usage: UsageRow[] };
     if (options['json'] === true) return world.say(JSON.stringify(usage, null, 2));
     if (usage.length === 0) world.explain('Nothing was used yet.');
     else
@@ -33,7 +23,7 @@ export const showUsage: Command = {
   },
 };
 
-function cells({ month, team, key, ...row }: Row): string[] {
+function cells({ month, team, key, ...row }: UsageRow): string[] {
   const { requests, promptTokens, cachedTokens, outputTokens, slotSeconds } = row;
   const numbers = [requests, promptTokens, cachedTokens, outputTokens, Math.round(slotSeconds)];
   return [month, team, key, ...numbers.map(String)];

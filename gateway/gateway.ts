@@ -172,12 +172,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       const job = await parse({ ...shelf, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
       exchange.record.understood(job);
       using _allowance = limits.admit(exchange.owner, job, exchange.record);
-      if (isUnload(job) && roster.warm(job.model).length === 0)
-        return exchange.reply.json(
-          200,
-          ollamaUnloaded(job.generation, clock.now()),
-          job.generation.stream ? ollama.streamHeaders : {},
-        );
+      // What nobody has loaded needs no slot to be unloaded, and must not be loaded for that.
+      if (isUnload(job) && roster.warm(job.model).length === 0) {
+        const headers = job.generation.stream ? ollama.streamHeaders : {};
+        return exchange.reply.json(200, ollamaUnloaded(job.generation, clock.now()), headers);
+      }
       await serve(stages, job, exchange.reply, exchange.record);
     }),
     ...modelRoutes({ ...shelf, clock }),

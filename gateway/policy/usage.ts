@@ -2,18 +2,10 @@
 import { isObject } from '@berth/shared/dialects/check.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import type { UsageRow } from '@berth/shared/usage.ts';
 import type { Registers } from './registers.ts';
 
-export interface Row {
-  /** `2026-11`, UTC. */
-  month: string;
-  team: string;
-  key: string;
-  requests: number;
-  promptTokens: number;
-  cachedTokens: number;
-  outputTokens: number;
-  slotSeconds: number;
+export interface Row extends UsageRow {
   lastUsedMs: number;
 }
 
