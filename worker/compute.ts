@@ -2,11 +2,12 @@
 import type { Embedding, Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { embeddedInputs, fieldOf, gatherVectors } from './embed.ts';
-import type { Answer, Kit } from './generate.ts';
+import type { Kit } from './generate.ts';
 import type { Model } from './models/catalog.ts';
 import type { Use } from './models/residency.ts';
 import { embeddingsBody } from './replies/embeddings.ts';
 import { wholeHeaders } from './replies/reply.ts';
+import type { Answer } from './serve.ts';
 import { nothingRan, rounded } from './spent.ts';
 import { tokenize } from './tokenize.ts';
 

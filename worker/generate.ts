@@ -1,52 +1,38 @@
-// The life of one generation on a worker: slot → parse → model → engine → reply. What a scope opens, its end closes.
+// A generation by an engine of our own, in the slot that it has: parse → model → engine → reply.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Call } from '@berth/shared/auth.ts';
-import type { Clock } from '@berth/shared/clock.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
-import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
-import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
-import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Outcome } from '@berth/shared/outcome.ts';
-import type { Random } from '@berth/shared/random.ts';
 import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
 import { checkPrompts, requestsOf, settledTogether } from './answers.ts';
 import { compute } from './compute.ts';
 import { atItsField } from './answer-format.ts';
+import { endpoints } from './endpoints.ts';
+import type { Endpoint } from './endpoints.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineUsage } from './engine/engine.ts';
-import { leaveUnlessRead } from './leave.ts';
-import type { Metrics } from './metrics.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import { withDefaults } from './models/defaults.ts';
-import { NotStartedHere } from './models/residency.ts';
 import type { Residency, Use } from './models/residency.ts';
-import { GatewayGone, createOutbox } from './outbox.ts';
-import type { Outbox } from './outbox.ts';
-import { reasonOf } from './reason.ts';
-import { noteRequest, requestIdOf } from './request-log.ts';
-import type { Reply, ReplyContext } from './replies/reply.ts';
+import type { Handlers } from './http.ts';
+import type { Reply } from './replies/reply.ts';
 import { thoughtsOf } from './replies/thinking.ts';
 import { syntaxOf } from './replies/tools/families.ts';
-import type { Slot, Slots } from './slots.ts';
+import { readBody, serve } from './serve.ts';
+import type { Answer, Exchange, ServeKit, Work } from './serve.ts';
+import type { Slots } from './slots.ts';
 import type { Solitude } from './models/solitude.ts';
 import { timedPieces } from './pieces.ts';
+import { serveShow } from './show.ts';
+import type { ShowKit } from './show.ts';
 import { nothingRan, rounded } from './spent.ts';
 import type { Watchdog } from './watchdog.ts';
 
-/** One route: how its requests are read and its replies written. */
-export interface Endpoint {
-  dialect: Dialect;
-  parse: (body: unknown) => Generation;
-  /** `null` = the answer is computed, not generated. */
-  reply: ((generation: Generation, context: ReplyContext) => Reply) | null;
-}
-
-export interface Kit {
+export interface Kit extends ServeKit {
   slots: Slots;
   /** Slots of requests for embedding models. */
   embedSlots: Slots;
@@ -54,21 +40,21 @@ export interface Kit {
   residency: Residency;
   solitude: Solitude;
   watchdog: Watchdog;
-  ledger: WorkerLedger;
-  metrics: Metrics;
-  clock: Clock;
-  random: Random;
-  log: Log;
-  /** Aborts with a refusal when running requests are to be cut: the drain took too long. */
-  cut: AbortSignal;
-  /** Beats soon: the ledger shall learn the truth, as after each answer "not started, busy", or has something to say. */
-  onNews: () => void;
 }
 
-/** Largest body that is read. The gateway's own bound is lower and is the client's; this one guards memory. */
-const bodyBytesMax = 64 * 1024 * 1024;
+/** What a worker with engines of its own answers. */
+export function engineHandlers(kit: Kit & ShowKit): Handlers {
+  return {
+    generate(path) {
+      const endpoint = Object.hasOwn(endpoints, path) ? endpoints[path] : undefined;
+      return endpoint && ((call, request, response) => serveGeneration(kit, endpoint, call, request, response));
+    },
+    show: (call, request, response) => serveShow(kit, call, request, response),
+    scrape: (accept) => kit.metrics.scrape(kit, accept),
+  };
+}
 
-/** Answers one generation request. Never rejects; the slot is free before the last byte leaves. */
+/** Answers one generation request. Never rejects. */
 export async function serveGeneration(
   kit: Kit,
   endpoint: Endpoint,
@@ -76,53 +62,13 @@ export async function serveGeneration(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { clock } = kit;
-  const acceptedMs = clock.monotonic();
-  const slots = laneOf(kit, call.model);
-  const lastReply = (): boolean => slots.state === 'draining';
-  const outbox = createOutbox({ response, dialect: endpoint.dialect, clock, lastReply });
-  const slot = slots.take(call.epoch, { id: call.lease, model: call.model, ...call.owner });
-  if (typeof slot === 'string') return refuseStart(kit, outbox, new NotStartedHere(slot));
-  const outcome = await answer(kit, endpoint, call, { request, outbox, slot, acceptedMs });
-  if (outcome !== null) {
-    kit.metrics.ended(outcome);
-    noteRequest(kit, call, request.headers, outcome, acceptedMs);
-  }
-  await leaveUnlessRead(kit, call.lease, (clock.monotonic() - acceptedMs) / 1_000, outbox, response);
+  const work: Work = (exchange) => run(kit, endpoint, call, exchange);
+  await serve(kit, laneOf(kit, call.model), endpoint.dialect, call, request, response, work);
 }
 
 /** A lane is a worker of its own to the ledger, which gives its leases by model. */
 function laneOf({ slots, embedSlots, catalog }: Kit, model: string): Slots {
   return catalog.models().some((known) => known.name === model && isEmbedder(known)) ? embedSlots : slots;
-}
-
-interface Exchange {
-  request: IncomingMessage;
-  outbox: Outbox;
-  slot: Slot;
-  acceptedMs: number;
-}
-
-/** How the request ended; `null` when it was not started after all. */
-async function answer(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Outcome | null> {
-  const { outbox, slot } = exchange;
-  try {
-    const { headers, text, settlement } = await run(kit, endpoint, call, exchange);
-    slot[Symbol.dispose]();
-    outbox.end(headers, text, settlement);
-    kit.metrics.settled(call.model, settlement, requestIdOf(exchange.request.headers));
-    return 'ok';
-  } catch (error) {
-    slot[Symbol.dispose]();
-    return fail(kit, outbox, call.lease, error);
-  }
-}
-
-/** The end of a reply, to be written when everything it held has been given back. */
-export interface Answer {
-  headers: Readonly<Record<string, string>>;
-  text: string;
-  settlement: Settlement;
 }
 
 async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange): Promise<Answer> {
@@ -243,45 +189,4 @@ async function modelFor({ catalog }: Kit, name: string, generation: Generation):
   throw new Refusal('bad_request', `model '${generation.model}' does not support ${generation.endpoint}`, {
     param: 'model',
   });
-}
-
-/** @throws Refusal `body_too_large`; GatewayGone */
-export async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  try {
-    for await (const chunk of request as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
-      if (bytes > bodyBytesMax) break;
-      chunks.push(chunk);
-    }
-  } catch {
-    throw new GatewayGone('the gateway broke off its request');
-  }
-  if (bytes > bodyBytesMax) throw new Refusal('body_too_large', `the body has more than ${bodyBytesMax} bytes`);
-  return Buffer.concat(chunks);
-}
-
-function refuseStart(kit: Kit, outbox: Outbox, { why }: NotStartedHere): void {
-  outbox.notStarted(why);
-  kit.metrics.refused(why);
-  if (why !== 'stale') kit.onNews();
-}
-
-function fail(kit: Kit, outbox: Outbox, requestId: string, error: unknown): Outcome | null {
-  if (outbox.signal.aborted || error instanceof GatewayGone) return 'client_gone';
-  if (error instanceof NotStartedHere) {
-    refuseStart(kit, outbox, error);
-    return null;
-  }
-  const refusal = refusalOf(error);
-  if (refusal.outcome === 'internal') kit.log.error('a request failed', { lease: requestId, reason: reasonOf(error) });
-  outbox.refuse(refusal, requestId);
-  return refusal.outcome;
-}
-
-function refusalOf(error: unknown): Refusal {
-  if (error instanceof Refusal) return error;
-  if (error instanceof EngineDied) return new Refusal('engine_died', 'the model stopped working on this request');
-  return new Refusal('internal', 'the worker failed on this request; its log says why');
 }

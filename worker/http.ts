@@ -2,33 +2,10 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { checkCall } from '@berth/shared/auth.ts';
-import type { Checked } from '@berth/shared/auth.ts';
-import { parseOllamaEmbed, parseOllamaEmbeddings, parseOpenaiEmbeddings } from '@berth/shared/dialects/embeddings.ts';
-import { ollama, parseOllamaChat, parseOllamaGenerate } from '@berth/shared/dialects/ollama.ts';
-import { parseOpenaiCompletion } from '@berth/shared/dialects/openai-completions.ts';
-import { openai, parseOpenaiChat } from '@berth/shared/dialects/openai.ts';
-import { parseDetokenize, parseTokenize } from '@berth/shared/dialects/tokens.ts';
-import { serveGeneration } from './generate.ts';
-import type { Endpoint, Kit } from './generate.ts';
+import type { Call, Checked } from '@berth/shared/auth.ts';
+import type { Scrape } from '@berth/shared/metrics/instruments.ts';
 import { reasonOf } from './reason.ts';
-import { completionReply } from './replies/completions.ts';
-import { ollamaReply } from './replies/ollama.ts';
-import { openaiReply } from './replies/openai.ts';
-import { serveShow } from './show.ts';
-import type { ShowKit } from './show.ts';
-
-/** The paths and bodies are the client's own: a gateway forwards the bytes that it has validated. */
-const endpoints: Readonly<Record<string, Endpoint>> = {
-  '/v1/chat/completions': { dialect: openai, parse: parseOpenaiChat, reply: openaiReply },
-  '/v1/completions': { dialect: openai, parse: parseOpenaiCompletion, reply: completionReply },
-  '/v1/embeddings': { dialect: openai, parse: parseOpenaiEmbeddings, reply: null },
-  '/tokenize': { dialect: openai, parse: parseTokenize, reply: null },
-  '/detokenize': { dialect: openai, parse: parseDetokenize, reply: null },
-  '/api/embed': { dialect: ollama, parse: parseOllamaEmbed, reply: null },
-  '/api/embeddings': { dialect: ollama, parse: parseOllamaEmbeddings, reply: null },
-  '/api/chat': { dialect: ollama, parse: parseOllamaChat, reply: ollamaReply },
-  '/api/generate': { dialect: ollama, parse: parseOllamaGenerate, reply: ollamaReply },
-};
+import type { ServeKit } from './serve.ts';
 
 /**
  * Node's defaults let a slow caller hold a connection for 30 s and more (reliability.md §3.2, measured).
@@ -45,8 +22,20 @@ const limits = {
   noDelay: true,
 };
 
-export interface ServerOptions extends Kit, ShowKit {
+/** Answers one signed call. Never rejects. */
+export type Handle = (call: Call, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** What stands behind the door: an engine of our own, or a joined server. */
+export interface Handlers {
+  /** Of a route that generates or computes; `undefined` = there is none. */
+  generate(path: string): Handle | undefined;
+  show: Handle;
+  scrape(accept: string | undefined): Promise<Scrape>;
+}
+
+export interface ServerOptions extends Pick<ServeKit, 'clock' | 'log' | 'metrics' | 'onNews'> {
   secret: string;
+  handlers: Handlers;
 }
 
 export function createWorkerServer(options: ServerOptions): Server {
@@ -81,11 +70,11 @@ async function route(
     return plain(response, 401, `{"error":"this call is ${checked.why}: only gateways of the pool are answered"}`);
   }
   if (scrape) return metrics(options, request, response);
-  if (method === 'POST' && url === '/api/show') return await serveShow(options, checked.call, request, response);
+  if (method === 'POST' && url === '/api/show') return await options.handlers.show(checked.call, request, response);
   if (method === 'POST' && url === '/internal/beat') return beatNow(options, response); // 3
-  const endpoint = method === 'POST' && Object.hasOwn(endpoints, url) ? endpoints[url] : undefined;
-  if (endpoint === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
-  await serveGeneration(options, endpoint, checked.call, request, response);
+  const handle = method === 'POST' ? options.handlers.generate(url) : undefined;
+  if (handle === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
+  await handle(checked.call, request, response);
 }
 
 function plain(response: ServerResponse, status: number, body: string): void {
@@ -99,11 +88,11 @@ function beatNow({ onNews }: ServerOptions, response: ServerResponse): void {
 }
 
 async function metrics(
-  { metrics, slots, embedSlots, residency }: ServerOptions,
+  { handlers }: ServerOptions,
   { headers }: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { text, contentType } = await metrics.scrape({ slots, embedSlots, residency }, headers.accept);
+  const { text, contentType } = await handlers.scrape(headers.accept);
   response.writeHead(200, { 'content-type': contentType }).end(text);
 }
 

@@ -10,7 +10,7 @@ import type { GpuReading, ReadGpus } from './gpu.ts';
 import { readHost, readProcess } from './host.ts';
 import { workerFamilies } from './metric-families.ts';
 import type { RefusalReason, WorkerLedgerOperation } from './metric-families.ts';
-import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
+import type { ResidencyEvent, Resident } from './models/residency.ts';
 import type { Slots } from './slots.ts';
 
 export interface Metrics {
@@ -32,8 +32,11 @@ export interface Metrics {
 interface Sources {
   slots: Slots;
   embedSlots: Slots;
-  residency: Residency;
+  residency: { residents(): readonly Counted[] };
 }
+
+/** What is read of a model that is loaded, or about to be. */
+type Counted = Pick<Resident, 'name' | 'phase' | 'users' | 'engine'>;
 
 interface Options {
   version: string;
@@ -75,7 +78,7 @@ export function createMetrics({ version, worker, device, loadedMax, gpus, clock 
     its.hostMemoryFree.replace([[{}, host.memoryFreeBytes]]);
   }
 
-  async function lookAtEngines(residents: readonly Resident[]): Promise<void> {
+  async function lookAtEngines(residents: readonly Counted[]): Promise<void> {
     const found = await Promise.all(
       residents.map(async ({ name, engine }) => ({ name, used: engine?.pid ? await readProcess(engine.pid) : null })),
     );

@@ -9,7 +9,7 @@ import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { cardOf } from './cards.ts';
 import type { EngineOptions } from './engine/engine.ts';
-import { readBody } from './generate.ts';
+import { readBody } from './serve.ts';
 import type { Catalog } from './models/catalog.ts';
 import type { Residency } from './models/residency.ts';
 import { GatewayGone, createOutbox } from './outbox.ts';

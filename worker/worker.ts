@@ -11,11 +11,13 @@ import type { Announcer, AnnouncerOptions } from './announce.ts';
 import { beatOf } from './cards.ts';
 import type { Self } from './cards.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
+import { engineHandlers } from './generate.ts';
 import { createWorkerServer } from './http.ts';
 import type { ReadGpus } from './gpu.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
 import { announceLanes, embeddingsLane } from './lanes.ts';
+import { closeServer, cutMs, every, listen, within } from './listen.ts';
 import { createCatalog, isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import type { CheckFile } from './models/checker.ts';
@@ -67,9 +69,6 @@ export interface Worker {
 
 const everyMs = 1_000;
 const rescanEveryMs = 5_000;
-/** How long cut requests may take to tell their gateways why. */
-const cutMs = 1_500;
-const sweepMs = 20;
 
 /** Starts a worker. Settles when it listens and the ledger was told. @throws the system's error when it cannot listen */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
@@ -157,7 +156,8 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     cut: cut.signal,
     onNews: announcer.soon,
   };
-  const server = createWorkerServer({ ...options, ...kit, ledger });
+  const common = { ...options, ...kit, ledger };
+  const server = createWorkerServer({ ...common, handlers: engineHandlers(common) });
   return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
 }
 
@@ -213,43 +213,4 @@ async function drain(parts: Parts, timers: Disposable, withinMs: number): Promis
   await announcer.last();
   // Until here new requests were told "draining", which a refused connection would not say.
   await Promise.all([closeServer(server, clock), residency.close()]);
-}
-
-/** Listens, and gives the port. @throws the system's error; a later one is logged */
-function listen(server: Server, { port, host, log }: WorkerOptions): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.off('error', reject);
-      server.on('error', (error) => log.error('the server has a problem', { reason: error.message }));
-      const address = server.address();
-      resolve(address !== null && typeof address === 'object' ? address.port : port);
-    });
-  });
-}
-
-/** Stops listening and lets the last bytes of replies leave, within a bound. */
-async function closeServer(server: Server, clock: Clock): Promise<void> {
-  const closed = Promise.withResolvers<void>();
-  server.close(() => closed.resolve());
-  // A reply that began before the drain promised keep-alive: its connection becomes idle, and is closed then.
-  using _sweep = every(clock, sweepMs, () => server.closeIdleConnections());
-  await within(clock, cutMs, closed.promise);
-  server.closeAllConnections();
-}
-
-/** Calls `action` again and again until it is disposed. */
-function every(clock: Clock, periodMs: number, action: () => void): Disposable {
-  let timer = clock.after(periodMs, function again() {
-    action();
-    timer = clock.after(periodMs, again);
-  });
-  return { [Symbol.dispose]: () => timer[Symbol.dispose]() };
-}
-
-/** True when the promise settled in time. */
-async function within(clock: Clock, ms: number, promise: Promise<unknown>): Promise<boolean> {
-  const late = Promise.withResolvers<false>();
-  using _timer = clock.after(ms, () => late.resolve(false));
-  return await Promise.race([promise.then(() => true), late.promise]);
 }

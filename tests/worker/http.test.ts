@@ -11,12 +11,14 @@ import { systemClock } from '@berth/shared/clock.ts';
 import { silentLog } from '@berth/shared/log.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { echoEngines } from '../../worker/engine/echo.ts';
+import { engineHandlers } from '../../worker/generate.ts';
+import type { Kit } from '../../worker/generate.ts';
 import { createWorkerServer } from '../../worker/http.ts';
-import type { ServerOptions } from '../../worker/http.ts';
 import { createMetrics } from '../../worker/metrics.ts';
 import { createCatalog } from '../../worker/models/catalog.ts';
 import { createResidency } from '../../worker/models/residency.ts';
 import { createSolitude } from '../../worker/models/solitude.ts';
+import type { ShowKit } from '../../worker/show.ts';
 import { createSlots } from '../../worker/slots.ts';
 import { createWatchdog } from '../../worker/watchdog.ts';
 import { chat } from './a-worker.ts';
@@ -33,9 +35,8 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'berth-order-'));
   await writeFile(join(folder, 'm.gguf'), gguf());
   const common = { clock: systemClock, log: silentLog, random: systemRandom };
-  const options: ServerOptions = {
+  const kit: Kit & ShowKit = {
     ...common,
-    secret,
     slots,
     embedSlots: createSlots(1, 'e1'),
     catalog: createCatalog({ ...common, modelsDir: folder, demoPath: '', check: readGguf }),
@@ -63,6 +64,7 @@ beforeAll(async () => {
     engine: { contextTokens: 512 },
     wholeFacts: readWholeFacts,
   };
+  const options = { ...kit, secret, handlers: engineHandlers(kit) };
   const [over, beside] = [createWorkerServer(options), createWorkerServer(options)];
   servers.push(over, beside);
   await once(over.listen(0, '127.0.0.1'), 'listening');

@@ -2,8 +2,6 @@
 import type { Order } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { reasonOf } from '../reason.ts';
-import type { Catalog } from './catalog.ts';
-import type { Residency } from './residency.ts';
 
 export interface Obedience {
   /** What the ledger's last answer ordered; `null` = nothing. Never rejects, and returns before the load has ended. */
@@ -12,9 +10,10 @@ export interface Obedience {
   readonly order: Order | null;
 }
 
-export interface ObedienceOptions {
-  residency: Pick<Residency, 'load'>;
-  catalog: Pick<Catalog, 'find'>;
+/** @template M what is loaded: a model file of ours, or a model of a joined server */
+export interface ObedienceOptions<M> {
+  residency: { load(model: M, victim: string, signal: AbortSignal): Promise<void> };
+  catalog: { find(name: string): Promise<M | null> };
   log: Log;
   /** An order has begun or ended: the ledger is to hear of it. */
   onChange: () => void;
@@ -24,7 +23,7 @@ export interface ObedienceOptions {
  * 1. The ledger's word holds: an order that stands no more is given up, unless the engine is opening already.
  * 2. The same order again is no news. One that has ended, well or badly, is told by the beat that names it no more.
  */
-export function createObedience({ residency, catalog, log, onChange }: ObedienceOptions): Obedience {
+export function createObedience<M>({ residency, catalog, log, onChange }: ObedienceOptions<M>): Obedience {
   let current: { order: Order; off: AbortController } | null = null;
 
   const obey = async (order: Order, off: AbortController): Promise<void> => {
