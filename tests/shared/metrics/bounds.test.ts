@@ -182,10 +182,7 @@ describe('a worker', () => {
       metrics.piece(model, 10, 2);
     }
     const slots = { capacity: () => 4, used: () => 1 } as never;
-    const scraped = await metrics.scrape(
-      { slots, embedSlots: slots, residency: { residents: () => [] } as never },
-      undefined,
-    );
+    const scraped = await metrics.scrape({ slots, embedSlots: slots, residency: { residents: () => [] } }, undefined);
     expect(samplesOf(scraped).length).toBeLessThanOrEqual(processSeriesMax);
     expect(sumOf(scraped, 'berth_worker_tokens_total')).toBe(6 * names);
     expect(sumOf(scraped, 'berth_worker_engine_step_seconds_count')).toBe(4 * names);
