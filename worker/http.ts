@@ -23,7 +23,7 @@ const limits = {
 };
 
 /** Answers one signed call. Never rejects. */
-export type Handle = (call: Call, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+type Handle = (call: Call, request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** What stands behind the door: an engine of our own, or a joined server. */
 export interface Handlers {
