@@ -1,6 +1,7 @@
 // A TCP proxy that misbehaves when told to: between a client and a real server, it loses, holds and cuts.
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 
 export interface TcpProxy extends AsyncDisposable {
   port: number;
@@ -36,13 +37,11 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     if (holding) target.pause();
     client.on('data', (bytes) => void (frozen || target.write(bytes)));
     const passOn = (bytes: Buffer) => void (frozen || losing || client.destroyed || client.write(bytes));
-    let dueMs = 0;
+    // One after the other: of two timers the later one may end first, by a rounded millisecond.
+    let passed = Promise.resolve();
     target.on('data', (bytes) => {
-      const nowMs = performance.now();
-      // Nothing overtakes what still waits, also when the delay has become shorter.
-      dueMs = Math.max(dueMs, nowMs + delayMs);
-      if (dueMs <= nowMs) passOn(bytes);
-      else setTimeout(passOn, dueMs - nowMs, bytes);
+      const due = delayMs > 0 ? setTimeout(delayMs) : null;
+      passed = passed.then(() => due).then(() => passOn(bytes));
     });
     for (const [one, other] of [
       [client, target],
