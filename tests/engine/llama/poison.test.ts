@@ -16,7 +16,7 @@ const open = llamaEngines({ env: process.env });
 /** Who ran when an engine was killed. */
 const deaths: string[][] = [];
 
-/** A real engine, killed by the system in the middle of its work as soon as one of its requests says `poison`. */
+/** A real engine, killed by the system in the middle of its work for a request that says `poison`. */
 const killed: OpenEngine = async (options, signal) => {
   const engine = await open(options, signal);
   const running = new Map<object, string>();
@@ -25,14 +25,15 @@ const killed: OpenEngine = async (options, signal) => {
     async *generate(request, abort) {
       const text = JSON.stringify(request.prompt);
       running.set(request, text);
-      if (text.includes('poison')) {
-        setTimeout(() => {
-          deaths.push([...running.values()]);
-          process.kill(engine.pid, 'SIGKILL');
-        }, 30);
-      }
       try {
-        yield* engine.generate(request, abort);
+        for await (const piece of engine.generate(request, abort)) {
+          // The first time not before it can take others with it.
+          if (text.includes('poison') && (running.size > 1 || deaths.length > 0) && running.delete(request)) {
+            deaths.push([text, ...running.values()]);
+            process.kill(engine.pid, 'SIGKILL');
+          }
+          yield piece;
+        }
       } finally {
         running.delete(request);
       }
@@ -41,7 +42,7 @@ const killed: OpenEngine = async (options, signal) => {
 };
 
 const body = (content: string, more: object = {}) =>
-  JSON.stringify({ model: 'm', max_tokens: 60, messages: [{ role: 'user', content }], ...more });
+  JSON.stringify({ model: 'm', max_tokens: 400, messages: [{ role: 'user', content }], ...more });
 
 test('a poison beside three innocents: two deaths, all innocents are served, and it is refused from then on', async () => {
   await using rig = await startRig({ workers: [], clock: systemClock });
