@@ -131,14 +131,17 @@ async function free(pool: Pool): Promise<number> {
   return workers.reduce((sum, { capacity, held }) => sum + capacity - held, 0);
 }
 
-/** Waits until the ledger and the workers have all slots free and nobody waits; what is missing then is lost. */
+/** Waits until the ledger and the workers have all slots free, all gateways are ready and nobody waits. */
 async function recover(pool: Pool, violations: string[]) {
   const fromMs = performance.now();
   const all = size.workers * slots;
   const used = async () => Promise.all(pool.workers.map(({ berth }) => usedSlots(berth ?? undefined)));
+  // As a load balancer would ask: a gateway that has just been started may not have heard of the workers yet.
+  const ready = async () => Promise.all(pool.gateways.map(async ({ berth }) => berth !== null && isReady(berth.url)));
   const whole = async () => {
     const { waiting } = await pool.survey();
-    return waiting.length === 0 && (await free(pool)) === all && (await used()).every((count) => count === 0);
+    if (waiting.length > 0 || (await free(pool)) !== all) return false;
+    return (await used()).every((count) => count === 0) && (await ready()).every(Boolean);
   };
   await eventually('all is free', whole, { withinMs: recoveryMsMax }).catch(() => undefined);
   const recoveryMs = performance.now() - fromMs;
@@ -153,6 +156,10 @@ async function recover(pool: Pool, violations: string[]) {
     );
   }
   return { recoveryMs, slotsLost, ticketsLost };
+}
+
+async function isReady(url: string): Promise<boolean> {
+  return (await fetch(`${url}/readyz`)).ok;
 }
 
 /** Everything works again: each of so many requests gets its answer at the first try. */
