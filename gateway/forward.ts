@@ -1,5 +1,6 @@
 // From a seat to the client: one signed request to the worker, its bytes passed on, its settlement read.
 import { decodeNotStarted, nobody, signCall } from '@berth/shared/auth.ts';
+import type { Call } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
@@ -55,11 +56,13 @@ export function createAgent(): Agent {
   });
 }
 
-/** Lets a worker beat at once. Nobody waits for the answer, and a worker that does not give one loses nothing. */
-export function createNudge(agent: Agent, { secret, clock }: Pick<Options, 'secret' | 'clock'>): (url: string) => void {
-  const path = '/internal/beat';
-  return (origin) => {
-    const headers = signCall(secret, 'POST', path, nobody, clock.now());
+/** Tells a worker something that needs no answer: whoever tells sees by its beats what came of it. */
+export type Tell = (origin: string, what: string, call?: Partial<Call>) => void;
+
+export function createTell(agent: Agent, { secret, clock }: Pick<Options, 'secret' | 'clock'>): Tell {
+  return (origin, what, call = {}) => {
+    const path = `/internal/${what}`;
+    const headers = signCall(secret, 'POST', path, { ...nobody, ...call }, clock.now());
     const request = {
       origin,
       path,

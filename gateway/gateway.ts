@@ -16,6 +16,7 @@ import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
 import { modelRoutes } from './api/models.ts';
+import { placementRoutes } from './api/placement.ts';
 import { poolRoutes } from './api/pool.ts';
 import { showRoutes } from './api/show.ts';
 import { quarantineRoutes } from './api/quarantine.ts';
@@ -27,7 +28,7 @@ import { createComebacks } from './comeback.ts';
 import { boundConnections } from './connections.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
-import { createAgent, createForward, createNudge } from './forward.ts';
+import { createAgent, createForward, createTell } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
 import { createHttpServer } from './http.ts';
 import type { Route } from './http.ts';
@@ -52,6 +53,7 @@ import { createRetryBudget } from './retry-budget.ts';
 import { serve } from './serve.ts';
 import { openSession } from './session.ts';
 import { settle } from './settle.ts';
+import { createStanding } from './standing.ts';
 import { timed } from './ledger/timed.ts';
 import type { GatewaySettings } from './settings.ts';
 import { keepCertificate, readCertificate } from './tls.ts';
@@ -82,6 +84,8 @@ export interface GatewayOptions {
   usage: Usage;
   /** What is known of requests that kill engines (`poison.ts`). */
   marks: Registers;
+  /** What operators want of models and workers (`standing.ts`). */
+  standing: Registers;
   settings: Pick<
     GatewaySettings,
     | 'host'
@@ -130,7 +134,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: settings.waitingBytesMax });
   const agent = createAgent();
-  const nudge = createNudge(agent, { secret, clock });
+  const tell = createTell(agent, { secret, clock });
   const metrics = createMetrics({
     version,
     clock,
@@ -141,9 +145,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     roster,
   });
   const ledger = timed(options.ledger, clock, metrics.ledgerCall);
-  const loads = createLoads({ ledger, roster, log, gateway, onClaim: metrics.loadClaim, nudge });
+  const loads = createLoads({ ledger, roster, log, gateway, onClaim: metrics.loadClaim, tell });
+  const standing = createStanding({ registers: options.standing, roster, loads, tell, clock, log });
   const onHandOff = metrics.handOff;
-  const session = await openSession({ ledger, room, roster, estimate, loads, clock, log, gateway, onHandOff });
+  const seen = { ledger, room, roster, estimate, loads, standing };
+  const session = await openSession({ ...seen, clock, log, gateway, onHandOff });
 
   const refresh = () => session.refresh();
   const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
@@ -188,6 +194,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...keyRoutes({ book: options.book, log }),
     ...usageRoutes({ usage: options.usage }),
     ...quarantineRoutes({ poison, log }),
+    ...placementRoutes({ ...shelf, standing, loads, refresh, log }),
     ...sessionRoutes({ sessions }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
   ];

@@ -2,8 +2,9 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Claimed, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import type { Tell } from './forward.ts';
 import { loadFailure, planLoad } from './placement/load.ts';
-import type { Demand } from './placement/load.ts';
+import type { Demand, Load } from './placement/load.ts';
 import type { Ticket } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
@@ -13,8 +14,14 @@ export interface LoadsOptions {
   log: Log;
   gateway: string;
   onClaim: (answer: Claimed) => void;
-  /** Tells a worker at this origin that there is news for it. Nobody waits for it: its next beat brings the same. */
-  nudge: (url: string) => void;
+  /** A worker that has an order is told so; should it not hear, its next beat brings the same. */
+  tell: Tell;
+}
+
+/** `moved`: the pool is not as this gateway saw it, and is to be asked again. */
+interface Wanted {
+  worker: string;
+  state: 'loaded' | Claimed;
 }
 
 export interface Loads {
@@ -23,9 +30,15 @@ export interface Loads {
    * @returns false when a model is waited for and the ledger is not as the roster has it: look again
    */
   consider(tickets: readonly Ticket[]): Promise<boolean>;
+  /**
+   * Proposes what an operator wants, at once, and in the place of a busy model if need be.
+   * @param worker `null` = whichever is best
+   * @returns what came of it; `null` = there is no room for it now
+   */
+  want(model: string, worker: string | null): Promise<Wanted | null>;
 }
 
-export function createLoads({ ledger, roster, log, gateway, onClaim, nudge }: LoadsOptions): Loads {
+export function createLoads({ ledger, roster, log, gateway, onClaim, tell }: LoadsOptions): Loads {
   /** Proposals under way, by model: of the many who wait one asks. */
   const asked = new Map<string, Promise<boolean>>();
 
@@ -41,14 +54,17 @@ export function createLoads({ ledger, roster, log, gateway, onClaim, nudge }: Lo
     }
     const load = planLoad(roster.workers(), demand);
     if (load === null) return !demand.cold;
-    const { servers } = oldest;
+    return (await claim(model, load, oldest.servers)) !== 'moved';
+  }
+
+  async function claim(model: string, load: Load, servers: number): Promise<Claimed> {
     const claimed = await ledger.claim({ gateway, model, ...load, rosterVersion: roster.version, servers });
     onClaim(claimed);
-    if (claimed !== 'ordered') return claimed === 'loading';
+    if (claimed !== 'ordered') return claimed;
     log.info('a load is ordered', { model, worker: load.worker, victim: load.victim || undefined });
     const url = roster.worker(load.worker)?.url;
-    if (url !== undefined) nudge(url);
-    return true;
+    if (url !== undefined) tell(url, 'beat');
+    return claimed;
   }
 
   function demandOf(ticket: Ticket): Demand {
@@ -59,6 +75,16 @@ export function createLoads({ ledger, roster, log, gateway, onClaim, nudge }: Lo
   }
 
   return {
+    async want(model, worker) {
+      const warm = roster.warm(model);
+      const there = worker === null ? warm[0] : warm.find((each) => each === worker);
+      if (there !== undefined) return { worker: there, state: 'loaded' };
+      const others = roster
+        .workers()
+        .flatMap((each) => (worker === null || each.worker === worker ? [] : [each.worker]));
+      const load = planLoad(roster.workers(), { model, waitedMs: Infinity, excluded: others, cold: true });
+      return load && { worker: load.worker, state: await claim(model, load, warm.length) };
+    },
     async consider(tickets) {
       const waiting = tickets.filter(({ place }) => place !== null);
       const settled = [...Map.groupBy(waiting, ({ model }) => model)].map(async ([model, own]) => {

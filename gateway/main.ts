@@ -34,6 +34,7 @@ import type { Holder } from './policy/sessions.ts';
 import { nodeName } from './policy/file.ts';
 import { checkRow, createUsage, isKept } from './policy/usage.ts';
 import { checkMark, isMarkKept } from './poison.ts';
+import { checkStanding, isStandingKept } from './standing.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
 import type { TlsFiles } from './tls.ts';
@@ -49,7 +50,7 @@ async function main(): Promise<void> {
   });
   const tls = tlsFiles(settings);
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
-  const { keys, used, marks, ended, node } = await openPolicy(settings, redis, log);
+  const { keys, used, marks, ended, standing, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
   const usage = createUsage({ registers: used, clock: systemClock, node });
   const { authenticate, holder, keyless, key } = await chooseKeys(settings, book, log);
@@ -66,6 +67,7 @@ async function main(): Promise<void> {
     book,
     usage,
     marks,
+    standing,
     settings,
     clock: systemClock,
     random: systemRandom,
@@ -87,7 +89,7 @@ async function main(): Promise<void> {
   const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs);
-  await Promise.all([keys, used, marks, ended].map((each) => each[Symbol.asyncDispose]()));
+  await Promise.all([keys, used, marks, ended, standing].map((each) => each[Symbol.asyncDispose]()));
   process.exit(0);
 }
 
@@ -129,7 +131,7 @@ const usageEveryMs = 5_000;
 
 async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carrier: Redis | null, log: Log) {
   const common = { carrier, clock: systemClock, random: systemRandom, log };
-  const [keys, used, marks, ended, folder] = await Promise.all([
+  const [keys, used, marks, ended, standing, folder] = await Promise.all([
     openRegisters({
       ...common,
       path: join(stateDir, 'keys.json'),
@@ -161,10 +163,18 @@ async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carri
       check: checkEnded,
       isKept: (_id, untilMs) => Number(untilMs) > systemClock.now(),
     }),
+    openRegisters({
+      ...common,
+      path: join(stateDir, 'standing.json'),
+      prefix: `b:{${pool}}:policy:standing`,
+      everyMs: keysEveryMs,
+      check: checkStanding,
+      isKept: (_name, value) => isStandingKept(value, systemClock.now()),
+    }),
     nodeName(join(stateDir, 'node')),
   ]);
   // Gateways of one folder count apart; no two listen at one address at a time.
-  return { keys, used, marks, ended, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
+  return { keys, used, marks, ended, standing, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */

@@ -143,7 +143,7 @@ export const gatewayFamilies = {
   ),
   gateways: gauge('berth_gateways', 'Gateways with a live session in the pool.'),
   workers: gauge('berth_workers', 'Workers in the roster by state; a lane for embeddings is one more.', {
-    labels: { state: 3 },
+    labels: { state: 4 },
   }),
   modelCopies: gauge('berth_model_copies', 'Workers that have the model loaded.', {
     labels: { model: 'open' },

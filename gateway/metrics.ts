@@ -65,7 +65,7 @@ export function createMetrics({ version, clock, door, session, degraded, survey,
     its.loopBusy.replace([[{}, eventLoopBusyS()]]);
     its.folded.replace([[{}, folded]]);
     const workers = roster.workers();
-    const states = ['ready', 'draining', 'stalled'] as const;
+    const states = ['ready', 'draining', 'drained', 'stalled'] as const;
     const ofState = (wanted: string) => workers.filter(({ state }) => state === wanted).length;
     its.workers.replace(states.map((state) => [{ state }, ofState(state)]));
     its.modelCopies.replace(

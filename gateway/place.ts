@@ -185,7 +185,9 @@ export function createPlace(options: PlaceOptions): Place {
 
   function isUnserved(job: Job, journey: Journey): boolean {
     const excluded = excludedOf(job, journey);
-    return roster.model(job.model).every(({ worker: { worker } }) => excluded.includes(worker));
+    return roster
+      .model(job.model)
+      .every(({ worker: { worker, state } }) => excluded.includes(worker) || state === 'drained');
   }
 
   /** The grant, or whichever comes first of the client's departure and the end of its patience or ours. */

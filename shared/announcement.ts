@@ -8,6 +8,8 @@ export interface ModelCard {
   loaded: boolean;
   /** Loaded, and not so lately that it may not go yet for another model. */
   evictable: boolean;
+  /** It stays, whatever else is waited for; left out = it may go. */
+  pinned?: true;
   /** Why it is not to be loaded now: a load failed, or its engine died too often (`reason: null`). */
   failed: { reason: string | null } | null;
   /** Context of one slot in tokens: as loaded, else as it would be loaded. */
@@ -40,7 +42,8 @@ export interface Announcement {
   slots: number;
   /** Most models that are loaded at a time. */
   loadedMax: number;
-  state: 'ready' | 'draining' | 'stalled';
+  /** `draining`: it is about to leave. `drained`: an operator wants it to rest; it stays in the pool. */
+  state: 'ready' | 'draining' | 'drained' | 'stalled';
   /** `cpu`, or the GPU's name. */
   device: string;
   models: ModelCard[];

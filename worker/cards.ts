@@ -23,8 +23,10 @@ export interface Stock {
   residents: readonly Resident[];
   /** The order that is being obeyed. */
   order: Order | null;
-  /** Models that somebody has alone. */
-  taken: ReadonlySet<string>;
+  /** Models that get nothing new: somebody has them alone, or they are about to go. */
+  isTaken: (model: string) => boolean;
+  /** Models that operators want to stay. */
+  isPinned: (model: string) => boolean;
   /** What a load would ask for. */
   contextTokens: number;
   /** Why a model is not to be loaded now. */
@@ -50,7 +52,8 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     epoch: self.epoch,
     capacity: Math.min(count, slots.capacity()),
     weight: 1,
-    serves: servedOf(stock.models, loaded).filter((name) => !stock.taken.has(name)),
+    // One that rests serves nothing, so that others load what is waited for.
+    serves: slots.state === 'drained' ? [] : servedOf(stock.models, loaded).filter((name) => !stock.isTaken(name)),
     loading: loadingOf(stock),
     running: slots.running(),
     announcement: JSON.stringify(announcement),
@@ -89,7 +92,7 @@ function loadingOf({ models, residents, order }: Stock): Order | null {
 export function cardOf(
   model: Model,
   resident: Resident | undefined,
-  { contextTokens, failed }: Pick<Stock, 'contextTokens' | 'failed'>,
+  { contextTokens, failed, isPinned }: Pick<Stock, 'contextTokens' | 'failed' | 'isPinned'>,
 ): ModelCard {
   const { name, sizeBytes, modifiedAt, capabilities, header } = model;
   const trained = header.contextTokens ?? contextTokens;
@@ -97,6 +100,7 @@ export function cardOf(
     name,
     loaded: resident !== undefined,
     evictable: resident?.evictable ?? false,
+    ...(isPinned(name) && { pinned: true }),
     failed: failed(model),
     contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
     trainedTokens: header.contextTokens,
@@ -108,7 +112,7 @@ export function cardOf(
     quantization: header.quantization,
     modifiedAt,
     capabilities,
-    expiresAt: resident?.expiresAt ?? null,
+    expiresAt: isPinned(name) ? null : (resident?.expiresAt ?? null),
   };
 }
 

@@ -6,6 +6,8 @@ import type { Call, Checked } from '@berth/shared/auth.ts';
 import type { Scrape } from '@berth/shared/metrics/instruments.ts';
 import { reasonOf } from './reason.ts';
 import type { ServeKit } from './serve.ts';
+import { wishes } from './standing.ts';
+import type { Standing, Wish } from './standing.ts';
 
 /**
  * Node's defaults let a slow caller hold a connection for 30 s and more (reliability.md §3.2, measured).
@@ -36,6 +38,9 @@ export interface Handlers {
 export interface ServerOptions extends Pick<ServeKit, 'clock' | 'log' | 'metrics' | 'onNews'> {
   secret: string;
   handlers: Handlers;
+  /** Of this worker's life. */
+  epoch: string;
+  standing: Standing;
 }
 
 export function createWorkerServer(options: ServerOptions): Server {
@@ -72,6 +77,8 @@ async function route(
   if (scrape) return metrics(options, request, response);
   if (method === 'POST' && url === '/api/show') return await options.handlers.show(checked.call, request, response);
   if (method === 'POST' && url === '/internal/beat') return beatNow(options, response); // 3
+  const wish = method === 'POST' ? wishes.find((each) => url === `/internal/${each}`) : undefined;
+  if (wish !== undefined) return obey(options, wish, checked.call, response);
   const handle = method === 'POST' ? options.handlers.generate(url) : undefined;
   if (handle === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
   await handle(checked.call, request, response);
@@ -84,6 +91,13 @@ function plain(response: ServerResponse, status: number, body: string): void {
 
 function beatNow({ onNews }: ServerOptions, response: ServerResponse): void {
   onNews();
+  plain(response, 200, '{}');
+}
+
+/** What an operator wants; of another life of this worker it is not wanted. */
+function obey({ standing, epoch }: ServerOptions, wish: Wish, call: Call, response: ServerResponse): void {
+  if (call.epoch !== epoch) return plain(response, 409, '{"error":"this worker was restarted"}');
+  standing.hear(wish, call.model);
   plain(response, 200, '{}');
 }
 

@@ -1,4 +1,5 @@
 // The guard: a worker never runs more than NUM_PARALLEL requests, whatever the ledger says (invariant I1).
+import type { Announcement } from '@berth/shared/announcement.ts';
 import type { NotStarted } from '@berth/shared/headers.ts';
 import type { RunningLease } from '@berth/shared/ledger/ledger.ts';
 
@@ -7,10 +8,10 @@ export interface Slot extends Disposable {
   readonly lease: RunningLease;
 }
 
-type SlotsState = 'ready' | 'draining' | 'stalled';
+type SlotsState = Announcement['state'];
 
 export interface Slots {
-  /** Slots that could be in use now: 0 while draining or stalled. */
+  /** Slots that could be in use now: 0 unless it is ready. */
   capacity(): number;
   readonly state: SlotsState;
   used(): number;
@@ -18,8 +19,10 @@ export interface Slots {
   running(): RunningLease[];
   /** A slot, or why nothing was started. */
   take(epoch: string, lease: RunningLease): Slot | NotStarted;
-  /** The engine hangs, or works again. No effect while draining. */
+  /** The engine hangs, or works again. */
   stall(stalled: boolean): void;
+  /** An operator wants nothing new here, or wants it again; what runs goes on. */
+  rest(resting: boolean): void;
   /** From now on nothing is taken; resolves when the last slot has come back. */
   drain(): Promise<void>;
 }
@@ -28,22 +31,24 @@ export interface Slots {
 export function createSlots(count: number, epoch: string): Slots {
   const held = new Map<string, RunningLease>();
   const empty = Promise.withResolvers<void>();
-  let state: SlotsState = 'ready';
+  const is = { draining: false, drained: false, stalled: false };
+  const state = (): SlotsState =>
+    is.draining ? 'draining' : is.drained ? 'drained' : is.stalled ? 'stalled' : 'ready';
 
   const giveBack = (id: string): void => {
-    if (held.delete(id) && state === 'draining' && held.size === 0) empty.resolve();
+    if (held.delete(id) && is.draining && held.size === 0) empty.resolve();
   };
   const refusal = (askedEpoch: string, id: string): NotStarted | null => {
     if (askedEpoch !== epoch) return 'stale';
-    if (state === 'draining') return 'draining';
+    if (is.draining || is.drained) return 'draining';
     // A lease runs once: its second request (a retry on a fresh connection) must not run beside the first.
-    return state === 'stalled' || held.size >= count || held.has(id) ? 'busy' : null;
+    return is.stalled || held.size >= count || held.has(id) ? 'busy' : null;
   };
 
   return {
-    capacity: () => (state === 'ready' ? count : 0),
+    capacity: () => (state() === 'ready' ? count : 0),
     get state() {
-      return state;
+      return state();
     },
     used: () => held.size,
     running: () => [...held.values()],
@@ -54,10 +59,13 @@ export function createSlots(count: number, epoch: string): Slots {
       return once(lease, giveBack);
     },
     stall(stalled) {
-      if (state !== 'draining') state = stalled ? 'stalled' : 'ready';
+      is.stalled = stalled;
+    },
+    rest(resting) {
+      is.drained = resting;
     },
     drain() {
-      state = 'draining';
+      is.draining = true;
       if (held.size === 0) empty.resolve();
       return empty.promise;
     },

@@ -25,6 +25,7 @@ import { createObedience } from './models/obedience.ts';
 import { createResidency } from './models/residency.ts';
 import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
+import { createStanding } from './standing.ts';
 import { createSolitude } from './models/solitude.ts';
 import { createSlots } from './slots.ts';
 import type { Slots } from './slots.ts';
@@ -113,24 +114,39 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
 
   const onEvent = (event: ResidencyEvent): void => {
     metrics.residency(event);
+    if (event.kind === 'unloaded') standing.settled(event.model);
+    // A request may have brought a keep-alive of its own meanwhile.
+    if (event.kind === 'idle' && standing.isLeaving(event.model)) residency.unload(event.model);
     if (event.kind === 'loaded' || event.kind === 'unloaded') shareThreads(engine.threads, residency.residents());
     // Use and rest change nothing but the hour of the unload: the next beat is soon enough for that.
     if (event.kind !== 'used' && event.kind !== 'idle') announcer.soon();
   };
-  const residency = createResidency({ ...options, onEvent });
+  const residency = createResidency({ ...options, isPinned: (model) => standing.isPinned(model), onEvent });
+  const standing = createStanding({
+    unload: residency.unload,
+    rest: (resting) => {
+      for (const each of [slots, embedSlots]) each.rest(resting);
+    },
+    onChange: () => announcer.soon(),
+  });
   const solitude = createSolitude({ clock, onChange: () => announcer.soon() });
   const lane = (who: () => Self, its: Slots, models: () => Model[]) => {
     const obedience = createObedience({ residency, catalog, log, onChange: () => announcer.soon() });
+    const onOrder: AnnouncerOptions['onOrder'] = (order) => {
+      if (order !== null) standing.settled(order.model);
+      obedience.hear(order);
+    };
     const now = (): ReturnType<AnnouncerOptions['now']> =>
       beatOf(who(), its, {
         models: models(),
         residents: residency.residents(),
         order: obedience.order,
-        taken: solitude.taken(),
+        isTaken: (model) => solitude.taken().has(model) || standing.isLeaving(model),
+        isPinned: standing.isPinned,
         contextTokens: engine.contextTokens,
         failed: residency.failed,
       });
-    return createAnnouncer({ ledger, now, clock, log, onOrder: obedience.hear, onStale });
+    return createAnnouncer({ ledger, now, clock, log, onOrder, onStale });
   };
   const embedders = (): Model[] => catalog.models().filter(isEmbedder);
   const others = (): Model[] => catalog.models().filter((model) => !isEmbedder(model));
@@ -157,7 +173,8 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     onNews: announcer.soon,
   };
   const common = { ...options, ...kit, ledger };
-  const server = createWorkerServer({ ...common, handlers: engineHandlers(common) });
+  const handlers = engineHandlers(common);
+  const server = createWorkerServer({ ...common, handlers, standing, epoch: self.epoch });
   return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
 }
 
@@ -179,7 +196,7 @@ function shareThreads(threads: number, residents: readonly Resident[]): void {
 function watchEngines({ watchdog, slots, embedSlots, announcer, residency, log }: Parts): void {
   const { stalled, dead } = watchdog.check();
   for (const model of dead) residency.kill(model, 'it made no progress although it had work');
-  if (slots.state === 'draining' || stalled === (slots.state === 'stalled')) return;
+  if (!/^(ready|stalled)$/.test(slots.state) || stalled === (slots.state === 'stalled')) return;
   if (stalled) log.error('an engine with work makes no progress');
   else log.info('the engine works again');
   for (const lane of [slots, embedSlots]) lane.stall(stalled);

@@ -17,6 +17,7 @@ import { readKey } from '../../gateway/policy/key.ts';
 import { openRegisters } from '../../gateway/policy/registers.ts';
 import { checkEnded } from '../../gateway/policy/sessions.ts';
 import { checkRow, createUsage } from '../../gateway/policy/usage.ts';
+import { checkStanding } from '../../gateway/standing.ts';
 import { checkMark, isMarkKept } from '../../gateway/poison.ts';
 import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import { emptyPool } from '../../gateway/ledger/pool.ts';
@@ -121,6 +122,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     check: checkEnded,
     isKept: (_, until) => Number(until) > clock.now(),
   });
+  const standing = await openRegisters({ ...common, check: checkStanding });
   const usage = createUsage({ registers: used, clock, node: 'here' });
   const book = createKeyBook({ registers, clock });
   const gateway = await startGateway({
@@ -136,6 +138,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     book,
     usage,
     marks,
+    standing,
     settings: { ...settings, ...wish.settings },
     clock,
     random,

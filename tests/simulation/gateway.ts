@@ -78,8 +78,8 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
-  const loads = createLoads({ ledger, roster, log, gateway: id, onClaim: () => {}, nudge: () => {} });
-  const ours = { ledger, room, roster, estimate, loads };
+  const loads = createLoads({ ledger, roster, log, gateway: id, onClaim: () => {}, tell: () => {} });
+  const ours = { ledger, room, roster, estimate, loads, standing: { keep: async () => {} } };
   const session = await openSession({ ...ours, clock, log, gateway: id, onHandOff: () => {} });
   const refresh = () => session.refresh();
   const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));

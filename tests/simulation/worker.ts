@@ -93,6 +93,7 @@ export function createSimWorker(parts: WorkerParts, settings: WorkerSettings): S
   const announcements = {
     ready: announcement('ready'),
     draining: announcement('draining'),
+    drained: announcement('drained'),
     stalled: announcement('stalled'),
   };
   const announcer = createAnnouncer({

@@ -20,6 +20,7 @@ import { createResidency } from '../../worker/models/residency.ts';
 import { createSolitude } from '../../worker/models/solitude.ts';
 import type { ShowKit } from '../../worker/show.ts';
 import { createSlots } from '../../worker/slots.ts';
+import { createStanding } from '../../worker/standing.ts';
 import { createWatchdog } from '../../worker/watchdog.ts';
 import { chat } from './a-worker.ts';
 import { gguf } from './gguf-file.ts';
@@ -64,7 +65,8 @@ beforeAll(async () => {
     engine: { contextTokens: 512 },
     wholeFacts: readWholeFacts,
   };
-  const options = { ...kit, secret, handlers: engineHandlers(kit) };
+  const standing = createStanding({ unload: () => undefined, rest: slots.rest, onChange: () => undefined });
+  const options = { ...kit, secret, handlers: engineHandlers(kit), standing, epoch: 'e1' };
   const [over, beside] = [createWorkerServer(options), createWorkerServer(options)];
   servers.push(over, beside);
   await once(over.listen(0, '127.0.0.1'), 'listening');

@@ -39,11 +39,19 @@ export function blank(model: Model, keepAliveMs: number, nowMs: number): Entry {
 /** A model stays for this long, so that those who waited for it can come before it has to go again. */
 export const residencyMsMin = 5_000;
 
+/** Longer timers fire at once in Node; a model that stays for 24 days was kept long enough. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** How long it is kept now that nobody uses it. @param stays it is not to go yet, whatever its keep-alive says */
+export function stayMsOf({ keepAliveMs }: Entry, stays: boolean): number {
+  return Math.min(Math.max(keepAliveMs, stays ? residencyMsMin : 0), timerMsMax);
+}
+
 /** Whether nobody has had it yet who waited for it, and whether it may go for another model. */
-export function standing({ phase, users, freshMs, loadedMs }: Entry, nowMs: number) {
+export function standing({ phase, users, freshMs, loadedMs }: Entry, pinned: boolean, nowMs: number) {
   const isNew = nowMs - loadedMs < residencyMsMin;
   const fresh = isNew && freshMs !== null;
-  return { fresh, evictable: phase === 'ready' && !fresh && (users === 0 || !isNew) };
+  return { pinned, fresh, evictable: phase === 'ready' && !pinned && !fresh && (users === 0 || !isNew) };
 }
 
 export function loadFailed(name: string, reason: string): Refusal {

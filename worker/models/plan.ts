@@ -8,6 +8,8 @@ export interface ResidentState {
   lastUsedMs: number;
   /** It takes no new requests, so that it becomes idle and can make room. */
   withdrawn: boolean;
+  /** It never goes for another model. */
+  pinned?: boolean;
   /** It was loaded by order, and those who waited for it have not come yet. */
   fresh: boolean;
 }
@@ -19,6 +21,7 @@ export type Step =
   | { kind: 'withdraw'; name: string };
 
 /**
+ * 0. A pinned model is as if it were not there when room is made.
  * 1. While a model loads or unloads, nothing else starts: memory is counted when the last change is done.
  * 2. Nobody waits: nothing.
  * 3. Room: load the model that was wanted first.
@@ -40,10 +43,11 @@ export function nextStep(
   if (residents.some(({ phase }) => phase !== 'ready')) return { kind: 'none' }; // 1
   if (first === undefined) return { kind: 'none' }; // 2
   if (residents.length < loadedMax) return { kind: 'load', name: first }; // 3
-  const told = residents.find(({ name }) => name === victim);
+  const free = residents.filter(({ pinned }) => pinned !== true); // 0
+  const told = free.find(({ name }) => name === victim);
   if (told?.users === 0) return { kind: 'unload', name: victim }; // 4
   if (told !== undefined) return told.withdrawn ? { kind: 'none' } : { kind: 'withdraw', name: victim }; // 4
-  const settled = residents.filter(({ fresh }) => !fresh); // 5
+  const settled = free.filter(({ fresh }) => !fresh); // 5
   const [idle] = settled.filter(({ users }) => users === 0).toSorted(byLastUse);
   if (idle !== undefined) return { kind: 'unload', name: idle.name }; // 5
   if (residents.some(({ withdrawn }) => withdrawn)) return { kind: 'none' }; // 6

@@ -7,7 +7,7 @@ import type { UnloadReason } from '../metric-families.ts';
 import { reasonOf } from '../reason.ts';
 import { isEmbedder } from './catalog.ts';
 import type { Model } from './catalog.ts';
-import { again, blank, loadFailed, once, residencyMsMin, standing } from './entry.ts';
+import { again, blank, loadFailed, once, residencyMsMin, standing, stayMsOf } from './entry.ts';
 import type { Entry } from './entry.ts';
 import { afterDeath, afterFailedLoad, afterLoad, holding } from './failures.ts';
 import type { Failure } from './failures.ts';
@@ -79,6 +79,8 @@ export interface ResidencyOptions {
   engine: Omit<EngineOptions, 'path'>;
   loadedMax: number;
   keepAliveMs: number;
+  /** It stays loaded, whatever its keep-alive says and whatever else is waited for. */
+  isPinned?: (model: string) => boolean;
   clock: Clock;
   log: Log;
   onEvent: (event: ResidencyEvent) => void;
@@ -97,11 +99,8 @@ interface Waiter {
   timer: Disposable;
 }
 
-/** Longer timers fire at once in Node; a model that stays for 24 days was kept long enough. */
-const timerMsMax = 2 ** 31 - 1;
-
 export function createResidency(options: ResidencyOptions): Residency {
-  const { open, loadedMax, clock, log, onEvent } = options;
+  const { open, loadedMax, isPinned = () => false, clock, log, onEvent } = options;
   const entries = new Map<string, Entry>();
   const waiters = new Set<Waiter>();
   const failures = new Map<string, Failure>();
@@ -129,10 +128,11 @@ export function createResidency(options: ResidencyOptions): Residency {
   const rest = (entry: Entry): void => {
     entry.expiry?.[Symbol.dispose]();
     entry.expiry = null;
-    const fresh = entry.freshMs !== null;
-    if (entry.keepAliveMs === 0 && !fresh) return void shut(entry, 'idle');
-    const stayMs = Math.min(Math.max(entry.keepAliveMs, fresh ? residencyMsMin : 0), timerMsMax);
-    entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, () => void shut(entry, 'idle')) : null;
+    const stays = entry.freshMs !== null || isPinned(entry.model.name);
+    if (entry.keepAliveMs === 0 && !stays) return void shut(entry, 'idle');
+    const stayMs = stayMsOf(entry, stays);
+    const expire = () => (isPinned(entry.model.name) ? rest(entry) : void shut(entry, 'idle'));
+    entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, expire) : null;
     entry.expiresAt = entry.expiry === null ? null : clock.now() + stayMs;
     onEvent({ kind: 'idle', model: entry.model.name });
   };
@@ -168,7 +168,7 @@ export function createResidency(options: ResidencyOptions): Residency {
   };
 
   const states = (): Resident[] =>
-    [...entries].map(([name, entry]) => ({ name, ...entry, ...standing(entry, clock.monotonic()) }));
+    [...entries].map(([name, entry]) => ({ name, ...entry, ...standing(entry, isPinned(name), clock.monotonic()) }));
 
   /** Loads for all who wait for the model. Never rejects. */
   const load = async (name: string): Promise<void> => {
@@ -283,7 +283,7 @@ export function createResidency(options: ResidencyOptions): Residency {
       const entry = entries.get(name);
       if (entry === undefined) return;
       entry.keepAliveMs = 0;
-      if (entry.users === 0) void shut(entry, 'asked');
+      if (entry.users === 0 && !isPinned(name)) void shut(entry, 'asked');
     },
     residents: states,
     kill(name, reason) {
