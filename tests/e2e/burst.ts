@@ -55,9 +55,18 @@ export function isPutOff(answer: Answer | null): boolean {
  * made, and between its first and its last line a request certainly holds its slot.
  */
 export function mostAtOnce(answers: readonly (Answer | null)[]): Map<string, number> {
-  const begun = answers.filter((answer) => answer !== null).filter(({ status }) => status === 200);
-  const byWorker = Map.groupBy(begun, ({ headers }) => String(headers['berth-worker']));
+  const byWorker = servedBy(answers);
   return new Map([...byWorker].map(([worker, own]) => [worker, mostOf(own.map(spanOf))]));
+}
+
+/**
+ * The answers of each worker. On a slow machine a client may wait so long that its head is sent before a worker is
+ * chosen: whose answer it got is not known, and such are left out.
+ */
+export function servedBy(answers: readonly (Answer | null)[]): Map<string, Answer[]> {
+  const begun = answers.filter((answer) => answer?.status === 200).filter((answer) => answer !== null);
+  const known = begun.filter(({ headers }) => headers['berth-worker'] !== undefined);
+  return Map.groupBy(known, ({ headers }) => String(headers['berth-worker']));
 }
 
 interface Span {
