@@ -38,6 +38,8 @@ import { createLoads } from './loads.ts';
 import { createMetrics } from './metrics.ts';
 import { parse } from './parse.ts';
 import { mountRoutes } from './passthrough/routes.ts';
+import { createSeats } from './passthrough/seats.ts';
+import { upstreamRoutes } from './passthrough/upstream.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
 import { limitFailures } from './policy/failures.ts';
@@ -172,6 +174,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     origins: settings.corsOrigins ?? [],
     proxies,
   });
+  const passing = {
+    address: wire.address,
+    check: ({ headers, socket }: IncomingMessage) =>
+      checkTeller(settings.identityHeaders, proxies, headers, socket.remoteAddress ?? ''),
+    takeSeat: createSeats({ ...shelf, stages, limits, agent, secret, gateway, clock }),
+    hold: () => door.hold(),
+    bodyBytesMax: settings.bodyBytesMax,
+    clock,
+  };
   const own = [
     ...generatingRoutes(async (route, exchange) => {
       using held = door.hold();
@@ -197,10 +208,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...placementRoutes({ ...shelf, standing, loads, refresh, log }),
     ...sessionRoutes({ sessions }),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
+    ...upstreamRoutes({ ...passing, roster, secret }),
   ];
-  const check = ({ headers, socket }: IncomingMessage) =>
-    checkTeller(settings.identityHeaders, proxies, headers, socket.remoteAddress ?? '');
-  const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, check, clock });
+  const mounts = mountRoutes({ ...passing, mounts: settings.mounts ?? [], routes: own });
   // A page at the root is looked for before the sentence that stands there for programs.
   const routes = [...mounts.filter(({ when }) => when), ...own, ...mounts.filter(({ when }) => !when)];
   const certificate = options.tls && (await readCertificate(options.tls));

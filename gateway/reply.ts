@@ -117,6 +117,7 @@ export function createReply({ response, dialect, requestId, headers: always, clo
       if (!response.headersSent) response.writeHead(status, { ...headers, ...common() }).end();
     },
     refuse(refusal) {
+      if (response.writableEnded) return;
       if (!response.headersSent) {
         json(statusOf(refusal, dialect.name), dialect.errorBody(refusal, requestId), headersOf(refusal));
         return;

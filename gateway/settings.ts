@@ -117,7 +117,7 @@ export const gatewaySettings = {
   mounts: optional({
     name: 'MOUNTS',
     about:
-      'Other servers behind this address, separated by commas: `/grafana=http://grafana:3000`, then `;read` for GET only, `;login` when it has accounts of its own, or the scope that a key needs (`;admin` unless told).',
+      'Other servers behind this address, separated by commas: `/grafana=http://grafana:3000`, then `;read` for GET only, `;login` when it has accounts of its own, `;inference=WORKER` when it computes, or the scope that a key needs (`;admin` unless told): see docs/pages.md.',
     fallbackAbout: 'none',
     parse: parseMounts,
   }),

@@ -1,5 +1,5 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
-import { protocolVersion } from '@berth/shared/announcement.ts';
+import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
@@ -40,6 +40,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
   );
   const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
   const count = runnable(self.slots, stock.models, stock.residents);
+  const names = servedOf(stock.models, loaded);
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
@@ -53,7 +54,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     capacity: Math.min(count, slots.capacity()),
     weight: 1,
     // One that rests serves nothing, so that others load what is waited for.
-    serves: slots.state === 'drained' ? [] : servedOf(stock.models, loaded).filter((name) => !stock.isTaken(name)),
+    serves: slots.state === 'drained' ? [] : [...names.filter((name) => !stock.isTaken(name)), seatOn(self.worker)],
     loading: loadingOf(stock),
     running: slots.running(),
     announcement: JSON.stringify(announcement),

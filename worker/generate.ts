@@ -14,6 +14,7 @@ import { endpoints } from './endpoints.ts';
 import type { Endpoint } from './endpoints.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineUsage } from './engine/engine.ts';
+import { holdSlot } from './hold.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import { withDefaults } from './models/defaults.ts';
@@ -26,6 +27,7 @@ import { readBody, serve } from './serve.ts';
 import type { Answer, Exchange, ServeKit, Work } from './serve.ts';
 import type { Slots } from './slots.ts';
 import type { Solitude } from './models/solitude.ts';
+import { ownPages } from './pages.ts';
 import { timedPieces } from './pieces.ts';
 import { serveShow } from './show.ts';
 import type { ShowKit } from './show.ts';
@@ -50,6 +52,8 @@ export function engineHandlers(kit: Kit & ShowKit): Handlers {
       return endpoint && ((call, request, response) => serveGeneration(kit, endpoint, call, request, response));
     },
     show: (call, request, response) => serveShow(kit, call, request, response),
+    hold: (call, request, response) => holdSlot(kit, laneOf(kit, call.model), call, request, response),
+    pages: ownPages({ slots: kit.slots, scrape: (accept) => kit.metrics.scrape(kit, accept) }),
     scrape: (accept) => kit.metrics.scrape(kit, accept),
   };
 }
