@@ -17,7 +17,7 @@ const writeStallMs = 20_000;
 const farewellMs = 1_000;
 
 /** A request on its way through. */
-export interface Passage {
+interface Passage {
   request: IncomingMessage;
   response: ServerResponse;
   /** The client's; `null` = unknown. */

@@ -40,5 +40,5 @@ it('ends with the worker, when that has waited for as long as it may', async () 
   const held = hold('l1');
   await eventually('it is held', async () => (await hold('l2').answer).headers['berth-not-started'] === 'busy');
   await worker.drain(10);
-  expect((await held.answer).complete).toBe(false);
+  expect((await held.answer).refusal).toMatchObject({ outcome: 'worker_failed' });
 });
