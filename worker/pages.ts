@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
+import type { Clock } from '@berth/shared/clock.ts';
 import type { Handlers } from './http.ts';
 import { reasonOf } from './reason.ts';
 import type { Slots } from './slots.ts';
@@ -42,6 +43,7 @@ interface Options {
   target: URL;
   /** What it wants to see of whoever asks, such as its key. */
   headers?: Readonly<Record<string, string>>;
+  clock: Clock;
 }
 
 /** A server that does not take a connection in this time is not there. An answer may take as long as it takes. */
@@ -54,7 +56,7 @@ const ours =
  * The gateway has checked who may do this, its framing, and that no slot is exceeded by it. Either side's end is the
  * other's; a server that dies in mid-reply cuts the gateway's connection, which then cuts the client.
  */
-export function createPages({ target, headers: own = {} }: Options): Pages {
+export function createPages({ target, headers: own = {}, clock }: Options): Pages {
   const root = target.pathname.replace(/\/$/, '');
 
   function ask({ method, url = '', headers: all }: IncomingMessage, more: Record<string, string>): ClientRequest {
@@ -62,8 +64,9 @@ export function createPages({ target, headers: own = {} }: Options): Pages {
     const path = `${root}/${url.slice(pagesPath.length)}`;
     const send = target.protocol === 'https:' ? httpsRequest : httpRequest;
     const asking = send(new URL(target.origin), { method, path, headers, agent: false });
-    asking.setTimeout(connectMs, () => asking.destroy(new Error(`no connection in ${connectMs / 1_000} s`)));
-    return asking.on('socket', (socket) => socket.once('connect', () => asking.setTimeout(0)));
+    const late = clock.after(connectMs, () => asking.destroy(new Error(`no connection in ${connectMs / 1_000} s`)));
+    const there = () => late[Symbol.dispose]();
+    return asking.on('close', there).on('socket', (socket) => socket.once('connect', there));
   }
 
   return {

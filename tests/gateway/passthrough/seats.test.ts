@@ -28,6 +28,7 @@ beforeAll(async () => {
   );
   rig = await startRig({ clock: systemClock, workers: [], door: [key], settings: { mounts, queueTimeoutMs: 60_000 } });
   const pages = createPages({
+    clock: systemClock,
     target: new URL(`${server.url}/sub`),
     headers: { authorization: 'Bearer of-the-server' },
   });
