@@ -108,12 +108,6 @@ export const gatewaySettings = {
     fallbackAbout: 'none',
     parse: parseNetworks,
   }),
-  modelsFile: optional({
-    name: 'MODELS_FILE',
-    about: 'JSON file with other names for models, read anew when it changes: see docs/models.md.',
-    fallbackAbout: 'none',
-    parse: text,
-  }),
   mounts: optional({
     name: 'MOUNTS',
     about:

@@ -4,7 +4,7 @@ import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
-import type { Resident } from './models/residency.ts';
+import type { Resident } from './models/entry.ts';
 import type { Slots } from './slots.ts';
 
 export interface Self {
@@ -69,7 +69,9 @@ function runnable(slots: number, models: readonly Model[], residents: readonly R
   const sequences = new Map(
     residents.map(({ name, phase, engine }) => [name, phase === 'ready' ? engine?.info.slots : undefined]),
   );
-  const each = models.map((model) => (isEmbedder(model) ? slots : (sequences.get(model.name) ?? slots)));
+  const each = models.map((model) =>
+    isEmbedder(model) ? slots : (sequences.get(model.name) ?? model.settings.slots ?? slots),
+  );
   return models.length === 0
     ? slots
     : Math.min(
@@ -95,15 +97,16 @@ export function cardOf(
   resident: Resident | undefined,
   { contextTokens, failed, isPinned }: Pick<Stock, 'contextTokens' | 'failed' | 'isPinned'>,
 ): ModelCard {
-  const { name, sizeBytes, modifiedAt, capabilities, header } = model;
-  const trained = header.contextTokens ?? contextTokens;
+  const { name, sizeBytes, modifiedAt, capabilities, header, settings } = model;
+  const wanted = settings.contextTokens ?? contextTokens;
+  const trained = header.contextTokens ?? wanted;
   return {
     name,
     loaded: resident !== undefined,
     evictable: resident?.evictable ?? false,
     ...(isPinned(name) && { pinned: true }),
     failed: failed(model),
-    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
+    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(wanted, trained),
     trainedTokens: header.contextTokens,
     sizeBytes,
     vramBytes: resident?.engine?.info.vramBytes ?? 0,

@@ -12,7 +12,7 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 import { EngineDied } from './engine/engine.ts';
 import { leaveUnlessRead } from './leave.ts';
 import type { Metrics } from './metrics.ts';
-import { NotStartedHere } from './models/residency.ts';
+import { NotStartedHere } from './models/not-started.ts';
 import { GatewayGone, createOutbox } from './outbox.ts';
 import type { Outbox } from './outbox.ts';
 import { reasonOf } from './reason.ts';

@@ -115,6 +115,7 @@ export async function aWorker({
     loadedMax: 3,
     keepAliveMs: 300_000,
     modelsDir,
+    modelsFile: null,
     demoPath: join(modelsDir, 'demo', 'none.gguf'),
     check: readGguf,
     wholeFacts: readWholeFacts,
