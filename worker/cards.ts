@@ -1,10 +1,10 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
-import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
+import { protocolVersion } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
-import type { Resident } from './models/entry.ts';
+import type { Resident } from './models/residency.ts';
 import type { Slots } from './slots.ts';
 
 export interface Self {
@@ -40,7 +40,6 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
   );
   const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
   const count = runnable(self.slots, stock.models, stock.residents);
-  const names = servedOf(stock.models, loaded);
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
@@ -54,7 +53,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     capacity: Math.min(count, slots.capacity()),
     weight: 1,
     // One that rests serves nothing, so that others load what is waited for.
-    serves: slots.state === 'drained' ? [] : [...names.filter((name) => !stock.isTaken(name)), seatOn(self.worker)],
+    serves: slots.state === 'drained' ? [] : servedOf(stock.models, loaded).filter((name) => !stock.isTaken(name)),
     loading: loadingOf(stock),
     running: slots.running(),
     announcement: JSON.stringify(announcement),
@@ -69,9 +68,7 @@ function runnable(slots: number, models: readonly Model[], residents: readonly R
   const sequences = new Map(
     residents.map(({ name, phase, engine }) => [name, phase === 'ready' ? engine?.info.slots : undefined]),
   );
-  const each = models.map((model) =>
-    isEmbedder(model) ? slots : (sequences.get(model.name) ?? model.settings.slots ?? slots),
-  );
+  const each = models.map((model) => (isEmbedder(model) ? slots : (sequences.get(model.name) ?? slots)));
   return models.length === 0
     ? slots
     : Math.min(
@@ -97,16 +94,15 @@ export function cardOf(
   resident: Resident | undefined,
   { contextTokens, failed, isPinned }: Pick<Stock, 'contextTokens' | 'failed' | 'isPinned'>,
 ): ModelCard {
-  const { name, sizeBytes, modifiedAt, capabilities, header, settings } = model;
-  const wanted = settings.contextTokens ?? contextTokens;
-  const trained = header.contextTokens ?? wanted;
+  const { name, sizeBytes, modifiedAt, capabilities, header } = model;
+  const trained = header.contextTokens ?? contextTokens;
   return {
     name,
     loaded: resident !== undefined,
     evictable: resident?.evictable ?? false,
     ...(isPinned(name) && { pinned: true }),
     failed: failed(model),
-    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(wanted, trained),
+    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
     trainedTokens: header.contextTokens,
     sizeBytes,
     vramBytes: resident?.engine?.info.vramBytes ?? 0,

@@ -6,10 +6,8 @@ import type { Engine } from '../engine/engine.ts';
 import { reasonOf } from '../reason.ts';
 import type { Entry } from './entry.ts';
 
-/** Longest time in which a load makes no progress before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
-const stallMsMax = 300_000;
-/** Longest load that makes progress. */
-const loadMsMax = 3_600_000;
+/** Longest load before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
+const loadMsMax = 300_000;
 /** Longest wait for an engine to close, before the worker goes on without it. */
 const closeMsMax = 10_000;
 
@@ -17,25 +15,12 @@ const closeMsMax = 10_000;
 export async function openInTime(
   clock: Clock,
   closed: AbortSignal,
-  open: (signal: AbortSignal, onProgress: () => void) => Promise<Engine>,
+  open: (signal: AbortSignal) => Promise<Engine>,
 ): Promise<Engine> {
   const late = new AbortController();
-  const end = (ms: number, what: string) =>
-    clock.after(ms, () =>
-      late.abort(new Error(`it ${what} ${ms / 1_000} s: its disk is too slow, or the file damaged`)),
-    );
-  let stalled = end(stallMsMax, 'made no progress for');
-  using _timer = end(loadMsMax, 'took more than');
+  using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
   using either = linked([late.signal, closed]);
-  const goesOn = (): void => {
-    stalled[Symbol.dispose]();
-    stalled = end(stallMsMax, 'made no progress for');
-  };
-  try {
-    return await open(either.signal, goesOn);
-  } finally {
-    stalled[Symbol.dispose]();
-  }
+  return await open(either.signal);
 }
 
 /** Never rejects. */

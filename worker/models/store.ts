@@ -4,23 +4,21 @@ import { join, sep } from 'node:path';
 import { fieldsOf, list, text } from '@berth/shared/dialects/check.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { parseOllamaParameters } from '@berth/shared/dialects/ollama.ts';
-import type { Adapter } from '@berth/shared/models-file.ts';
 import { reasonOf } from '../reason.ts';
 import { noDefaults } from './defaults.ts';
 import type { Defaults } from './defaults.ts';
 
-export interface StoredModel {
+interface StoredModel {
   /** As Ollama writes it: without its own registry and `library`. */
   name: string;
   path: string;
   defaults: Defaults;
-  adapters: readonly Adapter[];
 }
 
 export interface Store {
   models: StoredModel[];
-  /** Models that are there and cannot be served: a sentence for each. */
-  problems: { model: string; reason: string }[];
+  /** A line for each model that is there and cannot be served. */
+  problems: string[];
 }
 
 const manifestsMax = 10_000;
@@ -47,7 +45,7 @@ export async function readStore(folder: string): Promise<Store | null> {
     try {
       store.models.push(await readModel(name, join(manifests, path), blobs));
     } catch (error) {
-      store.problems.push({ model: name, reason: `cannot use ${name} of Ollama's store: ${reasonOf(error)}` });
+      store.problems.push(`cannot use ${name} of Ollama's store: ${reasonOf(error)}`);
     }
   }
   return store;
@@ -72,14 +70,13 @@ async function readModel(name: string, manifestPath: string, blobs: string): Pro
     layers.find(({ mediaType }) => mediaType === `application/vnd.ollama.image.${kind}`);
   const [model, params, system] = [find('model'), find('params'), find('system')];
   if (!model) throw new Error('its manifest names no model file');
-  const adapters = layers.filter(({ mediaType }) => mediaType.endsWith('.adapter'));
+  if (find('adapter')) throw new Error('it has an adapter, and adapters are not applied here');
   const defaults: Defaults = {
     ...noDefaults,
     ...(params && parseOllamaParameters(parseJson(await readText(blobOf(blobs, params))))),
     system: system ? (await readText(blobOf(blobs, system))).toString() : null,
   };
-  const applied = adapters.map((each) => ({ path: blobOf(blobs, each), scale: 1 }));
-  return { name, path: blobOf(blobs, model), defaults, adapters: applied };
+  return { name, path: blobOf(blobs, model), defaults };
 }
 
 function layer(value: unknown, path: string): Layer {

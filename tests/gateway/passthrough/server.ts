@@ -81,9 +81,8 @@ async function read(request: IncomingMessage): Promise<Seen> {
   return { method, url, headers, body: Buffer.concat(chunks).toString() };
 }
 
-function answer({ url: path }: Seen, response: ServerResponse): void {
+function answer({ url }: Seen, response: ServerResponse): void {
   const { socket } = response;
-  const url = path.replace(/^\/sub(?=\/(silent|slow|fin|reset|short)$)/, '');
   if (/^(\/sub)?\/moved\?/.test(url))
     return void response.writeHead(302, { location: decodeURIComponent(url.slice(url.indexOf('?') + 1)) }).end();
   if (url === '/cookie')
@@ -96,7 +95,7 @@ function answer({ url: path }: Seen, response: ServerResponse): void {
     setTimeout(() => (url === '/reset' ? socket?.resetAndDestroy() : socket?.destroy()), 50);
     return;
   }
-  response.end(`page ${path}`);
+  response.end(`page ${url}`);
 }
 
 function shake({ headers }: IncomingMessage, socket: Duplex): void {

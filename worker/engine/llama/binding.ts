@@ -65,7 +65,6 @@ export interface Binding {
   readonly slots: number;
   readonly batchTokensMax: number;
   readonly vramBytes: number;
-  readonly memoryBytes: number;
   readonly prompts: PromptModel;
   /** Text of tokens; control tokens have none, an open character is U+FFFD. */
   textOf(tokens: readonly number[]): string;
@@ -134,11 +133,7 @@ function internals(
  *
  * @param inOrder whether the process has one native thread only, so that native calls run in the order they are made
  */
-export function bindNative(
-  { llama, model, template, memoryBytes }: LoadedModel,
-  context: LlamaContext,
-  inOrder: boolean,
-): Binding {
+export function bindNative({ llama, model }: LoadedModel, context: LlamaContext, inOrder: boolean): Binding {
   const { native, nativeModel, module } = internals(llama, model, context);
   let threads = context.idealThreads;
   const compiled = grammarCompiler(llama);
@@ -147,8 +142,7 @@ export function bindNative(
     slots: context.totalSequences,
     batchTokensMax: context.batchSize,
     vramBytes: model.memoryUsage.vram + context.memoryUsage.vram,
-    memoryBytes: memoryBytes(context),
-    prompts: { ...promptModel(model, nativeModel, module), ...(template !== null && { chatTemplate: template }) },
+    prompts: promptModel(model, nativeModel, module),
     textOf: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(Uint32Array.from(tokens), false)),
     ...vocabularyOf(model),
     spell: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(tokens, true)),

@@ -64,9 +64,7 @@ export interface StepSummary extends EngineStep {
 
 export type FromEngine =
   | { kind: 'ready'; info: EngineInfo }
-  | { kind: 'progress' }
-  /** `missingBytes`: of memory. */
-  | { kind: 'failed'; message: string; missingBytes?: number }
+  | { kind: 'failed'; message: string }
   | { kind: 'note'; message: string }
   | TokenizedMessage
   | EmbeddedMessage
