@@ -8,12 +8,11 @@ import { createCrowd } from '@berth/shared/crowd.ts';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { ollama, ollamaUnloaded } from '@berth/shared/dialects/ollama.ts';
+import { openModelsFile } from '@berth/shared/models-file.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
-import { createWorkers } from './activity.ts';
 import { createDoor } from './admit.ts';
-import { openAliases } from './aliases.ts';
-import { cancelRoutes } from './api/cancel.ts';
+import { createAliases } from './aliases.ts';
 import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
@@ -28,8 +27,6 @@ import { usageRoutes } from './api/usage.ts';
 import { workerMetricsRoutes } from './api/worker-metrics.ts';
 import { createComebacks } from './comeback.ts';
 import { boundConnections } from './connections.ts';
-import { createHistory } from './console/history.ts';
-import { consoleRoutes } from './console/routes.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
 import { createAgent, createForward, createTell } from './forward.ts';
@@ -42,6 +39,8 @@ import { createLoads } from './loads.ts';
 import { createMetrics } from './metrics.ts';
 import { parse } from './parse.ts';
 import { mountRoutes } from './passthrough/routes.ts';
+import { createSeats } from './passthrough/seats.ts';
+import { upstreamRoutes } from './passthrough/upstream.ts';
 import { createPlace } from './place.ts';
 import type { KeyBook } from './policy/book.ts';
 import { limitFailures } from './policy/failures.ts';
@@ -131,8 +130,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { secret, settings, clock, random, log, version } = options;
   const gateway = random.id();
   const roster = createRoster({ clock, log });
-  const aliases = await openAliases({ path: settings.modelsFile, roster, clock, log });
-  const shelf = { roster, aliases };
+  const modelsFile = await openModelsFile({ path: settings.modelsFile, clock, log });
+  const shelf = { roster, aliases: createAliases(modelsFile, roster) };
   const room = createWaitingRoom();
   const estimate = createEstimate({ random });
   const retries = createRetryBudget(clock);
@@ -163,8 +162,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const poison = createPoison({ registers: options.marks, secret, clock, onEvent: metrics.poison });
   const forward = poison.forward(createForward(agent, { secret, gateway, clock, log }));
   const stages = { admit: poison.admit(door.admit), place, forward, retries, estimate };
-  const history = createHistory({ clock, waiting: () => session.waiting });
-  const settling = { clock, log, metrics, remember: history.ended, learn: estimate.learn };
+  const settling = { clock, log, metrics, learn: estimate.learn };
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
   const proxies = settings.trustedProxies ?? [];
@@ -177,9 +175,15 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     origins: settings.corsOrigins ?? [],
     proxies,
   });
-  const authenticate = sessions.authenticate(identified);
-  const workers = createWorkers({ roster, agent, secret, clock });
-  const shown = { ledger, room, estimate, roster, workers, history, version, gateway, clock, wire, authenticate };
+  const passing = {
+    address: wire.address,
+    check: ({ headers, socket }: IncomingMessage) =>
+      checkTeller(settings.identityHeaders, proxies, headers, socket.remoteAddress ?? ''),
+    takeSeat: createSeats({ ...shelf, stages, limits, agent, secret, gateway, clock }),
+    hold: () => door.hold(),
+    bodyBytesMax: settings.bodyBytesMax,
+    clock,
+  };
   const own = [
     ...generatingRoutes(async (route, exchange) => {
       using held = door.hold();
@@ -204,27 +208,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...quarantineRoutes({ poison, log }),
     ...placementRoutes({ ...shelf, standing, loads, refresh, log }),
     ...sessionRoutes({ sessions }),
-    ...cancelRoutes({ room, workers, log }),
-    ...(await consoleRoutes({
-      ...shown,
-      status: () => ({
-        up: session.up,
-        gateways: session.gateways,
-        degraded: options.degraded(),
-        draining: door.draining,
-      }),
-    })),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
+    ...upstreamRoutes({ ...passing, roster, secret }),
   ];
-  const check = ({ headers, socket }: IncomingMessage) =>
-    checkTeller(settings.identityHeaders, proxies, headers, socket.remoteAddress ?? '');
-  const mounts = mountRoutes({ mounts: settings.mounts ?? [], routes: own, address: wire.address, check, clock });
+  const mounts = mountRoutes({ ...passing, mounts: settings.mounts ?? [], routes: own });
   // A page at the root is looked for before the sentence that stands there for programs.
   const routes = [...mounts.filter(({ when }) => when), ...own, ...mounts.filter(({ when }) => !when)];
   const certificate = options.tls && (await readCertificate(options.tls));
   const { server, cut } = createHttpServer({
     routes,
-    authenticate: limitFailures(authenticate, clock),
+    authenticate: limitFailures(sessions.authenticate(identified), clock),
     cors: createCors(settings.corsOrigins ?? []),
     wire,
     certificate,
@@ -275,7 +268,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       clock.after(cutMs, cut);
       await closed;
       renewal?.[Symbol.dispose]();
-      aliases[Symbol.dispose]();
+      modelsFile[Symbol.dispose]();
       await session[Symbol.asyncDispose]();
       await agent.destroy();
       await ledger[Symbol.asyncDispose]();

@@ -1,9 +1,9 @@
 // The gateway's HTTP server: finds the route, makes the reply, hands both to the route's handler.
-import { createServer, STATUS_CODES } from 'node:http';
+import { ServerResponse, createServer } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { headersOf, statusOf } from '@berth/shared/dialects/dialect.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { createCrowd } from '@berth/shared/crowd.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
@@ -13,7 +13,6 @@ import { traceOf } from '@berth/shared/trace.ts';
 import type { Held } from './admit.ts';
 import { dialectOf, notFound } from './api/absent.ts';
 import type { Cors } from './cors.ts';
-import { cameBy } from './keys.ts';
 import type { Authenticate } from './keys.ts';
 import { allRights } from './policy/key.ts';
 import type { Caller, Scope as KeyScope } from './policy/key.ts';
@@ -42,14 +41,11 @@ export interface Exchange {
   rest: string;
 }
 
-/** A connection that is to become a WebSocket. */
-export interface Upgrade {
-  request: IncomingMessage;
-  socket: Duplex;
+/** A connection that is to become a WebSocket: until it has, `reply` may refuse it. */
+export interface Upgrade extends Exchange {
+  socket: Socket;
   /** What came behind the request. */
   head: Buffer;
-  /** Answers with an error and ends the connection. */
-  refuse: (refusal: Refusal) => void;
 }
 
 export const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
@@ -62,8 +58,8 @@ export interface Route {
   dialect: Dialect;
   /** @throws Refusal, which is replied in the route's dialect */
   handle: (exchange: Exchange) => Promise<void> | void;
-  /** Left out = an upgrade is not taken, and the request answered as it stands. @throws Refusal */
-  upgrade?: (upgrade: Upgrade) => void;
+  /** Left out = an upgrade is not taken, and the request answered as it stands. Settles when it is over. @throws Refusal */
+  upgrade?: (upgrade: Upgrade) => Promise<void>;
   /** Only such requests; left out = all. */
   when?: (headers: IncomingHttpHeaders) => boolean;
 }
@@ -153,32 +149,39 @@ export function createHttpServer({
     });
   };
   const callerOf = (request: IncomingMessage, scope: Scope, method = request.method ?? ''): Caller => {
-    return callerFor(scope, () =>
-      authenticate(request.headers, wire.address(request) ?? undefined, cameBy(request, method)),
-    );
+    const came = { method, peer: request.socket.remoteAddress ?? '', rawHeaders: request.rawHeaders };
+    return callerFor(scope, () => authenticate(request.headers, wire.address(request) ?? undefined, came));
   };
   const upgradable = (request: IncomingMessage): Route | null => {
     const found = find(request, pathOf(request));
     const isWebSocket = request.headers.upgrade?.toLowerCase() === 'websocket';
     return isWebSocket && found.kind === 'route' && found.route.upgrade ? found.route : null;
   };
-  const upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
+  const upgrade = (request: IncomingMessage, duplex: Duplex, head: Buffer): void => {
+    const arrivedMs = clock.monotonic();
     const route = upgradable(request);
-    if (!route?.upgrade || doubtful.has(socket)) return void socket.destroy();
+    if (!route?.upgrade || doubtful.has(duplex)) return void duplex.destroy();
+    const socket = duplex as Socket;
     socket.on('error', () => {});
     const place = upgraded.add(socket);
     socket.on('close', () => place[Symbol.dispose]());
-    const refuse = (refusal: Refusal) => refuseUpgrade(socket, route.dialect, refusal, random.id());
-    try {
+    // Node has let go of the connection: what refuses it is written by a response of our own.
+    const response = new ServerResponse(request);
+    response.assignSocket(socket);
+    response.on('finish', () => socket.end());
+    const { dialect, scope, upgrade: become } = route;
+    const id = random.id();
+    const reply = createReply({ response, dialect, requestId: id, headers: {}, clock, keepAlive: () => false });
+    void settle(reply, arrivedMs, async (record) => {
+      record.trace = traceOf(request.headers, random);
       if (draining()) throw new Refusal('draining', 'this gateway is shutting down', { retryAfterS: 1 });
       checkFraming(request);
       // Whoever opens a channel may write.
       wire.checkOrigin(request.headers, 'POST');
-      callerOf(request, route.scope, 'UPGRADE');
-      route.upgrade({ request, socket, head, refuse });
-    } catch (error) {
-      refuse(error instanceof Refusal ? error : new Refusal('internal', 'internal error'));
-    }
+      const owner = callerOf(request, scope, 'UPGRADE');
+      const { rest } = find(request, pathOf(request));
+      await become({ id, request, response, reply, arrivedMs, owner, record, rest, socket, head });
+    });
   };
   const settings = {
     ...limits,
@@ -197,20 +200,6 @@ export function createHttpServer({
       for (const socket of upgraded) socket.destroy();
     },
   };
-}
-
-function refuseUpgrade(socket: Duplex, dialect: Dialect, refusal: Refusal, id: string): void {
-  const status = statusOf(refusal, dialect.name);
-  const body = dialect.errorBody(refusal, id);
-  const headers = {
-    'content-type': 'application/json; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
-    connection: 'close',
-    'x-request-id': id,
-    ...headersOf(refusal),
-  };
-  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`);
 }
 
 const nobody: Caller = { team: 'none', key: 'none', id: 'none', rights: { ...allRights, scopes: [] } };

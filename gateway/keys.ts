@@ -1,7 +1,7 @@
 // Who asks: the key of a request, compared in constant time against the digests of the known keys.
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { link, mkdir, readFile, unlink, writeFile } from 'node:fs/promises';
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
@@ -23,10 +23,6 @@ interface Came {
 
 /** @param address of the client, when it is known @throws Refusal `unauthorized` */
 export type Authenticate = (headers: IncomingHttpHeaders, address?: string, came?: Came) => Caller;
-
-export function cameBy({ socket, rawHeaders }: IncomingMessage, method: string): Came {
-  return { method, peer: socket.remoteAddress ?? '', rawHeaders };
-}
 
 /** 16 to 256 characters that every header, shell and file carries as they are. */
 export function isKey(text: string): boolean {

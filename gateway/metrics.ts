@@ -39,7 +39,7 @@ interface Sources {
   degraded: () => boolean;
   survey: () => Promise<Survey>;
   /** An unknown model is not a label. */
-  roster: Pick<Roster, 'model' | 'workers'>;
+  roster: Pick<Roster, 'holders' | 'workers'>;
 }
 
 export function createMetrics({ version, clock, door, session, degraded, survey, roster }: Sources): Metrics {
@@ -50,7 +50,7 @@ export function createMetrics({ version, clock, door, session, degraded, survey,
     onFold: () => (folded += 1),
   });
   const its = made.instruments;
-  const known = (model: string) => (roster.model(model).length > 0 ? model : 'other');
+  const known = (model: string) => (roster.holders(model).length > 0 ? model : 'other');
   its.buildInfo.replace([[{ version, node: process.versions.node }, 1]]);
 
   for (const event of poisonEvents) its.poison.add({ event }, 0);

@@ -94,7 +94,6 @@ export function createPlace(options: PlaceOptions): Place {
     // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
     const excluded = String(excludedOf(job, journey));
     const ticket = room.open(job.model, id, {
-      job,
       again: async () => void (await ask(id, job, journey, ticket)),
       outdated: () => String(excludedOf(job, journey)) !== excluded,
       unserved: () => isUnserved(job, journey),
@@ -178,17 +177,13 @@ export function createPlace(options: PlaceOptions): Place {
     if (failed.size === 0) return [];
     const still = [...failed].filter(([worker, { epoch }]) => roster.worker(worker)?.epoch === epoch);
     const out = new Set(still.map(([worker]) => worker));
-    const others = roster
-      .model(job.model)
-      .some(({ worker: { worker, state } }) => state === 'ready' && !out.has(worker));
+    const others = roster.holders(job.model).some(({ worker, state }) => state === 'ready' && !out.has(worker));
     return still.flatMap(([worker, { reached }]) => (others || !reached ? [worker] : [])).slice(0, excludeMax);
   }
 
   function isUnserved(job: Job, journey: Journey): boolean {
     const excluded = excludedOf(job, journey);
-    return roster
-      .model(job.model)
-      .every(({ worker: { worker, state } }) => excluded.includes(worker) || state === 'drained');
+    return roster.holders(job.model).every(({ worker, state }) => excluded.includes(worker) || state === 'drained');
   }
 
   /** The grant, or whichever comes first of the client's departure and the end of its patience or ours. */

@@ -38,7 +38,7 @@ export interface Reply {
   /** Ends with a JSON body. */
   json(status: number, body: string, headers?: Record<string, string>): void;
   /** Ends without a body, with 204 unless told otherwise. */
-  nothing(headers: Record<string, string>, status?: 204 | 304 | 308): void;
+  nothing(headers: Record<string, string>, status?: 204 | 308): void;
   /**
    * From now on a silent wait of 5 s commits a streamed reply and fills it with wait frames, until the scope ends.
    * @param frame makes one frame, and says where the request stands
@@ -117,6 +117,7 @@ export function createReply({ response, dialect, requestId, headers: always, clo
       if (!response.headersSent) response.writeHead(status, { ...headers, ...common() }).end();
     },
     refuse(refusal) {
+      if (response.writableEnded) return;
       if (!response.headersSent) {
         json(statusOf(refusal, dialect.name), dialect.errorBody(refusal, requestId), headersOf(refusal));
         return;

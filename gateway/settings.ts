@@ -108,16 +108,10 @@ export const gatewaySettings = {
     fallbackAbout: 'none',
     parse: parseNetworks,
   }),
-  modelsFile: optional({
-    name: 'MODELS_FILE',
-    about: 'JSON file with other names for models, read anew when it changes: see docs/models.md.',
-    fallbackAbout: 'none',
-    parse: text,
-  }),
   mounts: optional({
     name: 'MOUNTS',
     about:
-      'Other servers behind this address, separated by commas: `/grafana=http://grafana:3000`, then `;read` for GET only, `;login` when it has accounts of its own, or the scope that a key needs (`;admin` unless told).',
+      'Other servers behind this address, separated by commas: `/grafana=http://grafana:3000`, then `;read` for GET only, `;login` when it has accounts of its own, `;inference=WORKER` when it computes, or the scope that a key needs (`;admin` unless told): see docs/pages.md.',
     fallbackAbout: 'none',
     parse: parseMounts,
   }),

@@ -48,3 +48,16 @@ export interface Announcement {
   device: string;
   models: ModelCard[];
 }
+
+/**
+ * What a worker serves beside its models: a slot of it for what runs beside it on the same GPU. A model's name always has
+ * a colon, a worker's has none.
+ */
+export function seatOn(worker: string): string {
+  return `@${worker}`;
+}
+
+/** The worker whose seat it is; `null` = it is the name of a model. */
+export function workerOfSeat(name: string): string | null {
+  return name.startsWith('@') && !name.includes(':') ? name.slice(1) : null;
+}

@@ -180,6 +180,13 @@ export const poolSettings = {
       return value;
     },
   }),
+  modelsFile: optional({
+    name: 'MODELS_FILE',
+    about:
+      'JSON file with other names for models, and with settings of single models, read anew when it changes: see docs/models.md. For gateways and workers.',
+    fallbackAbout: 'none',
+    parse: text,
+  }),
   logLevel: setting({
     name: 'LOG_LEVEL',
     about: 'Least severe level that is logged: debug, info, warn or error.',

@@ -1,10 +1,10 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
-import { protocolVersion } from '@berth/shared/announcement.ts';
+import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
-import type { Resident } from './models/residency.ts';
+import type { Resident } from './models/entry.ts';
 import type { Slots } from './slots.ts';
 
 export interface Self {
@@ -40,6 +40,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
   );
   const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
   const count = runnable(self.slots, stock.models, stock.residents);
+  const names = servedOf(stock.models, loaded);
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
@@ -53,7 +54,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     capacity: Math.min(count, slots.capacity()),
     weight: 1,
     // One that rests serves nothing, so that others load what is waited for.
-    serves: slots.state === 'drained' ? [] : servedOf(stock.models, loaded).filter((name) => !stock.isTaken(name)),
+    serves: slots.state === 'drained' ? [] : [...names.filter((name) => !stock.isTaken(name)), seatOn(self.worker)],
     loading: loadingOf(stock),
     running: slots.running(),
     announcement: JSON.stringify(announcement),
@@ -68,7 +69,9 @@ function runnable(slots: number, models: readonly Model[], residents: readonly R
   const sequences = new Map(
     residents.map(({ name, phase, engine }) => [name, phase === 'ready' ? engine?.info.slots : undefined]),
   );
-  const each = models.map((model) => (isEmbedder(model) ? slots : (sequences.get(model.name) ?? slots)));
+  const each = models.map((model) =>
+    isEmbedder(model) ? slots : (sequences.get(model.name) ?? model.settings.slots ?? slots),
+  );
   return models.length === 0
     ? slots
     : Math.min(
@@ -94,15 +97,16 @@ export function cardOf(
   resident: Resident | undefined,
   { contextTokens, failed, isPinned }: Pick<Stock, 'contextTokens' | 'failed' | 'isPinned'>,
 ): ModelCard {
-  const { name, sizeBytes, modifiedAt, capabilities, header } = model;
-  const trained = header.contextTokens ?? contextTokens;
+  const { name, sizeBytes, modifiedAt, capabilities, header, settings } = model;
+  const wanted = settings.contextTokens ?? contextTokens;
+  const trained = header.contextTokens ?? wanted;
   return {
     name,
     loaded: resident !== undefined,
     evictable: resident?.evictable ?? false,
     ...(isPinned(name) && { pinned: true }),
     failed: failed(model),
-    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(contextTokens, trained),
+    contextTokens: resident?.engine?.info.contextTokens ?? Math.min(wanted, trained),
     trainedTokens: header.contextTokens,
     sizeBytes,
     vramBytes: resident?.engine?.info.vramBytes ?? 0,

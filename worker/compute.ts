@@ -4,7 +4,7 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 import { embeddedInputs, fieldOf, gatherVectors } from './embed.ts';
 import type { Kit } from './generate.ts';
 import type { Model } from './models/catalog.ts';
-import type { Use } from './models/residency.ts';
+import type { Use } from './models/waiters.ts';
 import { embeddingsBody } from './replies/embeddings.ts';
 import { wholeHeaders } from './replies/reply.ts';
 import type { Answer } from './serve.ts';

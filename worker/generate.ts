@@ -14,10 +14,12 @@ import { endpoints } from './endpoints.ts';
 import type { Endpoint } from './endpoints.ts';
 import { EngineDied } from './engine/engine.ts';
 import type { EngineEvent, EngineUsage } from './engine/engine.ts';
+import { holdSlot } from './hold.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Catalog, Model } from './models/catalog.ts';
 import { withDefaults } from './models/defaults.ts';
-import type { Residency, Use } from './models/residency.ts';
+import type { Residency } from './models/residency.ts';
+import type { Use } from './models/waiters.ts';
 import type { Handlers } from './http.ts';
 import type { Reply } from './replies/reply.ts';
 import { thoughtsOf } from './replies/thinking.ts';
@@ -26,6 +28,7 @@ import { readBody, serve } from './serve.ts';
 import type { Answer, Exchange, ServeKit, Work } from './serve.ts';
 import type { Slots } from './slots.ts';
 import type { Solitude } from './models/solitude.ts';
+import { ownPages } from './pages.ts';
 import { timedPieces } from './pieces.ts';
 import { serveShow } from './show.ts';
 import type { ShowKit } from './show.ts';
@@ -50,6 +53,8 @@ export function engineHandlers(kit: Kit & ShowKit): Handlers {
       return endpoint && ((call, request, response) => serveGeneration(kit, endpoint, call, request, response));
     },
     show: (call, request, response) => serveShow(kit, call, request, response),
+    hold: (call, request, response) => holdSlot(kit, laneOf(kit, call.model), call, request, response),
+    pages: ownPages({ slots: kit.slots, scrape: (accept) => kit.metrics.scrape(kit, accept) }),
     scrape: (accept) => kit.metrics.scrape(kit, accept),
   };
 }
@@ -75,7 +80,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const asked = endpoint.parse(parseJson(await readBody(exchange.request)));
   const model = await modelFor(kit, call.model, asked);
   const generation = bounded(withDefaults(model.defaults, asked), call.outputMax);
-  using both = linked([exchange.outbox.signal, kit.cut, exchange.progress.signal]);
+  using both = linked([exchange.outbox.signal, kit.cut]);
   using _place = await kit.solitude.enter(model.name, call.alone === true, both.signal);
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();
@@ -121,11 +126,10 @@ async function loadOnly({ residency }: Kit, model: Model, { generation, signal }
 }
 
 async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, started: Started): Promise<Ran> {
-  const { generation, signal, progress } = started;
+  const { generation, signal } = started;
   const seed = generation.sampling.seed ?? kit.random.integer(2 ** 32);
   const requests = requestsOf(generation, prompt, { template: model.header.chatTemplate, seed, team });
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
-  progress.loaded(generation.maxTokens === null ? null : generation.maxTokens * requests.length);
   await checkPrompts(use.engine, [prompt, ...(generation.morePrompts ?? [])]);
   const settlements: Settlement[] = [];
   let pending = '';
@@ -153,11 +157,10 @@ async function relay(
   started: Started,
   before: string,
 ): Promise<Ran> {
-  const { generation, reply, outbox, progress, acceptedMs } = started;
+  const { generation, reply, outbox, acceptedMs } = started;
   let pending = before;
   let firstMs: number | null = null;
   for await (const event of events) {
-    progress.note(event);
     pending += reply.piece(event, kit.clock.now());
     if (event.kind === 'started') continue;
     firstMs ??= kit.clock.monotonic();

@@ -50,6 +50,13 @@ export function gpuReader(devices: string | null, clock: Clock): ReadGpus {
   };
 }
 
+/** What the worker's GPUs may be called, numbers and UUIDs; `null` = it may use all that there are. */
+export async function gpuNames(devices: string | null): Promise<string[] | null> {
+  if (devices === null) return null;
+  const told = await askDriver().then(parseGpus, () => []);
+  return [...devices.split(','), ...ofWorker(told, devices).flatMap(({ gpu, uuid }) => [gpu, uuid])];
+}
+
 async function askDriver(): Promise<string> {
   const args = [`--query-gpu=${fields}`, '--format=csv,noheader,nounits'];
   const { stdout } = await promisify(execFile)('nvidia-smi', args, { timeout: answerMs, killSignal: 'SIGKILL' });

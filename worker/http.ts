@@ -1,11 +1,11 @@
 // The worker's HTTP server: who may call is asked first, then the route.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import { activityPath, cancelPath } from '@berth/shared/activity.ts';
-import type { Activity } from '@berth/shared/activity.ts';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Call, Checked } from '@berth/shared/auth.ts';
 import type { Scrape } from '@berth/shared/metrics/instruments.ts';
+import { pagesPath } from './pages.ts';
+import type { Pages } from './pages.ts';
 import { reasonOf } from './reason.ts';
 import type { ServeKit } from './serve.ts';
 import { wishes } from './standing.ts';
@@ -34,13 +34,14 @@ export interface Handlers {
   /** Of a route that generates or computes; `undefined` = there is none. */
   generate(path: string): Handle | undefined;
   show: Handle;
+  /** A slot for what runs beside. */
+  hold: Handle;
+  pages: Pages;
   scrape(accept: string | undefined): Promise<Scrape>;
 }
 
-export interface ServerOptions extends Pick<ServeKit, 'activity' | 'clock' | 'log' | 'metrics' | 'onNews'> {
+export interface ServerOptions extends Pick<ServeKit, 'clock' | 'log' | 'metrics' | 'onNews'> {
   secret: string;
-  /** What the slots and the memory behind them are used for. */
-  look: () => Promise<Activity>;
   handlers: Handlers;
   /** Of this worker's life. */
   epoch: string;
@@ -49,11 +50,18 @@ export interface ServerOptions extends Pick<ServeKit, 'activity' | 'clock' | 'lo
 
 export function createWorkerServer(options: ServerOptions): Server {
   const complain = forgeryLog(options);
-  return createServer(limits, (request, response) => {
+  const server = createServer(limits, (request, response) => {
     route(options, complain, request, response).catch((error: unknown) => {
       options.log.error('a request ended in an unforeseen way', { reason: reasonOf(error) });
       response.destroy();
     });
+  });
+  return server.on('upgrade', (request, socket, head) => {
+    const { method = '', url = '', headers } = request;
+    const checked = checkCall(options.secret, method, url, headers, options.clock.now());
+    if (checked.kind === 'refused') complain(checked.why);
+    if (checked.kind === 'ok' && url.startsWith(pagesPath)) options.handlers.pages.join(request, socket, head);
+    else socket.destroy();
   });
 }
 
@@ -83,9 +91,10 @@ async function route(
   if (method === 'POST' && url === '/internal/beat') return beatNow(options, response); // 3
   const wish = method === 'POST' ? wishes.find((each) => url === `/internal/${each}`) : undefined;
   if (wish !== undefined) return obey(options, wish, checked.call, response);
-  if (method === 'GET' && url === activityPath) return plain(response, 200, JSON.stringify(await options.look()));
-  if (method === 'POST' && url.startsWith(cancelPath)) return cancel(options, url.slice(cancelPath.length), response);
-  const handle = method === 'POST' ? options.handlers.generate(url) : undefined;
+  const { handlers } = options;
+  if (method === 'POST' && url === '/internal/hold') return await handlers.hold(checked.call, request, response);
+  if (url.startsWith(pagesPath)) return await handlers.pages.pass(request, response);
+  const handle = method === 'POST' ? handlers.generate(url) : undefined;
   if (handle === undefined) return plain(response, 404, '{"error":"there is nothing here"}');
   await handle(checked.call, request, response);
 }
@@ -105,10 +114,6 @@ function obey({ standing, epoch }: ServerOptions, wish: Wish, call: Call, respon
   if (call.epoch !== epoch) return plain(response, 409, '{"error":"this worker was restarted"}');
   standing.hear(wish, call.model);
   plain(response, 200, '{}');
-}
-
-function cancel({ activity }: ServerOptions, request: string, response: ServerResponse): void {
-  plain(response, 200, JSON.stringify({ cancelled: activity.cancel(request) }));
 }
 
 async function metrics(

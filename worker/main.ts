@@ -14,7 +14,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { deviceName } from './device.ts';
-import { gpuReader } from './gpu.ts';
+import { gpuNames, gpuReader } from './gpu.ts';
 import type { EngineOptions, OpenEngine, PromptCacheOptions } from './engine/engine.ts';
 import { createHttpLedger } from './ledger-http.ts';
 import { createChecker } from './models/checker.ts';
@@ -46,6 +46,7 @@ async function main(): Promise<void> {
     url: (port) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
     secret,
     device: deviceName(gpu, settings.gpu.devices, await nvidiaFacts()),
+    ownGpus: await gpuNames(settings.gpu.devices),
     gpus: gpu === 'cuda' ? gpuReader(settings.gpu.devices, systemClock) : async () => [],
     engine: {
       contextTokens: settings.contextTokens,

@@ -10,7 +10,7 @@ import type { GpuReading, ReadGpus } from './gpu.ts';
 import { readHost, readProcess } from './host.ts';
 import { workerFamilies } from './metric-families.ts';
 import type { RefusalReason, WorkerLedgerOperation } from './metric-families.ts';
-import type { ResidencyEvent, Resident } from './models/residency.ts';
+import type { ResidencyEvent, Resident } from './models/entry.ts';
 import type { Slots } from './slots.ts';
 
 export interface Metrics {

@@ -6,8 +6,6 @@ import type { RunningLease } from '@berth/shared/ledger/ledger.ts';
 /** The right to run one request. Disposing gives it back, once. */
 export interface Slot extends Disposable {
   readonly lease: RunningLease;
-  /** Which of the slots it is, from 0: the lowest that was free. */
-  readonly number: number;
 }
 
 type SlotsState = Announcement['state'];
@@ -31,7 +29,7 @@ export interface Slots {
 
 /** @param epoch the id of this worker's life: a lease of another life is stale */
 export function createSlots(count: number, epoch: string): Slots {
-  const held = new Map<string, Slot>();
+  const held = new Map<string, RunningLease>();
   const empty = Promise.withResolvers<void>();
   const is = { draining: false, drained: false, stalled: false };
   const state = (): SlotsState =>
@@ -53,13 +51,12 @@ export function createSlots(count: number, epoch: string): Slots {
       return state();
     },
     used: () => held.size,
-    running: () => [...held.values()].map(({ lease }) => lease),
+    running: () => [...held.values()],
     take(askedEpoch, lease) {
       const why = refusal(askedEpoch, lease.id);
       if (why !== null) return why;
-      const slot = once(lease, lowestFree(held), giveBack);
-      held.set(lease.id, slot);
-      return slot;
+      held.set(lease.id, lease);
+      return once(lease, giveBack);
     },
     stall(stalled) {
       is.stalled = stalled;
@@ -75,19 +72,11 @@ export function createSlots(count: number, epoch: string): Slots {
   };
 }
 
-function lowestFree(held: ReadonlyMap<string, Slot>): number {
-  const used = new Set([...held.values()].map(({ number }) => number));
-  let number = 0;
-  while (used.has(number)) number += 1;
-  return number;
-}
-
 /** A later holder of the same id must not lose its slot to a second disposal of the first. */
-function once(lease: RunningLease, number: number, giveBack: (id: string) => void): Slot {
+function once(lease: RunningLease, giveBack: (id: string) => void): Slot {
   let given = false;
   return {
     lease,
-    number,
     [Symbol.dispose]() {
       if (!given) giveBack(lease.id);
       given = true;

@@ -4,9 +4,10 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import { timing } from '@berth/shared/ledger/timed.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { openModelsFile } from '@berth/shared/models-file.ts';
+import type { KeptModelsFile } from '@berth/shared/models-file.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
-import { createActivityLog, lookAt } from './activity.ts';
 import { createAnnouncer } from './announce.ts';
 import type { Announcer, AnnouncerOptions } from './announce.ts';
 import { beatOf } from './cards.ts';
@@ -24,7 +25,8 @@ import type { Catalog, Model } from './models/catalog.ts';
 import type { CheckFile } from './models/checker.ts';
 import { createObedience } from './models/obedience.ts';
 import { createResidency } from './models/residency.ts';
-import type { Residency, ResidencyEvent, Resident } from './models/residency.ts';
+import type { ResidencyEvent, Resident } from './models/entry.ts';
+import type { Residency } from './models/residency.ts';
 import { reasonOf } from './reason.ts';
 import { createStanding } from './standing.ts';
 import { createSolitude } from './models/solitude.ts';
@@ -48,6 +50,10 @@ export interface WorkerOptions {
   loadedMax: number;
   keepAliveMs: number;
   modelsDir: string | null;
+  /** Settings of single models; `null` = there are none. */
+  modelsFile: string | null;
+  /** Names of the GPUs that the worker owns; `null` = all there are. */
+  ownGpus?: readonly string[] | null;
   demoPath: string;
   check: CheckFile;
   /** All that a model's file says, as JSON. */
@@ -80,7 +86,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const timers = new DisposableStack();
   timers.use(every(options.clock, everyMs, () => watchEngines(parts)));
   timers.use(every(options.clock, rescanEveryMs, () => void rescan(parts)));
+  timers.use(parts.modelsFile);
   await announcer.start();
+  void preload(parts);
   return {
     url: self.url,
     epoch: self.epoch,
@@ -93,12 +101,15 @@ interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
   slots: Slots;
   embedSlots: Slots;
   catalog: Catalog;
+  modelsFile: KeptModelsFile;
   residency: Residency;
   watchdog: Watchdog;
   announcer: Announcer;
   server: Server;
   /** Cuts what still runs when the drain took too long. */
   cut: AbortController;
+  /** Versions of models that were loaded because they are to be there from the start, or tried. */
+  preloaded: Set<string>;
 }
 
 async function createParts(options: WorkerOptions): Promise<Parts> {
@@ -110,7 +121,9 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   const metrics = createMetrics({ ...options, worker: options.id });
   const ledger = timedLedger(options.ledger, clock, metrics.ledgerCall);
   const watchdog = createWatchdog(clock);
-  const catalog = createCatalog(options);
+  const onChange = (): void => void rescan(parts);
+  const modelsFile = await openModelsFile({ path: options.modelsFile, clock, log, onChange });
+  const catalog = createCatalog({ ...options, modelsFile: { path: options.modelsFile ?? '', file: modelsFile } });
   await catalog.scan();
 
   const onEvent = (event: ResidencyEvent): void => {
@@ -169,16 +182,29 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     residency,
     solitude,
     watchdog,
-    activity: createActivityLog(clock, embedSlots),
     metrics,
     cut: cut.signal,
     onNews: announcer.soon,
   };
   const common = { ...options, ...kit, ledger };
   const handlers = engineHandlers(common);
-  const look = () => lookAt(kit.activity, device, options.gpus);
-  const server = createWorkerServer({ ...common, look, handlers, standing, epoch: self.epoch });
-  return { clock, log, self, slots, embedSlots, catalog, residency, watchdog, announcer, server, cut };
+  const server = createWorkerServer({ ...common, handlers, standing, epoch: self.epoch });
+  const parts: Parts = {
+    clock,
+    log,
+    self,
+    slots,
+    embedSlots,
+    catalog,
+    modelsFile,
+    residency,
+    watchdog,
+    announcer,
+    server,
+    cut,
+    preloaded: new Set(),
+  };
+  return parts;
 }
 
 function timedLedger(ledger: WorkerLedger, clock: Clock, hear: Metrics['ledgerCall']): WorkerLedger {
@@ -207,14 +233,27 @@ function watchEngines({ watchdog, slots, embedSlots, announcer, residency, log }
 }
 
 /** Looks at the models again, and lets go of those whose files have gone. Never rejects. */
-async function rescan({ catalog, residency, announcer, log }: Parts): Promise<void> {
+async function rescan(parts: Parts): Promise<void> {
+  const { catalog, residency, announcer, log } = parts;
   try {
     if (!(await catalog.scan())) return;
     const there = new Set(catalog.models().map(({ name }) => name));
-    for (const { name } of residency.residents()) if (!there.has(name)) residency.unload(name);
+    for (const { name } of residency.residents()) if (!there.has(name)) residency.unload(name, true);
+    residency.refresh(catalog.models());
     announcer.soon();
+    await preload(parts);
   } catch (error) {
     log.error('the models could not be looked at', { reason: reasonOf(error) });
+  }
+}
+
+/** Loads what is to be there from the start, while there is room. Never rejects; what fails, residency tells. */
+async function preload({ catalog, residency, preloaded, self, cut }: Parts): Promise<void> {
+  for (const model of catalog.models().filter(({ settings }) => settings.preload)) {
+    const { name, version } = model;
+    if (preloaded.has(`${name} ${version}`) || residency.residents().length >= self.loadedMax) continue;
+    preloaded.add(`${name} ${version}`);
+    await residency.load(model, '', cut.signal).catch(() => undefined);
   }
 }
 

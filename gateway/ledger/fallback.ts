@@ -1,4 +1,5 @@
 // What a gateway does while its ledger is away: a ledger of its own over its share of the slots, until it is back.
+import { seatOn } from '@berth/shared/announcement.ts';
 import type { Announcement } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { createRegister } from '@berth/shared/crowd.ts';
@@ -77,7 +78,8 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
     const capacity = state === 'ready' ? Math.max(1, Math.floor(slots / gateways)) : 0; // 2
     const running = held.values().filter((lease) => lease.worker === worker); // 3
     // 5 What nobody has loaded is loaded by whichever worker a request comes to: nobody can be ordered to.
-    const serves = models.filter(({ name, loaded }) => loaded || !isLoaded(name)).map(({ name }) => name);
+    const names = models.filter(({ name, loaded }) => loaded || !isLoaded(name)).map(({ name }) => name);
+    const serves = [...names, seatOn(worker)];
     return { worker, epoch, boot, last: false, capacity, weight: 1, serves, running, announcement: '' };
   }
 

@@ -11,6 +11,8 @@ export interface Mount {
   scope: Scope | null;
   /** Only GET and HEAD, and no WebSocket. */
   readOnly: boolean;
+  /** The worker or model of which each request takes a slot; `null` = nothing is computed for them. */
+  inference: string | null;
 }
 
 const mountsMax = 32;
@@ -28,8 +30,13 @@ export function parseMounts(text: string): Mount[] {
 function parseMount(text: string): Mount {
   const [, path = '', url = '', words = ''] = /^(\/[^=;]*)=([^;]+)((?:;[^;]*)*)$/.exec(text) ?? [];
   if (!/^(\/|(\/[A-Za-z0-9_-][A-Za-z0-9._-]*)+)$/.test(path)) throw new Error(form);
-  const mount: Mount = { path: path === '/' ? '' : path, target: targetOf(url), scope: 'admin', readOnly: false };
-  for (const word of words.split(';').slice(1)) change(mount, word.trim());
+  const asked: Partial<Mount> = {};
+  for (const word of words.split(';').slice(1)) change(asked, word.trim());
+  const { inference = null, readOnly = false, scope = inference === null ? 'admin' : 'infer' } = asked;
+  const mount = { path: path === '/' ? '' : path, target: targetOf(url), scope, readOnly, inference };
+  if (mount.inference !== null && mount.scope === null) {
+    throw new Error('must not have inference and login together: a slot is for the holder of a key');
+  }
   return mount;
 }
 
@@ -42,10 +49,15 @@ function targetOf(url: string): URL {
   return target;
 }
 
-function change(mount: Mount, word: string): void {
+function change(mount: Partial<Mount>, word: string): void {
   const scope = scopes.find((known) => known === word);
+  const [, name] = /^inference=([^\s=@]+)$/.exec(word) ?? [];
   if (scope) mount.scope = scope;
   else if (word === 'login') mount.scope = null;
   else if (word === 'read') mount.readOnly = true;
-  else throw new Error(`must have nothing but read, login, ${scopes.join(', ')} behind a semicolon`);
+  else if (name !== undefined) mount.inference = name;
+  else {
+    const all = ['read', 'login', 'inference=WORKER', 'inference=MODEL', ...scopes];
+    throw new Error(`must have nothing but ${all.join(', ')} behind a semicolon`);
+  }
 }

@@ -1,5 +1,7 @@
 // One mount's proxy: http-proxy-3, wrapped where it has been seen to hang, to truncate in silence or to tell too much.
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 import { createProxyServer } from 'http-proxy-3';
 import type { Clock } from '@berth/shared/clock.ts';
@@ -14,21 +16,37 @@ const writeStallMs = 20_000;
 /** How long the other side of a WebSocket may take to say good-bye. */
 const farewellMs = 1_000;
 
-export interface Proxy {
-  /** Resolves when the reply has ended, whoever ended it. @throws Refusal `length_required`, `mount_failed` */
-  pass(request: IncomingMessage, response: ServerResponse, address: string | null): Promise<void>;
-  /** Joins a WebSocket's two connections until either ends. `refuse` is called while nothing has been sent. */
-  join(request: IncomingMessage, socket: Duplex, head: Buffer, address: string | null, refuse: Refuse): void;
+/** A request on its way through. */
+interface Passage {
+  request: IncomingMessage;
+  response: ServerResponse;
+  /** The client's; `null` = unknown. */
+  address: string | null;
+  /** Ends both sides when it aborts, whatever they do. */
+  until?: AbortSignal;
+  /** What of the request's body was read already; left out = nothing. */
+  body?: Buffer;
 }
 
-type Refuse = (refusal: Refusal) => void;
+export interface Proxy {
+  /** Resolves when the reply has ended, whoever ended it. @throws Refusal `length_required`, `mount_failed` */
+  pass(passage: Passage): Promise<void>;
+  /**
+   * Joins a WebSocket's two connections until either ends.
+   * @param refuse is called while nothing has been sent, and the promise is rejected then
+   */
+  join(passage: Passage, socket: Socket, head: Buffer, refuse: (refusal: Refusal) => void): Promise<void>;
+}
+
+/** Headers that tell the server who calls, when the path as it is sent is known. */
+type Prove = (method: string, path: string) => Record<string, string>;
 
 /**
  * What is wrapped (each measured with 2.0.1): a server that died in mid-reply left the client hanging; headers of the
  * connection, credentials and the client's own `x-forwarded-*` went through; a chunked body of DELETE was framed anew
  * as a second request, so that only bodies with a length are taken. No connection is used twice.
  */
-export function createProxy(mount: Mount, clock: Clock): Proxy {
+export function createProxy(mount: Mount, clock: Clock, prove: Prove = () => ({})): Proxy {
   const proxy = createProxyServer({ target: mount.target, connectTimeout, xfwd: false });
   const failed = (error: NodeJS.ErrnoException) =>
     new Refusal(
@@ -38,6 +56,10 @@ export function createProxy(mount: Mount, clock: Clock): Proxy {
 
   // It tells a WebSocket's errors here too, and without a listener the reset of any client would end the process.
   proxy.on('error', () => {});
+  const sign = (asking: ClientRequest) => {
+    for (const [name, value] of Object.entries(prove(asking.method, asking.path))) asking.setHeader(name, value);
+  };
+  proxy.on('proxyReq', sign);
   proxy.on('proxyRes', (upstream, _request, response) => {
     toClient(upstream.headers, mount);
     // Else http-proxy-3 promises to keep a connection that is about to be closed.
@@ -48,16 +70,22 @@ export function createProxy(mount: Mount, clock: Clock): Proxy {
     });
     watchStall(upstream, () => response.destroy());
   });
+  const onAnswer = new WeakMap<Duplex, () => void>();
+  const begin = (socket: Duplex) => {
+    answered.add(socket);
+    onAnswer.get(socket)?.();
+  };
   /** Connections on which a reply of the server has begun. */
   const answered = new WeakSet<Duplex>();
   proxy.on('proxyReqWs', (asking, _request, socket) => {
+    sign(asking);
     asking.prependListener('response', (refusing: IncomingMessage) => {
-      answered.add(socket);
+      begin(socket);
       toClient(refusing.headers, mount);
       refusing.on('close', () => refusing.complete || socket.destroy());
     });
     asking.prependListener('upgrade', ({ headers }: IncomingMessage, upstream: Duplex) => {
-      answered.add(socket);
+      begin(socket);
       toWebSocketClient(headers, mount);
       tie(socket, upstream);
       tie(upstream, socket);
@@ -83,24 +111,45 @@ export function createProxy(mount: Mount, clock: Clock): Proxy {
   }
 
   return {
-    async pass(request, response, address) {
-      if (request.headers['transfer-encoding'] !== undefined) {
-        throw new Refusal('length_required', 'a body that is passed on needs a Content-Length');
-      }
+    async pass({ request, response, address, until, body }) {
+      checkLength(request);
       toServer(request, mount, address);
+      const whole = body && { buffer: Readable.from(body.length > 0 ? [body] : []) };
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       response.once('close', resolve);
-      proxy.web(request, response, {}, (error) => {
+      using _end = onAbort(until, () => response.destroy());
+      proxy.web(request, response, whole ?? {}, (error) => {
         if (response.headersSent) response.destroy();
         else reject(failed(error));
       });
       await promise;
     },
-    join(request, socket, head, address, refuse) {
+    async join({ request, response, address, until }, socket, head, refuse) {
       toWebSocketServer(request, mount, address);
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      socket.once('close', () => resolve());
+      using _end = onAbort(until, () => socket.destroy());
+      // From here on the bytes are the server's.
+      onAnswer.set(socket, () => response.detachSocket(socket));
       proxy.ws(request, socket, head, {}, (error) => {
-        if (!answered.has(socket)) refuse(failed(error));
+        if (answered.has(socket)) return;
+        // Written now: the connection is closed as soon as this returns.
+        refuse(failed(error));
+        reject(failed(error));
       });
+      await promise;
     },
   };
+}
+
+/** @throws Refusal `length_required` */
+export function checkLength({ headers }: IncomingMessage): void {
+  if (headers['transfer-encoding'] === undefined) return;
+  throw new Refusal('length_required', 'a body that is passed on needs a Content-Length');
+}
+
+function onAbort(signal: AbortSignal | undefined, act: () => void): Disposable {
+  signal?.addEventListener('abort', act, { once: true });
+  if (signal?.aborted) act();
+  return { [Symbol.dispose]: () => signal?.removeEventListener('abort', act) };
 }

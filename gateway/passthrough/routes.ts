@@ -1,23 +1,35 @@
 // Routes of what is mounted: every method, and the upgrade to a WebSocket.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { notFound } from '../api/absent.ts';
-import { methods } from '../http.ts';
+import type { Door } from '../admit.ts';
+import { methods, readBody } from '../http.ts';
 import type { Exchange, Route, Upgrade } from '../http.ts';
 import type { Mount } from './mounts.ts';
 import { checkPath } from './paths.ts';
-import { createProxy } from './proxy.ts';
+import { checkLength, createProxy } from './proxy.ts';
+import type { Proxy } from './proxy.ts';
+import type { TakeSeat } from './seats.ts';
 
-interface Options {
-  mounts: readonly Mount[];
-  /** Those of the gateway itself. */
-  routes: readonly Route[];
+/** What every way through needs. */
+export interface Passing {
   /** The client's address; `null` = unknown. */
   address: (request: IncomingMessage) => string | null;
   /** @throws Refusal for what only a trusted proxy may say: a server behind may believe it, too */
   check: (request: IncomingMessage) => void;
+  takeSeat: TakeSeat;
+  /** For a body that is held while its request waits for a slot. */
+  hold: Door['hold'];
+  bodyBytesMax: number;
   clock: Clock;
+}
+
+interface Options extends Passing {
+  mounts: readonly Mount[];
+  /** Those of the gateway itself. */
+  routes: readonly Route[];
 }
 
 /** @throws Error when a mount would stand in the way of a route */
@@ -33,25 +45,71 @@ export function mountRoutes({ mounts, routes, ...how }: Options): Route[] {
   });
 }
 
-function routesOf(mount: Mount, { address, check, clock }: Omit<Options, 'mounts' | 'routes'>): Route[] {
-  const proxy = createProxy(mount, clock);
+/** Most bytes that a client may send before its WebSocket is one. */
+const earlyBytesMax = 65_536;
+
+export interface Entrance {
+  /** @param seat worker or model of which a slot is taken; `null` = none */
+  handle(exchange: Exchange, seat: string | null): Promise<void>;
+  upgrade(exchange: Upgrade, seat: string | null): Promise<void>;
+}
+
+/** The way in to what stands behind `path`. */
+export function createEntrance(path: string, proxy: Proxy, passing: Passing): Entrance {
+  const { address, check, takeSeat } = passing;
 
   const enter = (request: IncomingMessage): void => {
-    const [path = '', query] = (request.url ?? '').split(/\?(.*)/s, 2);
-    checkPath(path);
+    const [whole = '', query] = (request.url ?? '').split(/\?(.*)/s, 2);
+    checkPath(whole);
     check(request);
     // Programs that look for an API need to hear that it is not there, and not a page.
-    if (mount.path === '' && path.startsWith('/v1/')) throw notFound(request.method ?? '', path);
-    request.url = `${path.slice(mount.path.length) || '/'}${query === undefined ? '' : `?${query}`}`;
+    if (path === '' && whole.startsWith('/v1/')) throw notFound(request.method ?? '', whole);
+    request.url = `${whole.slice(path.length) || '/'}${query === undefined ? '' : `?${query}`}`;
   };
-  const handle = async ({ request, response }: Exchange): Promise<void> => {
-    enter(request);
-    await proxy.pass(request, response, address(request));
+
+  return {
+    async handle(exchange, seat) {
+      const { request, response } = exchange;
+      enter(request);
+      const passage = { request, response, address: address(request) };
+      if (seat === null) return proxy.pass(passage);
+      checkLength(request);
+      using held = passing.hold();
+      const body = await readBody(exchange, passing.bodyBytesMax, held);
+      await takeSeat(exchange, seat, (until) => proxy.pass({ ...passage, until, body }));
+    },
+    async upgrade(exchange, seat) {
+      const { request, response, reply, socket, head } = exchange;
+      enter(request);
+      const passage = { request, response, address: address(request) };
+      const refuse = reply.refuse.bind(reply);
+      if (seat === null) return proxy.join(passage, socket, head, refuse);
+      const early = listen(socket, head);
+      await takeSeat(exchange, seat, (until) => proxy.join({ ...passage, until }, socket, early(), refuse));
+    },
   };
-  const upgrade = ({ request, socket, head, refuse }: Upgrade): void => {
-    enter(request);
-    proxy.join(request, socket, head, address(request), refuse);
+}
+
+/**
+ * A connection of which nothing is read does not tell that it was closed.
+ * @returns what ends the listening, and gives what has come
+ */
+function listen(socket: Socket, head: Buffer): () => Buffer {
+  let early = head;
+  const keep = (chunk: Buffer) => {
+    early = Buffer.concat([early, chunk]);
+    if (early.length > earlyBytesMax) socket.destroy();
   };
+  const leave = () => void socket.destroy();
+  socket.on('data', keep).on('end', leave);
+  return () => {
+    socket.off('data', keep).off('end', leave).pause();
+    return early;
+  };
+}
+
+function routesOf(mount: Mount, passing: Passing): Route[] {
+  const { handle, upgrade } = createEntrance(mount.path, createProxy(mount, passing.clock), passing);
 
   /** Links of a page are relative to its folder. */
   const intoFolder = ({ request, reply }: Exchange): void => {
@@ -62,8 +120,9 @@ function routesOf(mount: Mount, { address, check, clock }: Omit<Options, 'mounts
   const common = { scope: mount.scope ?? ('public' as const), dialect: openai };
   const allowed = mount.readOnly ? methods.filter((method) => method === 'GET' || method === 'HEAD') : methods;
   return allowed.flatMap((method): Route[] => {
-    const below: Route = { ...common, method, path: `${mount.path}/*`, handle };
-    if (method === 'GET' && !mount.readOnly) below.upgrade = upgrade;
+    const path = `${mount.path}/*`;
+    const below: Route = { ...common, method, path, handle: (exchange) => handle(exchange, mount.inference) };
+    if (method === 'GET' && !mount.readOnly) below.upgrade = (exchange) => upgrade(exchange, mount.inference);
     // At the root itself programs ask what this is, and browsers want a page.
     const itself: Route =
       mount.path === ''

@@ -1,4 +1,5 @@
 // The workers as announced, kept current by the gateway's session with the ledger.
+import { workerOfSeat } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
@@ -21,6 +22,8 @@ export interface Roster {
   workers(): Announcement[];
   /** Cards of a model on every worker that has it. */
   model(name: string): readonly { worker: Announcement; card: ModelCard }[];
+  /** The workers on which a job of this name can run: those that have the model, or the one whose seat it is. */
+  holders(name: string): readonly Announcement[];
   /** Ids of the workers that are ready and have the model loaded, in a fixed order. */
   warm(model: string): readonly string[];
   /** The cards of all models on all workers. */
@@ -91,6 +94,12 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     worker: (id) => known.get(id),
     workers: () => [...known.values()],
     model: (name) => byModel.get(name) ?? [],
+    holders(name) {
+      const seat = workerOfSeat(name);
+      if (seat === null) return (byModel.get(name) ?? []).map(({ worker }) => worker);
+      const worker = known.get(seat);
+      return worker === undefined ? [] : [worker];
+    },
     warm: (name) => warm.get(name) ?? [],
     cards: () => [...known.values()].flatMap(({ models }) => models),
     apply(change) {

@@ -140,12 +140,16 @@ function samplingOf(options: Fields): Sampling {
   };
 }
 
+/** Those of a model's parameters that are honoured. */
+export const ollamaParameters =
+  'temperature top_k top_p min_p repeat_penalty repeat_last_n presence_penalty frequency_penalty seed stop'.split(' ');
+
 /**
- * The parameters of a model in Ollama's store, which stand in for what a request leaves out.
+ * The parameters of a model in Ollama's store or in MODELS_FILE, which stand in for what a request leaves out.
  * @throws Refusal `bad_request` with the field's name
  */
-export function parseOllamaParameters(value: unknown): { sampling: Sampling; stop: string[] } {
-  const options = fieldsOf(value, '');
+export function parseOllamaParameters(value: unknown, path = ''): { sampling: Sampling; stop: string[] } {
+  const options = fieldsOf(value, path);
   return { sampling: samplingOf(options), stop: options.optional('stop', parts.stops(16)) ?? [] };
 }
 

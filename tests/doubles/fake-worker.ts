@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { seatOn } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Checked } from '@berth/shared/auth.ts';
@@ -158,7 +159,7 @@ export async function startFakeWorker(options: FakeWorkerOptions): Promise<FakeW
       last: false,
       capacity: slots,
       weight: 1,
-      serves: models.filter(({ loaded }) => loaded).map(({ name }) => name),
+      serves: [...models.filter(({ loaded }) => loaded).map(({ name }) => name), seatOn(id)],
       running: [...running.values()].map((lease) => ({ id: lease, model: '', team: '', key: '', gateway: '' })),
       announcement: announcement(),
       ...change,

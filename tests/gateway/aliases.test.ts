@@ -3,7 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAliases } from '../../gateway/aliases.ts';
+import { parseModelsFile } from '@berth/shared/models-file.ts';
+import { aliasOf } from '../../gateway/aliases.ts';
 import { aCard } from '../doubles/fake-worker.ts';
 import { make } from './policy/calls.ts';
 import { ask, chat, startRig, until } from './rig.ts';
@@ -94,10 +95,10 @@ it('the file is read anew when it changes, and a damaged one changes nothing', a
   };
   const said = (text: string) => () => rig.lines.some((line) => JSON.stringify(line).includes(text));
   await writeFile(path, '{"aliases": {"a":');
-  await turn('a complaint', said('the old aliases stay in use'));
+  await turn('a complaint', said('the old names and settings of models stay in use'));
   expect((await askFor('gpt-4o')).status).toBe(200);
   await write({ mine: 'other' });
-  await turn('a new file', said('the aliases were read anew'));
+  await turn('a new file', said('the models file was read anew'));
   expect(await askFor('mine')).toMatchObject({ status: 200, model: 'other:latest' });
   expect((await askFor('gpt-4o')).status).toBe(404);
   await write(first);
@@ -112,14 +113,14 @@ it.each([
   ['{"aliases":{"a b":"c"}}', 'without spaces'],
   ['{"aliases":{"a":["x y"]}}', 'aliases.a[0] must be printable'],
 ])('%s is refused by field', (text, why) => {
-  expect(() => parseAliases(text, 'models.json')).toThrow(`models.json: `);
-  expect(() => parseAliases(text, 'models.json')).toThrow(why);
+  expect(() => parseModelsFile(text, 'models.json')).toThrow(`models.json: `);
+  expect(() => parseModelsFile(text, 'models.json')).toThrow(why);
 });
 
 it('a pattern of many stars is no work', () => {
-  const [alias] = parseAliases(`{"aliases":{"${'*a'.repeat(100)}":"m"}}`, '');
-  for (let turn = 0; turn < 1_000; turn += 1) expect(alias?.fits(`${'a'.repeat(99)}b`)).toBe(false);
-  expect(alias?.fits('a'.repeat(100))).toBe(true);
+  const alias = aliasOf({ name: '*a'.repeat(100), models: ['m'] });
+  for (let turn = 0; turn < 1_000; turn += 1) expect(alias.fits(`${'a'.repeat(99)}b`)).toBe(false);
+  expect(alias.fits('a'.repeat(100))).toBe(true);
 });
 
 it('a file that is not there stops the start', async () => {

@@ -34,7 +34,7 @@ export function createShelf(clock: Clock, names: readonly string[], loads: Loads
     hear?.(path, 'begins');
     await new Promise<void>((resolve) => void clock.after(loadMs, resolve));
     hear?.(path, 'ends');
-    const info = { contextTokens: 4_096, slots: 64, vramBytes: 0 };
+    const info = { contextTokens: 4_096, slots: 64, vramBytes: 0, memoryBytes: 0 };
     const died = new Promise<never>(() => {});
     return { info, died, share: () => {}, [Symbol.asyncDispose]: async () => {} } as unknown as Engine;
   };
@@ -91,6 +91,8 @@ function modelOf(name: string): Model {
     sizeBytes: 1,
     modifiedAt: '',
     capabilities: ['completion'],
+    adapters: [],
+    settings: {},
     header,
   } as unknown as Model;
 }

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { workerOfSeat } from '@berth/shared/announcement.ts';
 import type { Announcement } from '@berth/shared/announcement.ts';
 import { signCall } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';
@@ -114,6 +115,7 @@ export async function aWorker({
     loadedMax: 3,
     keepAliveMs: 300_000,
     modelsDir,
+    modelsFile: null,
     demoPath: join(modelsDir, 'demo', 'none.gguf'),
     check: readGguf,
     wholeFacts: readWholeFacts,
@@ -154,7 +156,8 @@ function rememberingLedger(): { ledger: WorkerLedger } & Pick<TestWorker, 'beats
     orders,
     ledger: {
       async beat(beat) {
-        beats.push(beat);
+        // Every worker serves its seat: left out here, so that what is looked at are models.
+        beats.push({ ...beat, serves: beat.serves.filter((name) => workerOfSeat(name) === null) });
         const order = orders.get(beat.worker) ?? null;
         if (order !== null && beat.serves.includes(order.model)) orders.delete(beat.worker);
         return { kind: 'ok', added: 0, dropped: 0, order: orders.get(beat.worker) ?? null };

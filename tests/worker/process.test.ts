@@ -81,7 +81,7 @@ describe('the worker process', () => {
     beats = [];
     const { child, ready, ended } = run(good);
     const { url } = await ready;
-    expect(beats[0]).toMatchObject({ worker: 'w1', boot: true, capacity: 4, serves: [] });
+    expect(beats[0]).toMatchObject({ worker: 'w1', boot: true, capacity: 4, serves: ['@w1'] });
     expect((await fetch(`${url}/livez`)).status).toBe(200);
     child.kill('SIGTERM');
     const { code, output } = await ended;

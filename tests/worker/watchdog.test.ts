@@ -15,7 +15,7 @@ function anEngine(): Script {
   let steps = 0;
   let next = Promise.withResolvers<string>();
   const engine: Engine = {
-    info: { contextTokens: 1, slots: 1, vramBytes: 0 },
+    info: { contextTokens: 1, slots: 1, vramBytes: 0, memoryBytes: 0 },
     pid: null,
     steps: () => steps,
     onStep: () => {},

@@ -133,7 +133,7 @@ function openEcho(
   }
 
   return {
-    info: { contextTokens: options.contextTokens, slots: options.slots, vramBytes: 0 },
+    info: { contextTokens: options.contextTokens, slots: options.slots, vramBytes: 0, memoryBytes: 0 },
     pid: null,
     steps: () => steps,
     onStep: (listener) => void (hear = listener),

@@ -1,4 +1,5 @@
 // The engine's port: one loaded model that generates for several requests at once.
+import { Refusal } from '@berth/shared/outcome.ts';
 import type { JsonFormat, OutputFormat, Prompt, Sampling, Tokenizing, Tool } from '@berth/shared/request.ts';
 
 export interface EngineRequest {
@@ -99,6 +100,8 @@ export interface EngineInfo {
   /** Sequences that run at once. */
   slots: number;
   vramBytes: number;
+  /** What it takes of the device's memory, which becomes free with its end: of a GPU's, or of the machine's. */
+  memoryBytes: number;
 }
 
 /** One step of an engine: a batch of tokens, and what became of it. */
@@ -145,6 +148,16 @@ export interface EngineOptions {
   path: string;
   /** Wanted tokens per sequence; clamped to the model's own. */
   contextTokens: number;
+  /** Refused rather than opened with a shorter context than wanted: there is something that could make room. */
+  whole?: true;
+  /** Jinja, in place of the file's own chat template. */
+  template?: string;
+  /** LoRA adapters that are applied to the weights. */
+  adapters?: readonly { path: string; scale: number }[];
+  /** NVIDIA GPUs that it is spread over, as CUDA_VISIBLE_DEVICES; left out = the worker's own. */
+  devices?: string;
+  /** Layers on the GPU; left out = all of them. */
+  gpuLayers?: number;
   /** For an embedding model: it embeds, one input at a time, and generates nothing. */
   embeds?: true;
   /** Wanted sequences. */
@@ -162,8 +175,22 @@ export interface PromptCacheOptions {
   bytesMax: number;
 }
 
-/** @throws Refusal `load_failed`, whose message says what is wrong with the file or how much memory is missing */
-export type OpenEngine = (options: EngineOptions, signal: AbortSignal) => Promise<Engine>;
+/**
+ * @param onProgress the load goes on: told now and then
+ * @throws Refusal `load_failed`, whose message says what is wrong with the file; OutOfMemory
+ */
+export type OpenEngine = (options: EngineOptions, signal: AbortSignal, onProgress?: () => void) => Promise<Engine>;
+
+/** A load for which the device has too little memory. */
+export class OutOfMemory extends Refusal {
+  /** What has to become free, at least. */
+  readonly missingBytes: number;
+
+  constructor(message: string, missingBytes: number) {
+    super('load_failed', message);
+    this.missingBytes = missingBytes;
+  }
+}
 
 /** The engine's process is gone; what ran in it is lost. */
 export class EngineDied extends Error {

@@ -1,16 +1,20 @@
 // Which models this worker could load: the .gguf files below MODELS_DIR, or Ollama's own store there, else the demo.
-import { lstat, readdir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import type { Stats } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
+import type { Adapter, KeptModelsFile, ModelSettings } from '@berth/shared/models-file.ts';
 import { reasonOf } from '../reason.ts';
 import type { CheckFile } from './checker.ts';
-import { thoughtsOf } from '../replies/thinking.ts';
-import { noDefaults } from './defaults.ts';
+import { capabilitiesOf } from './capabilities.ts';
 import type { Defaults } from './defaults.ts';
+import { fileAt, modelFiles } from './files.ts';
+import type { ModelFile, Problem } from './files.ts';
 import type { GgufHeader } from './gguf.ts';
-import { readStore } from './store.ts';
+import { partsOf } from './parts.ts';
+import { tailored } from './tailor.ts';
 
 /** A model file that was read and can be tried. */
 export interface Model {
@@ -26,6 +30,10 @@ export interface Model {
   capabilities: ModelCard['capabilities'];
   /** Where a request says nothing. */
   defaults: Defaults;
+  /** Absolute paths. */
+  adapters: readonly Adapter[];
+  /** How it is run, where that differs from the worker's own settings. */
+  settings: ModelSettings;
 }
 
 /** It embeds, and generates nothing. */
@@ -36,6 +44,8 @@ export function isEmbedder({ capabilities }: Pick<Model, 'capabilities'>): boole
 export interface Catalog {
   /** As of the last scan, by name. */
   models(): Model[];
+  /** What the last scan found and could not use. */
+  problems(): readonly Problem[];
   /** A model by its canonical name; one that is not known is looked for on the disk, at most once a second. */
   find(name: string): Promise<Model | null>;
   /** Looks at the folder again; files that did not change are not read. True when something changed. */
@@ -49,52 +59,52 @@ export interface CatalogOptions {
   demoPath: string;
   /** Reads and checks a file's header. */
   check: CheckFile;
+  /** Left out = no model has settings of its own. */
+  modelsFile?: { path: string; file: Pick<KeptModelsFile, 'current' | 'problem'> };
+  /** Names of the GPUs that the worker owns, numbers and UUIDs; `null` = all there are. */
+  ownGpus?: readonly string[] | null;
   clock: Clock;
   log: Log;
 }
 
-const filesMax = 10_000;
-const depthMax = 8;
 const rescanMs = 1_000;
 
-/** A name with its tag: `x` is `x:latest`, as in Ollama. Upper and lower case differ. */
-function canonicalName(name: string): string {
-  return name.includes(':') ? name : `${name}:latest`;
-}
-
-/** The name of a model file: its own name without `.gguf`, and without the number of a split file's first part. */
-export function nameOfFile(path: string): string {
-  return canonicalName(basename(path).replace(/(-00001-of-\d{5})?\.gguf$/i, ''));
-}
-
-export function createCatalog({ modelsDir, demoPath, check, clock, log }: CatalogOptions): Catalog {
+export function createCatalog(options: CatalogOptions): Catalog {
+  const { modelsDir, demoPath, check, clock, log } = options;
   const readOwn = rememberedReader(check, log);
   const readDemo = rememberedReader(check, log);
   let models = new Map<string, Model>();
+  let problems: readonly Problem[] = [];
   let scannedMs = Number.NEGATIVE_INFINITY;
   let emptySince: string | null = null;
-  let complaints = new Set<string>();
+
+  /** Each once, for as long as it stands. */
+  const complain = (found: readonly Problem[]): void => {
+    const before = new Set(problems.map(({ reason }) => reason));
+    for (const { reason } of found) if (!before.has(reason)) log.warn(reason);
+    problems = found;
+  };
 
   const scan = async (): Promise<boolean> => {
     scannedMs = clock.monotonic();
     const { files, problem, others } = await modelFiles(modelsDir);
     const own = await readOwn(files);
-    for (const other of others) if (!complaints.has(other)) log.warn(other);
-    complaints = new Set(others);
-    const why = own.length > 0 ? null : (problem ?? `no usable .gguf file in ${modelsDir}`);
+    const why = own.models.length > 0 ? null : (problem ?? `no usable .gguf file in ${modelsDir}`);
     // Who set nothing gets what the first start promises; who set a folder did not want the demo.
     const level = modelsDir === null ? 'info' : 'warn';
     if (why !== null && why !== emptySince) log[level](`${why}: serving the demo model. ${howToLoad}`);
     emptySince = why;
-    const found = byName(why === null ? own : await readDemo([fileAt(demoPath)]));
+    const named = byName(why === null ? own.models : (await readDemo([fileAt(demoPath)])).models);
+    const found = await withSettings(named.models, options);
     const changed = signature(found.models) !== signature(models);
-    if (changed) for (const clash of found.clashes) log.warn(clash);
+    complain([...others, ...own.problems, ...named.clashes, ...found.problems]);
     models = found.models;
     return changed;
   };
 
   return {
     models: () => [...models.values()],
+    problems: () => problems,
     async find(name) {
       if (!models.has(name) && clock.monotonic() - scannedMs >= rescanMs) await scan();
       return models.get(name) ?? null;
@@ -105,19 +115,13 @@ export function createCatalog({ modelsDir, demoPath, check, clock, log }: Catalo
 
 const howToLoad = 'To load a real one, set MODELS_DIR to a folder with .gguf files';
 
-/** A file, and what the model in it is called. */
-interface ModelFile {
-  name: string;
-  path: string;
-  defaults: Defaults;
+interface Read {
+  models: Model[];
+  problems: Problem[];
 }
 
-function fileAt(path: string): ModelFile {
-  return { name: nameOfFile(path), path, defaults: noDefaults };
-}
-
-/** Reads headers, each once per version of its file; a bad file is logged once until it becomes good. */
-function rememberedReader(check: CheckFile, log: Log): (files: ModelFile[]) => Promise<Model[]> {
+/** Reads headers, each once per version of its file. */
+function rememberedReader(check: CheckFile, log: Log): (files: ModelFile[]) => Promise<Read> {
   let known = new Map<string, Known>();
   return async (files) => {
     const seen = new Map<string, Known>();
@@ -126,116 +130,106 @@ function rememberedReader(check: CheckFile, log: Log): (files: ModelFile[]) => P
       seen.set(path, await look(path, known.get(path), check, log));
     }
     known = seen;
-    return files.flatMap((file) => {
-      const model = seen.get(file.path)?.model;
-      return model ? { ...model, ...file } : [];
-    });
+    const read: Read = { models: [], problems: [] };
+    for (const file of files) {
+      const { model = null, problem = null } = seen.get(file.path) ?? {};
+      if (model !== null) read.models.push({ ...model, ...file, settings: {} });
+      if (problem !== null) read.problems.push({ model: file.name, reason: problem });
+    }
+    return read;
   };
 }
 
-type Known = { version: string; model: Omit<Model, 'name' | 'defaults'> | null };
+interface Known {
+  version: string;
+  model: Omit<Model, keyof ModelFile | 'settings'> | null;
+  problem: string | null;
+}
 
 async function look(path: string, before: Known | undefined, check: CheckFile, log: Log): Promise<Known> {
+  const version = await versionOf(path);
+  if (before?.version === version && version !== unreadable) return before;
   try {
-    const { size, mtime, mtimeMs } = await stat(path);
-    const version = `${mtimeMs}:${size}`;
-    if (before?.version === version) return before;
+    const parts = await Promise.all(partsOf(path).map(partAt));
     const header = await check(path);
-    return { version, model: modelOf(path, size, mtime, version, header, log) };
+    return { version, model: modelOf(path, parts, version, header, log), problem: null };
   } catch (error) {
-    if (before === undefined || before.model !== null)
-      log.error(`cannot use the model file ${path}: ${reasonOf(error)}`);
-    return { version: await versionOf(path), model: null };
+    return { version, model: null, problem: `cannot use the model file ${path}: ${reasonOf(error)}` };
   }
 }
 
+async function partAt(path: string, index: number, { length }: readonly string[]): Promise<Stats> {
+  return await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (index === 0 || error.code !== 'ENOENT') throw error;
+    throw new Error(`part ${index + 1} of ${length} is missing: copy it beside the others`, { cause: error });
+  });
+}
+
+const unreadable = 'unreadable';
+
+/** Of all parts of a split model. */
 async function versionOf(path: string): Promise<string> {
-  return stat(path).then(
-    ({ mtimeMs, size }) => `${mtimeMs}:${size}`,
-    () => 'unreadable',
+  const version = async (part: string) => {
+    const { mtimeMs, size } = await stat(part);
+    return `${mtimeMs}:${size}`;
+  };
+  return Promise.all(partsOf(path).map(version)).then(
+    (all) => all.join(' '),
+    () => unreadable,
   );
 }
 
 /** `null` for the files that belong to a model but are none: projectors, adapters. */
-function modelOf(
-  path: string,
-  sizeBytes: number,
-  mtime: Date,
-  version: string,
-  header: GgufHeader,
-  log: Log,
-): Known['model'] {
+function modelOf(path: string, parts: readonly Stats[], version: string, header: GgufHeader, log: Log): Known['model'] {
   if (header.type !== 'model' || header.architecture === 'clip') {
     log.info(`${path} is no model of its own (${header.type}, ${header.architecture}): left out`);
     return null;
   }
   const capabilities = capabilitiesOf(header);
-  return { path, sizeBytes, modifiedAt: mtime.toISOString(), version, header, capabilities };
-}
-
-/** Encoder architectures of llama.cpp: they embed and cannot chat, whether or not the file says how it pools. */
-const encoders = /^((nomic-|jina-|modern-|neo-|euro)?bert(-moe|-v\d)?|t5encoder|gemma-embedding)$/;
-
-/** What a model can do, by what its header and its chat template say. */
-export function capabilitiesOf({ architecture, chatTemplate, pooled, infills }: GgufHeader): ModelCard['capabilities'] {
-  if (pooled || encoders.test(architecture)) return ['embedding'];
-  const tools = chatTemplate !== null && /\btools\b/.test(chatTemplate);
-  const thinking = thoughtsOf(chatTemplate) !== null;
-  const can = { completion: true, tools, thinking, insert: infills };
-  return (['completion', 'tools', 'thinking', 'insert'] as const).filter((what) => can[what]);
-}
-
-interface Found {
-  files: ModelFile[];
-  /** Why there are none. */
-  problem: string | null;
-  /** A line for each model that cannot be served. */
-  others: string[];
-}
-
-/** Ollama's store, and the .gguf files in a folder and its folders, sorted; only the first part of a split model. */
-async function modelFiles(modelsDir: string | null): Promise<Found> {
-  const nothing = { files: [], others: [] };
-  if (modelsDir === null) return { ...nothing, problem: 'MODELS_DIR is not set' };
-  try {
-    if ((await stat(modelsDir)).isFile()) return { ...nothing, files: [fileAt(modelsDir)], problem: null };
-    const paths: string[] = [];
-    await walk(modelsDir, 0, paths);
-    const { models, problems } = (await readStore(modelsDir)) ?? { models: [], problems: [] };
-    return { files: [...models, ...paths.toSorted().map(fileAt)], problem: null, others: problems };
-  } catch (error) {
-    return { ...nothing, problem: `MODELS_DIR ${modelsDir} cannot be read (${reasonOf(error)})` };
-  }
-}
-
-async function walk(folder: string, depth: number, paths: string[]): Promise<void> {
-  for (const entry of await readdir(folder)) {
-    const path = join(folder, entry);
-    if (paths.length >= filesMax) return;
-    // What vanished or may not be looked at is passed over; only the folder itself must be readable.
-    const info = await (depth < depthMax ? stat(path) : lstat(path)).catch(() => null);
-    if (info?.isDirectory() === true && depth < depthMax) await walk(path, depth + 1, paths).catch(() => undefined);
-    else if (info?.isFile() === true && isModelFile(entry)) paths.push(path);
-  }
-}
-
-function isModelFile(name: string): boolean {
-  const part = /-(\d{5})-of-\d{5}\.gguf$/i.exec(name);
-  return /\.gguf$/i.test(name) && (part === null || part[1] === '00001');
+  const sizeBytes = parts.reduce((sum, { size }) => sum + size, 0);
+  const modifiedAt = new Date(Math.max(...parts.map(({ mtimeMs }) => mtimeMs))).toISOString();
+  return { sizeBytes, modifiedAt, version, header, capabilities };
 }
 
 /** The first file of a name is served; the others are told about. */
-function byName(found: Model[]): { models: Map<string, Model>; clashes: string[] } {
+function byName(found: Model[]): { models: Map<string, Model>; clashes: Problem[] } {
   const models = new Map<string, Model>();
-  const clashes: string[] = [];
+  const clashes: Problem[] = [];
   for (const model of found) {
-    const first = models.get(model.name);
-    if (first === undefined) models.set(model.name, model);
-    else clashes.push(`two files are called ${model.name}: ${first.path} is served, ${model.path} is not. Rename one`);
+    const { name, path } = model;
+    const first = models.get(name);
+    if (first === undefined) models.set(name, model);
+    else {
+      const reason = `two files are called ${name}: ${first.path} is served, ${path} is not. Rename one`;
+      clashes.push({ model: name, reason });
+    }
   }
   return { models, clashes };
 }
 
+/** The models with what MODELS_FILE says of them; one whose settings cannot be honoured is left out. */
+async function withSettings(
+  models: ReadonlyMap<string, Model>,
+  { modelsFile, ownGpus = null }: CatalogOptions,
+): Promise<{ models: Map<string, Model>; problems: Problem[] }> {
+  const made = new Map<string, Model>();
+  const problems: Problem[] = [];
+  for (const [name, model] of models) {
+    const settings = modelsFile?.file.current().models.get(name) ?? {};
+    const [first] = settings.gpus?.split(',') ?? [];
+    // A set of GPUs belongs to the worker of its first one, or two would load the model into the same memory.
+    if (first !== undefined && ownGpus !== null && !ownGpus.includes(first)) continue;
+    try {
+      made.set(name, await tailored(model, settings, dirname(modelsFile?.path ?? '')));
+    } catch (error) {
+      problems.push({ model: name, reason: `cannot use ${name}: ${reasonOf(error)}` });
+    }
+  }
+  return { models: made, problems };
+}
+
 function signature(models: Map<string, Model>): string {
-  return JSON.stringify([...models.values()].map(({ name, path, version }) => [name, path, version]));
+  return JSON.stringify(
+    [...models.values()].map(({ name, path, version, settings }) => [name, path, version, settings]),
+  );
 }

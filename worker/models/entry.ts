@@ -1,9 +1,13 @@
 // A model that is loaded, or about to be: the record that residency keeps, and what it says when it cannot.
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, EngineOptions } from '../engine/engine.ts';
+import type { UnloadReason } from '../metric-families.ts';
+import { isEmbedder } from './catalog.ts';
 import type { Model } from './catalog.ts';
 import type { Failure } from './failures.ts';
 import type { ResidentState } from './plan.ts';
+import { worthOf } from './victims.ts';
+import type { Habit } from './victims.ts';
 
 export interface Entry {
   model: Model;
@@ -20,13 +24,13 @@ export interface Entry {
   expiresAt: number | null;
 }
 
-export function blank(model: Model, keepAliveMs: number, nowMs: number): Entry {
+export function blank(model: Model, usualMs: number, nowMs: number): Entry {
   return {
     model,
     phase: 'loading',
     engine: null,
     users: 0,
-    keepAliveMs,
+    keepAliveMs: model.settings.keepAliveMs ?? usualMs,
     lastUsedMs: nowMs,
     loadedMs: nowMs,
     withdrawn: false,
@@ -47,11 +51,67 @@ export function stayMsOf({ keepAliveMs }: Entry, stays: boolean): number {
   return Math.min(Math.max(keepAliveMs, stays ? residencyMsMin : 0), timerMsMax);
 }
 
-/** Whether nobody has had it yet who waited for it, and whether it may go for another model. */
-export function standing({ phase, users, freshMs, loadedMs }: Entry, pinned: boolean, nowMs: number) {
+/** Whether nobody has had it yet who waited for it, whether it may go for another model, and what that would mean. */
+export function standing(entry: Entry, habit: Habit, pinned: boolean, nowMs: number) {
+  const { phase, users, freshMs, loadedMs, engine } = entry;
   const isNew = nowMs - loadedMs < residencyMsMin;
   const fresh = isNew && freshMs !== null;
-  return { pinned, fresh, evictable: phase === 'ready' && !pinned && !fresh && (users === 0 || !isNew) };
+  const evictable = phase === 'ready' && !fresh && !pinned && (users === 0 || !isNew);
+  const { loadMs } = habit;
+  return {
+    fresh,
+    pinned,
+    evictable,
+    loadMs,
+    worthMs: worthOf(habit, nowMs),
+    memoryBytes: engine?.info.memoryBytes ?? 0,
+  };
+}
+
+export interface Resident extends ResidentState {
+  readonly model: Model;
+  readonly engine: Engine | null;
+  /** When it will be unloaded, ms since the Unix epoch; `null` = not known: busy, loading or kept for ever. */
+  readonly expiresAt: number | null;
+  /** It may go for another model: it is idle, or it has been here for a while. */
+  readonly evictable: boolean;
+  /** What its load took. */
+  readonly loadMs: number;
+}
+
+export type ResidencyEvent =
+  | { kind: 'loaded'; model: string; loadMs: number; engine: Engine }
+  | { kind: 'unloaded'; model: string; reason: UnloadReason }
+  | { kind: 'loading' | 'load_failed' | 'withdrawn'; model: string }
+  | { kind: 'used' | 'idle' | 'died' | 'pinned'; model: string };
+
+/** What its engine is opened with: the worker's settings, and the model's own before them. */
+export function openingOf(model: Model, usual: Omit<EngineOptions, 'path'>): EngineOptions {
+  const { path, adapters, settings } = model;
+  const { contextTokens = usual.contextTokens, slots = usual.slots, template, gpus, gpuLayers } = settings;
+  return {
+    ...usual,
+    path,
+    contextTokens,
+    slots: Math.min(slots, usual.slots),
+    ...(template !== undefined && { template }),
+    ...(adapters.length > 0 && { adapters }),
+    ...(gpus !== undefined && { devices: gpus }),
+    ...(gpuLayers !== undefined && { gpuLayers }),
+    ...(isEmbedder(model) && { embeds: true, promptCache: null }),
+  };
+}
+
+/** How long the model stays, as its settings say it by now, of those that need no new load. @returns whether that changed */
+export function takeSettings(entry: Entry, models: readonly Model[], usualMs: number): boolean {
+  const before = entry.model;
+  const now = models.find(({ name, version }) => name === before.name && version === before.version);
+  if (now === undefined) return false;
+  entry.model = now;
+  const keepAliveMs = now.settings.keepAliveMs ?? usualMs;
+  const isOther = keepAliveMs !== (before.settings.keepAliveMs ?? usualMs);
+  if (isOther) entry.keepAliveMs = keepAliveMs;
+  return isOther || now.settings.pinned !== before.settings.pinned;
 }
 
 export function loadFailed(name: string, reason: string): Refusal {

@@ -6,8 +6,10 @@ import type { Engine } from '../engine/engine.ts';
 import { reasonOf } from '../reason.ts';
 import type { Entry } from './entry.ts';
 
-/** Longest load before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
-const loadMsMax = 300_000;
+/** Longest time in which a load makes no progress before it counts as failed: Ollama's OLLAMA_LOAD_TIMEOUT. */
+const stallMsMax = 300_000;
+/** Longest load that makes progress. */
+const loadMsMax = 3_600_000;
 /** Longest wait for an engine to close, before the worker goes on without it. */
 const closeMsMax = 10_000;
 
@@ -15,12 +17,25 @@ const closeMsMax = 10_000;
 export async function openInTime(
   clock: Clock,
   closed: AbortSignal,
-  open: (signal: AbortSignal) => Promise<Engine>,
+  open: (signal: AbortSignal, onProgress: () => void) => Promise<Engine>,
 ): Promise<Engine> {
   const late = new AbortController();
-  using _timer = clock.after(loadMsMax, () => late.abort(new Error(`it took more than ${loadMsMax / 1_000} s`)));
+  const end = (ms: number, what: string) =>
+    clock.after(ms, () =>
+      late.abort(new Error(`it ${what} ${ms / 1_000} s: its disk is too slow, or the file damaged`)),
+    );
+  let stalled = end(stallMsMax, 'made no progress for');
+  using _timer = end(loadMsMax, 'took more than');
   using either = linked([late.signal, closed]);
-  return await open(either.signal);
+  const goesOn = (): void => {
+    stalled[Symbol.dispose]();
+    stalled = end(stallMsMax, 'made no progress for');
+  };
+  try {
+    return await open(either.signal, goesOn);
+  } finally {
+    stalled[Symbol.dispose]();
+  }
 }
 
 /** Never rejects. */

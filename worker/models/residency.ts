@@ -1,52 +1,32 @@
 // Which models are loaded: an engine for each, loaded on the first request, unloaded when idle or to make room.
 import type { Clock } from '@berth/shared/clock.ts';
-import type { NotStarted } from '@berth/shared/headers.ts';
 import type { Log } from '@berth/shared/log.ts';
-import type { Engine, EngineOptions, OpenEngine } from '../engine/engine.ts';
+import type { Engine, EngineOptions, OpenEngine, OutOfMemory } from '../engine/engine.ts';
 import type { UnloadReason } from '../metric-families.ts';
 import { reasonOf } from '../reason.ts';
-import { isEmbedder } from './catalog.ts';
 import type { Model } from './catalog.ts';
-import { again, blank, loadFailed, once, residencyMsMin, standing, stayMsOf } from './entry.ts';
-import type { Entry } from './entry.ts';
+import {
+  again,
+  blank,
+  loadFailed,
+  once,
+  openingOf,
+  residencyMsMin,
+  standing,
+  stayMsOf,
+  takeSettings,
+} from './entry.ts';
+import type { Entry, Resident, ResidencyEvent } from './entry.ts';
 import { afterDeath, afterFailedLoad, afterLoad, holding } from './failures.ts';
 import type { Failure } from './failures.ts';
 import { closeInTime, openInTime } from './in-time.ts';
-import { nextStep } from './plan.ts';
-import type { ResidentState } from './plan.ts';
-
-/** The right to use a loaded model; disposing ends it, and the model's idle time begins with the last. */
-export interface Use extends Disposable {
-  readonly engine: Engine;
-  /** What this request waited for the model, milliseconds. */
-  readonly loadMs: number;
-}
-
-/** Nothing was started, and another worker or a later moment may do: the gateway takes the request back. */
-export class NotStartedHere extends Error {
-  override readonly name = 'NotStartedHere';
-  readonly why: NotStarted;
-
-  constructor(why: NotStarted) {
-    super(`not started: ${why}`);
-    this.why = why;
-  }
-}
-
-export interface Resident extends ResidentState {
-  readonly model: Model;
-  readonly engine: Engine | null;
-  /** When it will be unloaded, ms since the Unix epoch; `null` = not known: busy, loading or kept for ever. */
-  readonly expiresAt: number | null;
-  /** It may go for another model: it is idle, or it has been here for a while. */
-  readonly evictable: boolean;
-}
-
-export type ResidencyEvent =
-  | { kind: 'loaded'; model: string; loadMs: number; engine: Engine }
-  | { kind: 'unloaded'; model: string; reason: UnloadReason }
-  | { kind: 'loading' | 'load_failed' | 'withdrawn'; model: string }
-  | { kind: 'used' | 'idle' | 'died'; model: string };
+import { NotStartedHere } from './not-started.ts';
+import { nextStep, outByPins } from './plan.ts';
+import { couldFree, openBeside } from './room.ts';
+import { noHabit, used } from './victims.ts';
+import type { Habit } from './victims.ts';
+import { createWaiters } from './waiters.ts';
+import type { Use } from './waiters.ts';
 
 export interface Residency {
   /**
@@ -64,8 +44,10 @@ export interface Residency {
   load(model: Model, victim: string, signal: AbortSignal): Promise<void>;
   /** Why the model is not to be loaded now; `null` = it may be. */
   failed(model: Model): { reason: string | null } | null;
-  /** Unloads the model as soon as it is idle. */
-  unload(name: string): void;
+  /** Unloads the model as soon as it is idle; a pinned one only when its file has gone. */
+  unload(name: string, isGone?: boolean): void;
+  /** What is known of the models has changed: settings that need no new load hold at once. */
+  refresh(models: readonly Model[]): void;
   residents(): Resident[];
   /** Closes an engine that does not work any more, as if it had died. */
   kill(name: string, reason: string): void;
@@ -86,33 +68,27 @@ export interface ResidencyOptions {
   onEvent: (event: ResidencyEvent) => void;
 }
 
-/** Longest wait for room. A request that waits for longer goes back to the gateway's queue with its age. */
-export const roomMsMax = 30_000;
-interface Waiter {
-  model: Model;
-  keepAliveMs: number | null;
-  /** It was loaded by order: which model goes for it. `null` = a request asks. */
-  victim: string | null;
-  sinceMs: number;
-  ready: PromiseWithResolvers<Use>;
-  /** Ends the wait for room. */
-  timer: Disposable;
-}
-
 export function createResidency(options: ResidencyOptions): Residency {
-  const { open, loadedMax, isPinned = () => false, clock, log, onEvent } = options;
+  const { open, loadedMax, clock, log, onEvent } = options;
   const entries = new Map<string, Entry>();
-  const waiters = new Set<Waiter>();
   const failures = new Map<string, Failure>();
+  const habits = new Map<string, Habit>();
+  /** Memory that a model which is waited for did not find. */
+  const lacking = new Map<string, number>();
   const closed = new AbortController();
   let loading: Promise<void> = Promise.resolve();
 
+  const habitOf = (name: string): Habit => habits.get(name) ?? noHabit;
+  const isPinned = ({ name, settings }: Model): boolean =>
+    settings.pinned === true || options.isPinned?.(name) === true;
+
   const enter = (entry: Entry, engine: Engine, keepAliveMs: number | null, loadMs: number): Use => {
+    const { name } = entry.model;
     entry.expiry?.[Symbol.dispose]();
     Object.assign(entry, { expiry: null, expiresAt: null, users: entry.users + 1, lastUsedMs: clock.monotonic() });
     entry.keepAliveMs = keepAliveMs ?? entry.keepAliveMs;
     entry.freshMs = null;
-    if (entry.users === 1) onEvent({ kind: 'used', model: entry.model.name });
+    if (entry.users === 1) onEvent({ kind: 'used', model: name });
     return { engine, loadMs, [Symbol.dispose]: once(() => leave(entry)) };
   };
 
@@ -128,12 +104,14 @@ export function createResidency(options: ResidencyOptions): Residency {
   const rest = (entry: Entry): void => {
     entry.expiry?.[Symbol.dispose]();
     entry.expiry = null;
-    const stays = entry.freshMs !== null || isPinned(entry.model.name);
+    const pinned = isPinned(entry.model);
+    const stays = entry.freshMs !== null || pinned;
     if (entry.keepAliveMs === 0 && !stays) return void shut(entry, 'idle');
     const stayMs = stayMsOf(entry, stays);
-    const expire = () => (isPinned(entry.model.name) ? rest(entry) : void shut(entry, 'idle'));
+    // A pin may be taken away at any time: then it goes when it has stayed as long again.
+    const expire = () => (isPinned(entry.model) ? rest(entry) : void shut(entry, 'idle'));
     entry.expiry = Number.isFinite(entry.keepAliveMs) ? clock.after(stayMs, expire) : null;
-    entry.expiresAt = entry.expiry === null ? null : clock.now() + stayMs;
+    entry.expiresAt = entry.expiry === null || pinned ? null : clock.now() + stayMs;
     onEvent({ kind: 'idle', model: entry.model.name });
   };
 
@@ -144,6 +122,8 @@ export function createResidency(options: ResidencyOptions): Residency {
     entry.expiry?.[Symbol.dispose]();
     await closeInTime(clock, log, entry);
     remove(entry);
+    const freed = entry.engine?.info.memoryBytes ?? 0;
+    for (const [name, bytes] of lacking) lacking.set(name, bytes - freed);
     onEvent({ kind: 'unloaded', model: entry.model.name, reason });
     pump();
   };
@@ -154,10 +134,13 @@ export function createResidency(options: ResidencyOptions): Residency {
 
   /** Takes the next steps until there is nothing to do but wait. */
   const pump = (): void => {
-    if (waiters.size === 0) for (const entry of entries.values()) entry.withdrawn = false;
-    const wanted = [...new Set([...waiters].map(({ model }) => model.name))];
-    const victim = [...waiters].find(({ model }) => model.name === wanted[0])?.victim ?? '';
-    const step = closed.signal.aborted ? ({ kind: 'none' } as const) : nextStep(states(), wanted, loadedMax, victim);
+    const wanted = waiters.wanted();
+    const [first = ''] = wanted;
+    if (wanted.length === 0) for (const entry of entries.values()) entry.withdrawn = false;
+    for (const name of lacking.keys()) if (!wanted.includes(name)) lacking.delete(name);
+    if (closed.signal.aborted) return;
+    const victim = waiters.of(first)[0]?.victim ?? '';
+    const step = nextStep(states(), wanted, loadedMax, victim, lacking.get(first));
     if (step.kind === 'load') loading = load(step.name);
     const entry = step.kind === 'none' ? undefined : entries.get(step.name);
     if (entry === undefined) return;
@@ -166,29 +149,50 @@ export function createResidency(options: ResidencyOptions): Residency {
     entry.withdrawn = true;
     onEvent({ kind: 'withdrawn', model: step.name });
   };
+  const waiters = createWaiters(clock, pump);
 
   const states = (): Resident[] =>
-    [...entries].map(([name, entry]) => ({ name, ...entry, ...standing(entry, isPinned(name), clock.monotonic()) }));
+    [...entries].map(([name, entry]) => {
+      const stands = standing(entry, habitOf(name), isPinned(entry.model), clock.monotonic());
+      return { name, ...entry, ...stands };
+    });
 
   /** Loads for all who wait for the model. Never rejects. */
   const load = async (name: string): Promise<void> => {
-    const model = [...waiters].find((waiter) => waiter.model.name === name)?.model;
-    if (model === undefined) return;
+    const [waiter] = waiters.of(name);
+    if (waiter === undefined) return;
+    const { model } = waiter;
     const startedMs = clock.monotonic();
     const entry = blank(model, options.keepAliveMs, startedMs);
     entries.set(name, entry);
-    for (const waiter of waitersOf(name)) waiter.timer[Symbol.dispose]();
+    lacking.delete(name);
+    waiters.bound(name, true);
     log.info('loading a model', { model: name, path: model.path });
     onEvent({ kind: 'loading', model: name });
     try {
-      const embeds = isEmbedder(model) && ({ embeds: true, promptCache: null } as const);
-      const begin = (signal: AbortSignal) => open({ ...options.engine, path: model.path, ...embeds }, signal);
-      loaded(entry, await openInTime(clock, closed.signal, begin), startedMs);
+      const begin = (whole: boolean) =>
+        openInTime(clock, closed.signal, (signal, goesOn) =>
+          open({ ...openingOf(model, options.engine), ...(whole && { whole }) }, signal, goesOn),
+        );
+      loaded(entry, await openBeside(() => movable(name), begin), startedMs);
     } catch (error) {
-      failedToLoad(entry, error);
+      if (!closed.signal.aborted && couldFree(movable(name), error)) makeRoom(entry, error);
+      else failedToLoad(entry, error);
     }
     if (closed.signal.aborted) await shut(entry, 'closing');
     pump();
+  };
+
+  const movable = (name: string): Resident[] =>
+    states().filter((each) => each.name !== name && each.phase === 'ready' && !each.pinned);
+
+  /** Others will go for it, and then it is tried again. */
+  const makeRoom = (entry: Entry, { message, missingBytes }: OutOfMemory): void => {
+    const { name } = entry.model;
+    remove(entry);
+    lacking.set(name, missingBytes);
+    waiters.bound(name, false);
+    log.info('a model waits for memory', { model: name, missingBytes, reason: message });
   };
 
   const loaded = (entry: Entry, engine: Engine, startedMs: number): void => {
@@ -200,10 +204,12 @@ export function createResidency(options: ResidencyOptions): Residency {
     else failures.set(name, failure);
     engine.died.then((why) => bury(entry, why.message)).catch(() => undefined);
     log.info('loaded a model', { model: name, loadMs: Math.round(loadMs), contextTokens: engine.info.contextTokens });
+    habits.set(name, { ...habitOf(name), loadMs });
     onEvent({ kind: 'loaded', model: name, loadMs, engine });
-    for (const { keepAliveMs, victim, sinceMs, ready } of takeWaiters(name)) {
+    for (const { keepAliveMs, victim, sinceMs, ready } of waiters.take(name)) {
       ready.resolve(enter(entry, engine, keepAliveMs, clock.monotonic() - sinceMs));
-      if (victim !== null) entry.freshMs = loadMs;
+      if (victim === null) noteUse(name);
+      else entry.freshMs = loadMs;
     }
     if (entry.freshMs !== null) clock.after(residencyMsMin, pump);
     if (entry.users === 0) rest(entry);
@@ -218,7 +224,7 @@ export function createResidency(options: ResidencyOptions): Residency {
       log.error('a model cannot be loaded', { model: name, path: entry.model.path, reason });
       onEvent({ kind: 'load_failed', model: name });
     }
-    for (const { ready } of takeWaiters(name)) {
+    for (const { ready } of waiters.take(name)) {
       ready.reject(closed.signal.aborted ? new NotStartedHere('draining') : loadFailed(name, reason));
     }
   };
@@ -234,29 +240,10 @@ export function createResidency(options: ResidencyOptions): Residency {
     void shut(entry, 'died');
   };
 
-  const wait = (model: Model, keepAliveMs: number | null, victim: string | null, signal: AbortSignal): Promise<Use> => {
-    const ready = Promise.withResolvers<Use>();
-    const timer = clock.after(roomMsMax, () => ready.reject(new NotStartedHere('busy')));
-    const waiter: Waiter = { model, keepAliveMs, victim, sinceMs: clock.monotonic(), ready, timer };
-    const gone = (): void => ready.reject(signal.reason);
-    signal.addEventListener('abort', gone, { once: true });
-    waiters.add(waiter);
-    if (victim !== null || entries.get(model.name)?.phase === 'loading') timer[Symbol.dispose]();
-    pump();
-    return ready.promise.finally(() => {
-      signal.removeEventListener('abort', gone);
-      timer[Symbol.dispose]();
-      if (waiters.delete(waiter)) pump();
-    });
-  };
+  const noteUse = (name: string): void => void habits.set(name, used(habitOf(name), clock.monotonic()));
 
-  const waitersOf = (name: string): Waiter[] => [...waiters].filter(({ model }) => model.name === name);
-
-  const takeWaiters = (name: string): Waiter[] => {
-    const taken = waitersOf(name);
-    for (const waiter of taken) waiters.delete(waiter);
-    return taken;
-  };
+  const shutOut = (name: string): { reason: string } | null =>
+    entries.has(name) ? null : outByPins(states(), loadedMax);
 
   const use = async (model: Model, keepAliveMs: number | null, victim: string | null, signal: AbortSignal) => {
     signal.throwIfAborted();
@@ -267,9 +254,15 @@ export function createResidency(options: ResidencyOptions): Residency {
     if (entry?.withdrawn === true) throw new NotStartedHere('busy');
     const outdated = entry !== undefined && entry.model.version !== model.version;
     if (outdated && entry.users === 0) void shut(entry, 'changed');
-    if (entry?.phase === 'ready' && entry.engine !== null)
+    const out = shutOut(model.name);
+    if (out !== null) throw loadFailed(model.name, out.reason);
+    if (entry?.phase === 'ready' && entry.engine !== null) {
+      if (victim === null) noteUse(model.name);
       return enter(entry, entry.engine, keepAliveMs, entry.freshMs ?? 0);
-    return wait(model, keepAliveMs, victim, signal);
+    }
+    const wait = waiters.add(model, keepAliveMs, victim, signal);
+    if (entries.get(model.name)?.phase === 'loading') waiters.bound(model.name, true);
+    return await wait;
   };
 
   return {
@@ -278,12 +271,18 @@ export function createResidency(options: ResidencyOptions): Residency {
       if (entries.get(model.name)?.phase === 'ready') return;
       (await use(model, null, victim, signal))[Symbol.dispose]();
     },
-    failed: ({ name, version }) => holding(failures.get(name), version, clock.monotonic()),
-    unload(name) {
+    failed: ({ name, version }) => holding(failures.get(name), version, clock.monotonic()) ?? shutOut(name),
+    unload(name, isGone = false) {
       const entry = entries.get(name);
-      if (entry === undefined) return;
+      if (entry === undefined || (isPinned(entry.model) && !isGone)) return;
       entry.keepAliveMs = 0;
-      if (entry.users === 0 && !isPinned(name)) void shut(entry, 'asked');
+      if (entry.users === 0) void shut(entry, 'asked');
+    },
+    refresh(models) {
+      for (const entry of entries.values()) {
+        if (!takeSettings(entry, models, options.keepAliveMs)) continue;
+        if (entry.phase === 'ready' && entry.users === 0) rest(entry);
+      }
     },
     residents: states,
     kill(name, reason) {
@@ -292,7 +291,7 @@ export function createResidency(options: ResidencyOptions): Residency {
     },
     async close() {
       closed.abort(new NotStartedHere('draining'));
-      for (const { ready } of waiters) ready.reject(closed.signal.reason);
+      for (const { ready } of waiters.all()) ready.reject(closed.signal.reason);
       await Promise.all([loading, ...[...entries.values()].map((entry) => shut(entry, 'closing'))]);
     },
   };

@@ -1,6 +1,6 @@
 // Who may use a model beside whom: anybody, unless a suspect has it to itself, so that it can kill nobody else's answer.
 import type { Clock } from '@berth/shared/clock.ts';
-import { NotStartedHere } from './residency.ts';
+import { NotStartedHere } from './not-started.ts';
 
 export interface Solitude {
   /**

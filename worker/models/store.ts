@@ -4,21 +4,23 @@ import { join, sep } from 'node:path';
 import { fieldsOf, list, text } from '@berth/shared/dialects/check.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { parseOllamaParameters } from '@berth/shared/dialects/ollama.ts';
+import type { Adapter } from '@berth/shared/models-file.ts';
 import { reasonOf } from '../reason.ts';
 import { noDefaults } from './defaults.ts';
 import type { Defaults } from './defaults.ts';
 
-interface StoredModel {
+export interface StoredModel {
   /** As Ollama writes it: without its own registry and `library`. */
   name: string;
   path: string;
   defaults: Defaults;
+  adapters: readonly Adapter[];
 }
 
 export interface Store {
   models: StoredModel[];
-  /** A line for each model that is there and cannot be served. */
-  problems: string[];
+  /** Models that are there and cannot be served: a sentence for each. */
+  problems: { model: string; reason: string }[];
 }
 
 const manifestsMax = 10_000;
@@ -45,7 +47,7 @@ export async function readStore(folder: string): Promise<Store | null> {
     try {
       store.models.push(await readModel(name, join(manifests, path), blobs));
     } catch (error) {
-      store.problems.push(`cannot use ${name} of Ollama's store: ${reasonOf(error)}`);
+      store.problems.push({ model: name, reason: `cannot use ${name} of Ollama's store: ${reasonOf(error)}` });
     }
   }
   return store;
@@ -70,13 +72,14 @@ async function readModel(name: string, manifestPath: string, blobs: string): Pro
     layers.find(({ mediaType }) => mediaType === `application/vnd.ollama.image.${kind}`);
   const [model, params, system] = [find('model'), find('params'), find('system')];
   if (!model) throw new Error('its manifest names no model file');
-  if (find('adapter')) throw new Error('it has an adapter, and adapters are not applied here');
+  const adapters = layers.filter(({ mediaType }) => mediaType.endsWith('.adapter'));
   const defaults: Defaults = {
     ...noDefaults,
     ...(params && parseOllamaParameters(parseJson(await readText(blobOf(blobs, params))))),
     system: system ? (await readText(blobOf(blobs, system))).toString() : null,
   };
-  return { name, path: blobOf(blobs, model), defaults };
+  const applied = adapters.map((each) => ({ path: blobOf(blobs, each), scale: 1 }));
+  return { name, path: blobOf(blobs, model), defaults, adapters: applied };
 }
 
 function layer(value: unknown, path: string): Layer {

@@ -13,6 +13,7 @@ function aBinding(rowFor: (row: number, rows: number) => number, slots = 8): Bin
     slots,
     batchTokensMax: 512,
     vramBytes: 0,
+    memoryBytes: 0,
     prompts: {
       chatTemplate: null,
       controlTexts: [],

@@ -6,9 +6,9 @@ it('reads paths, targets and words', () => {
   const text =
     '/grafana=http://grafana:3000/grafana;metrics, /prometheus=http://p:9090;read;metrics, /=https://chat;login';
   expect(parseMounts(text).map((it) => ({ ...it, target: it.target.href }))).toEqual([
-    { path: '/grafana', target: 'http://grafana:3000/grafana', scope: 'metrics', readOnly: false },
-    { path: '/prometheus', target: 'http://p:9090/', scope: 'metrics', readOnly: true },
-    { path: '', target: 'https://chat/', scope: null, readOnly: false },
+    { path: '/grafana', target: 'http://grafana:3000/grafana', scope: 'metrics', readOnly: false, inference: null },
+    { path: '/prometheus', target: 'http://p:9090/', scope: 'metrics', readOnly: true, inference: null },
+    { path: '', target: 'https://chat/', scope: null, readOnly: false, inference: null },
   ]);
 });
 
@@ -16,8 +16,19 @@ it('wants an administrator unless told otherwise', () => {
   expect(parseMounts('/a/b-c=http://x')).toMatchObject([{ path: '/a/b-c', scope: 'admin', readOnly: false }]);
 });
 
+it('wants a key that may infer for what computes, unless told otherwise', () => {
+  const text = '/comfy=http://box:8188;inference=w1,/sd=http://box:7860;admin;inference=flux:dev';
+  expect(parseMounts(text)).toMatchObject([
+    { scope: 'infer', inference: 'w1' },
+    { scope: 'admin', inference: 'flux:dev' },
+  ]);
+});
+
 it.each([
   ['', 'must be mounts'],
+  ['/a=http://x;inference', 'nothing but'],
+  ['/a=http://x;inference=', 'nothing but'],
+  ['/a=http://x;inference=w1;login', 'inference and login'],
   ['grafana=http://x', 'must be mounts'],
   ['/a/=http://x', 'must be mounts'],
   ['/a/../b=http://x', 'must be mounts'],

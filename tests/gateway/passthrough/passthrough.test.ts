@@ -1,5 +1,7 @@
 // Pages of other servers behind the gateway's door: what passes, what is stripped, and how each side's death is told.
 import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseMounts } from '../../../gateway/passthrough/mounts.ts';
 import { parseNetworks } from '../../../gateway/policy/networks.ts';
@@ -121,6 +123,31 @@ describe('rights', () => {
   });
 });
 
+describe('a browser', () => {
+  it('comes in with the session that it got for a key, and opens WebSockets from its own page only', async () => {
+    const opening = await ask(rig, { path: '/admin/session', headers: bearer, body: '' }).answer;
+    const [cookie = ''] = String(opening.headers['set-cookie']).split(';', 1);
+    expect((await get('/own/x', { cookie }).answer).status).toBe(200);
+    expect(server.seen[0]?.headers).not.toHaveProperty('cookie');
+    const own = `http://127.0.0.1:${rig.port}`;
+    const upgrade = { cookie, connection: 'Upgrade', upgrade: 'websocket', host: `127.0.0.1:${rig.port}` };
+    for (const [origin, status] of [
+      ['https://evil.example', 403],
+      [own, 101],
+    ] as const) {
+      const client = connect(rig.port, '127.0.0.1');
+      const lines = Object.entries({ ...upgrade, origin, 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' });
+      client.write(`GET /own/ws HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`);
+      const first = await new Promise<string>((resolve) => client.once('data', (data) => resolve(String(data))));
+      expect(first).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+      client.destroy();
+    }
+    const write = { cookie, origin: 'https://evil.example', 'content-length': '0' };
+    expect((await ask(rig, { method: 'POST', path: '/own/x', headers: write, body: '' }).answer).status).toBe(403);
+    await until('the server has no WebSocket', () => server.sockets.size === 0);
+  });
+});
+
 describe('headers', () => {
   it('credentials, cookies and headers of the connection stay outside', async () => {
     const more = {
@@ -198,6 +225,7 @@ describe('bodies', () => {
   });
 });
 
+// The rig's clock stands still, so that a cut which waited for any bound of the gateway's would never come.
 describe('deaths', () => {
   it.each(['/fin', '/reset', '/short'])('a server that dies in mid-reply (%s) cuts the client', async (path) => {
     const { end, text } = await get(`/own${path}`).answer;
@@ -247,10 +275,24 @@ describe('WebSockets', () => {
     await until('the server has none', () => server.sockets.size === 0);
   });
 
-  it('the death of the server ends the client', async () => {
+  it('survive an hour of silence', async () => {
+    const { socket, closed } = await opened('/own/ws');
+    await rig.clock.advance(3_600_000);
+    expect(await echoed(socket, 'still')).toBe('still');
+    socket.close();
+    await closed;
+  });
+
+  // The gateway's clock stands still: nothing of this waits for a bound.
+  it.each([
+    ['ends', (socket: Duplex) => void socket.end()],
+    ['closes', (socket: Duplex) => void socket.destroy()],
+    ['resets', (socket: Duplex) => void (socket as Socket).resetAndDestroy()],
+  ])('the server %s one, and the client knows at once', async (_how, die) => {
     const { closed } = await opened('/own/ws');
-    for (const socket of server.sockets) socket.destroy();
+    for (const socket of server.sockets) die(socket);
     expect(await closed).toBe(1006);
+    await until('the server has none', () => server.sockets.size === 0);
   });
 
   it('the death of the client ends the server', async () => {

@@ -81,8 +81,9 @@ async function read(request: IncomingMessage): Promise<Seen> {
   return { method, url, headers, body: Buffer.concat(chunks).toString() };
 }
 
-function answer({ url }: Seen, response: ServerResponse): void {
+function answer({ url: path }: Seen, response: ServerResponse): void {
   const { socket } = response;
+  const url = path.replace(/^\/sub(?=\/(silent|slow|fin|reset|short)$)/, '');
   if (/^(\/sub)?\/moved\?/.test(url))
     return void response.writeHead(302, { location: decodeURIComponent(url.slice(url.indexOf('?') + 1)) }).end();
   if (url === '/cookie')
@@ -95,7 +96,7 @@ function answer({ url }: Seen, response: ServerResponse): void {
     setTimeout(() => (url === '/reset' ? socket?.resetAndDestroy() : socket?.destroy()), 50);
     return;
   }
-  response.end(`page ${url}`);
+  response.end(`page ${path}`);
 }
 
 function shake({ headers }: IncomingMessage, socket: Duplex): void {

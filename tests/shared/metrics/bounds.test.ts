@@ -125,7 +125,7 @@ describe('a gateway', () => {
       session: () => ({ up: true, waiting: 0, gateways: 1 }),
       degraded: () => false,
       survey: async () => survey,
-      roster: { model: () => [{ worker: workers[0]!, card: aCard() }], workers: () => workers },
+      roster: { holders: () => workers, workers: () => workers },
     });
     for (let at = 0; at < names; at += 1) {
       metrics.request(record(at), outcomes[at % outcomes.length] ?? 'ok', 0, 1_000);

@@ -12,6 +12,9 @@ const aResident = (name: string, state: Partial<ResidentState> = {}): ResidentSt
   lastUsedMs: 0,
   withdrawn: false,
   fresh: false,
+  pinned: false,
+  memoryBytes: 0,
+  worthMs: 0,
   ...state,
 });
 
@@ -51,7 +54,7 @@ describe('the next step', () => {
     expect(nextStep([fresh, aResident('c', { users: 3 })], ['b'], 2)).toEqual({ kind: 'withdraw', name: 'c' });
   });
 
-  it('never unloads a busy model', () => {
+  it('never unloads a busy or a pinned model, whoever says so', () => {
     const resident = fc.record({
       name: fc.constantFrom('a', 'b', 'c', 'd'),
       phase: fc.constantFrom('ready' as const, 'loading' as const, 'closing' as const),
@@ -59,6 +62,9 @@ describe('the next step', () => {
       lastUsedMs: fc.nat(9),
       withdrawn: fc.boolean(),
       fresh: fc.boolean(),
+      pinned: fc.boolean(),
+      memoryBytes: fc.nat(5),
+      worthMs: fc.nat(5),
     });
     const residents = fc.uniqueArray(resident, { selector: ({ name }) => name });
     fc.assert(
@@ -66,9 +72,13 @@ describe('the next step', () => {
         residents,
         fc.array(fc.constantFrom('x', 'y')),
         fc.integer({ min: 1, max: 4 }),
-        (has, wants, most) => {
-          const step = nextStep(has, wants, most);
-          if (step.kind === 'unload') expect(has.find(({ name }) => name === step.name)?.users).toBe(0);
+        fc.constantFrom('a', 'b', ''),
+        fc.nat(9),
+        (has, wants, most, victim, lacking) => {
+          const step = nextStep(has, wants, most, victim, lacking);
+          const its = has.find(({ name }) => step.kind !== 'none' && name === step.name);
+          if (step.kind === 'unload') expect(its).toMatchObject({ users: 0, pinned: false });
+          if (step.kind === 'withdraw') expect(its?.pinned).toBe(false);
           if (step.kind === 'load') expect(has.length).toBeLessThan(most);
         },
       ),

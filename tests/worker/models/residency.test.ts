@@ -3,13 +3,16 @@ import { describe, expect, it } from 'vitest';
 import { silentLog } from '@berth/shared/log.ts';
 import { echoEngines } from '../../../worker/engine/echo.ts';
 import type { EchoEngines, EchoScript } from '../../../worker/engine/echo.ts';
-import { EngineDied } from '../../../worker/engine/engine.ts';
+import { EngineDied, OutOfMemory } from '../../../worker/engine/engine.ts';
 import type { Engine } from '../../../worker/engine/engine.ts';
 import type { Model } from '../../../worker/models/catalog.ts';
 import { noDefaults } from '../../../worker/models/defaults.ts';
 import { residencyMsMin } from '../../../worker/models/entry.ts';
-import { NotStartedHere, createResidency, roomMsMax } from '../../../worker/models/residency.ts';
-import type { Residency, ResidencyEvent, ResidencyOptions } from '../../../worker/models/residency.ts';
+import type { ResidencyEvent } from '../../../worker/models/entry.ts';
+import { NotStartedHere } from '../../../worker/models/not-started.ts';
+import { createResidency } from '../../../worker/models/residency.ts';
+import { roomMsMax } from '../../../worker/models/waiters.ts';
+import type { Residency, ResidencyOptions } from '../../../worker/models/residency.ts';
 import { virtualClock } from '../../doubles/clock.ts';
 import type { VirtualClock } from '../../doubles/clock.ts';
 
@@ -21,6 +24,8 @@ const aModel = (name: string, version = 'v1'): Model => ({
   version,
   capabilities: ['completion'],
   defaults: noDefaults,
+  adapters: [],
+  settings: {},
   header: {
     architecture: 'llama',
     contextTokens: 512,
@@ -143,7 +148,23 @@ describe('loading', () => {
     const use1 = use('a');
     use1.catch(() => undefined);
     await clock.advance(300_000);
-    await expect(use1).rejects.toThrow(/took more than 300 s/);
+    await expect(use1).rejects.toThrow(/made no progress for 300 s/);
+  });
+
+  it('that goes on may take longer than one that stands still', async () => {
+    const { residency, clock } = bench({
+      open: async (_, __, goesOn) => {
+        for (let turn = 0; turn < 4; turn += 1) {
+          await new Promise<void>((resolve) => void clock.after(250_000, resolve));
+          goesOn?.();
+        }
+        throw new Error('slow, and no model');
+      },
+    });
+    const use = residency.use(aModel('a'), null, new AbortController().signal);
+    use.catch(() => undefined);
+    await clock.advance(1_000_000);
+    await expect(use).rejects.toThrow('slow, and no model');
   });
 
   it('takes a new version of a file when the old one is idle', async () => {
@@ -214,6 +235,103 @@ describe('eviction', () => {
     a[Symbol.dispose]();
     await settle(clock);
     expect(loaded()).toEqual(['a']);
+  });
+});
+
+describe('a pinned model', () => {
+  const pinned = { ...aModel('a'), settings: { pinned: true } };
+
+  it('stays: no idle time, no request and no other model unloads it', async () => {
+    const { residency, use, loaded, clock } = bench({ loadedMax: 2 });
+    (await residency.use(pinned, 0, new AbortController().signal))[Symbol.dispose]();
+    (await use('b'))[Symbol.dispose]();
+    residency.unload('a');
+    (await use('c'))[Symbol.dispose]();
+    await clock.advance(3_000_000);
+    expect(loaded()).toEqual(['a']);
+    expect(residency.residents()).toMatchObject([{ pinned: true, evictable: false, expiresAt: null }]);
+    residency.unload('a', true);
+    await settle(clock);
+    expect(loaded()).toEqual([]);
+  });
+
+  it('that takes the last place is the reason why others are refused at once', async () => {
+    const { residency, use } = bench({ loadedMax: 1 });
+    (await residency.use(pinned, null, new AbortController().signal))[Symbol.dispose]();
+    await expect(use('b')).rejects.toThrow(
+      /its place is taken by what is pinned \(a\): unpin a model or raise MAX_LOADED/,
+    );
+    expect(residency.failed(aModel('b'))?.reason).toContain('pinned (a)');
+    residency.refresh([aModel('a')]);
+    expect(residency.failed(aModel('b'))).toBeNull();
+    expect((await use('b')).engine).toBeDefined();
+  });
+});
+
+describe('memory', () => {
+  /** A device of 10 bytes; a model's name tells how many it takes, and its context one more when it is whole. */
+  const device = (more: Partial<ResidencyOptions> = {}) => {
+    let taken = 0;
+    const tried: string[] = [];
+    const it = bench({
+      loadedMax: 9,
+      open: async ({ path, whole }) => {
+        const name = path.slice('/models/'.length, -'.gguf'.length);
+        const bytes = Number(name.slice(1)) + (whole ? 1 : 0);
+        tried.push(name + (whole ? '+' : ''));
+        if (bytes > 10 - taken)
+          throw new OutOfMemory(`${name} needs ${bytes}, ${10 - taken} are free`, bytes - 10 + taken);
+        taken += bytes;
+        const engine = await echoEngines(it.clock).open(
+          { path, contextTokens: 1, slots: 1, threads: 1, gpu: false },
+          new AbortController().signal,
+        );
+        const close = engine[Symbol.asyncDispose].bind(engine);
+        return Object.assign(engine, {
+          info: { ...engine.info, memoryBytes: bytes },
+          [Symbol.asyncDispose]: () => ((taken -= bytes), close()),
+        });
+      },
+      ...more,
+    });
+    return { ...it, tried };
+  };
+
+  it('that lacks is made by idle models, and by no more of them than it takes', async () => {
+    const { use, loaded, clock, tried } = device();
+    for (const name of ['a4', 'b2', 'c2']) {
+      (await use(name))[Symbol.dispose]();
+      await clock.advance(10);
+    }
+    await use('d3');
+    expect(loaded()).toEqual(['b2', 'c2', 'd3']);
+    expect(tried).toEqual(['a4', 'b2+', 'c2+', 'd3+', 'd3+']);
+  });
+
+  it('that a busy model holds is waited for behind the barrier', async () => {
+    const { use, loaded, clock, events } = device();
+    const a = await use('a8');
+    const cold = use('b5');
+    await settle(clock);
+    expect(events.at(-1)).toEqual({ kind: 'withdrawn', model: 'a8' });
+    a[Symbol.dispose]();
+    expect((await cold).engine).toBeDefined();
+    expect(loaded()).toEqual(['b5']);
+  });
+
+  it('that nobody could free is said with its numbers, and drives nobody out', async () => {
+    const { use, loaded } = device();
+    (await use('a4'))[Symbol.dispose]();
+    await expect(use('b20')).rejects.toThrow('b20 needs 20, 6 are free');
+    expect(loaded()).toEqual(['a4']);
+  });
+
+  it('too small for a whole context cuts the context short rather than driving out in vain', async () => {
+    const { use, loaded, tried } = device();
+    (await use('a0'))[Symbol.dispose]();
+    await use('b10');
+    expect(tried).toEqual(['a0', 'b10+', 'b10']);
+    expect(loaded()).toEqual(['a0', 'b10']);
   });
 });
 

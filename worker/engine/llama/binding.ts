@@ -65,6 +65,7 @@ export interface Binding {
   readonly slots: number;
   readonly batchTokensMax: number;
   readonly vramBytes: number;
+  readonly memoryBytes: number;
   readonly prompts: PromptModel;
   /** Text of tokens; control tokens have none, an open character is U+FFFD. */
   textOf(tokens: readonly number[]): string;
@@ -133,7 +134,11 @@ function internals(
  *
  * @param inOrder whether the process has one native thread only, so that native calls run in the order they are made
  */
-export function bindNative({ llama, model }: LoadedModel, context: LlamaContext, inOrder: boolean): Binding {
+export function bindNative(
+  { llama, model, template, memoryBytes }: LoadedModel,
+  context: LlamaContext,
+  inOrder: boolean,
+): Binding {
   const { native, nativeModel, module } = internals(llama, model, context);
   let threads = context.idealThreads;
   const compiled = grammarCompiler(llama);
@@ -142,7 +147,8 @@ export function bindNative({ llama, model }: LoadedModel, context: LlamaContext,
     slots: context.totalSequences,
     batchTokensMax: context.batchSize,
     vramBytes: model.memoryUsage.vram + context.memoryUsage.vram,
-    prompts: promptModel(model, nativeModel, module),
+    memoryBytes: memoryBytes(context),
+    prompts: { ...promptModel(model, nativeModel, module), ...(template !== null && { chatTemplate: template }) },
     textOf: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(Uint32Array.from(tokens), false)),
     ...vocabularyOf(model),
     spell: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(tokens, true)),

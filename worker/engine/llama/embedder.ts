@@ -19,7 +19,7 @@ export interface Embedder {
 const contextTokensMin = 64;
 
 /** @throws Refusal `load_failed` */
-export async function openEmbedder({ model }: LoadedModel, options: EngineOptions): Promise<Embedder> {
+export async function openEmbedder({ model, memoryBytes }: LoadedModel, options: EngineOptions): Promise<Embedder> {
   const { context, contextTokens } = await openContext(model, options);
   const vocabularyTokens = model.fileInfo.metadata.tokenizer?.ggml?.tokens.length ?? 0;
 
@@ -52,7 +52,12 @@ export async function openEmbedder({ model }: LoadedModel, options: EngineOption
   }
 
   return {
-    info: { contextTokens, slots: 1, vramBytes: model.memoryUsage.vram },
+    info: {
+      contextTokens,
+      slots: 1,
+      vramBytes: model.memoryUsage.vram,
+      memoryBytes: memoryBytes({ memoryUsage: { ram: 0, vram: 0 } }),
+    },
     async embed(input) {
       const tokens = fitting(tokensOf(input), input);
       const count = lengthOf(tokens);

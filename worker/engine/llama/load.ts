@@ -1,9 +1,11 @@
 // Loads a model and makes its context by node-llama-cpp's public API; every failure says what to do.
 import { existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
-import { getLlama, LlamaLogLevel } from 'node-llama-cpp';
+import { getLlama, GgufInsights, LlamaLogLevel, readGgufFileInfo } from 'node-llama-cpp';
 import type { Llama, LlamaContext, LlamaModel } from 'node-llama-cpp';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { partsOf } from '../../models/parts.ts';
+import { OutOfMemory } from '../engine.ts';
 import type { EngineOptions } from '../engine.ts';
 import { fitInto } from './fit.ts';
 import type { Shape } from './fit.ts';
@@ -16,21 +18,31 @@ export interface LoadedModel {
   model: LlamaModel;
   /** Memory of the device that a context may still take. */
   freeBytes: () => Promise<number>;
+  /** What model and context take of the device's memory. */
+  memoryBytes: (context: { memoryUsage: { ram: number; vram: number } }) => number;
+  /** In place of the file's own; `null` = the file's. */
+  template: string | null;
 }
 
 /**
  * @param freeBytes stands in for what the device says is free; `null` = ask it
- * @throws Refusal `load_failed` with what is wrong and what to do
+ * @throws Refusal `load_failed` with what is wrong and what to do; OutOfMemory
  */
-export async function loadModel(options: EngineOptions, freeBytes: number | null): Promise<LoadedModel> {
+export async function loadModel(
+  options: EngineOptions,
+  freeBytes: number | null,
+  onProgress: () => void = () => {},
+): Promise<LoadedModel> {
   const llama = await openLlama(options);
   const free = freeBytes ?? (await memoryFree(llama, options.gpu));
-  const model = await openModel(llama, options, free);
+  const model = await openModel(llama, options, free, onProgress);
   const { ram, vram } = model.memoryUsage;
   return {
     llama,
     model,
     freeBytes: async () => (freeBytes === null ? memoryFree(llama, options.gpu) : freeBytes - ram - vram),
+    memoryBytes: ({ memoryUsage }) => (options.gpu === false ? ram + memoryUsage.ram : vram + memoryUsage.vram),
+    template: options.template ?? null,
   };
 }
 
@@ -50,13 +62,21 @@ async function openLlama({ gpu, threads }: EngineOptions): Promise<Llama> {
   throw new Refusal('load_failed', `llama.cpp for ${device} does not start here. ${advice}`);
 }
 
-async function openModel(llama: Llama, { path, gpu }: EngineOptions, freeBytes: number): Promise<LlamaModel> {
-  const weightsBytes = bytesOfParts(path);
+async function openModel(
+  llama: Llama,
+  options: EngineOptions,
+  freeBytes: number,
+  onProgress: () => void,
+): Promise<LlamaModel> {
+  const { path, gpu } = options;
   if (!existsSync(path)) throw new Refusal('load_failed', `there is no model file ${basename(path)}`);
+  const gpuLayers = gpu === false ? 0 : (options.gpuLayers ?? 'max');
+  const weightsBytes =
+    gpuLayers === 'max' || gpu === false ? bytesOfParts(path) : await bytesOnGpu(llama, path, gpuLayers);
   const numbers = `${basename(path)} needs ${gigabytes(weightsBytes)} for its weights, and ${memoryOf(gpu, freeBytes)}`;
-  if (weightsBytes > freeBytes) throw new Refusal('load_failed', `${numbers}. ${smaller}`);
+  if (weightsBytes > freeBytes) throw new OutOfMemory(`${numbers}. ${smaller}`, weightsBytes - freeBytes);
   try {
-    return await llama.loadModel({ modelPath: path, gpuLayers: gpu === false ? 0 : 'max' });
+    return await llama.loadModel({ modelPath: path, gpuLayers, onLoadProgress: onProgress });
   } catch (error) {
     throw new Refusal(
       'load_failed',
@@ -67,10 +87,14 @@ async function openModel(llama: Llama, { path, gpu }: EngineOptions, freeBytes: 
 
 /** Weights are read as they lie in the file, so its size is what they take; a split model counts as a whole. */
 function bytesOfParts(path: string): number {
-  const [, head = '', count = ''] = /^(.*-)00001-of-(\d{5})\.gguf$/.exec(path) ?? [];
-  const numbers = Array.from({ length: Number(count) }, (_, index) => String(index + 1).padStart(5, '0'));
-  const paths = count === '' ? [path] : numbers.map((number) => `${head}${number}-of-${count}.gguf`);
-  return paths.reduce((sum, part) => sum + (statSync(part, { throwIfNoEntry: false })?.size ?? 0), 0);
+  return partsOf(path).reduce((sum, part) => sum + (statSync(part, { throwIfNoEntry: false })?.size ?? 0), 0);
+}
+
+/** Of a model of which only some layers go to the GPU: node-llama-cpp's estimate, from the file's header. */
+async function bytesOnGpu(llama: Llama, path: string, gpuLayers: number): Promise<number> {
+  const insights = await GgufInsights.from(await readGgufFileInfo(path, { logWarnings: false }), llama);
+  return (await insights.estimateModelResourceRequirementsV2({ gpuLayers: Math.min(gpuLayers, insights.totalLayers) }))
+    .gpuVram;
 }
 
 /**
@@ -80,16 +104,17 @@ function bytesOfParts(path: string): number {
  * @throws Refusal `load_failed` when not even one short sequence fits
  */
 export async function openContext({ model, freeBytes }: LoadedModel, options: EngineOptions): Promise<LlamaContext> {
-  const { gpu, path, slots, threads } = options;
+  const { gpu, path, slots, threads, adapters = [] } = options;
   const contextTokens = Math.max(2, Math.min(options.contextTokens, model.trainContextSize));
-  const free = await freeBytes();
-  const fit = await fitInto(free, { slots, contextTokens }, (shape) => contextBytes(model, gpu, shape));
-  if (fit.kind === 'too_large') {
-    throw new Refusal(
-      'load_failed',
-      `one slot of ${basename(path)} needs ${gigabytes(fit.needsBytes)} beside its weights, and ` +
-        `${memoryOf(gpu, free)}. ${smaller}`,
-    );
+  const adapterBytes = adapters.reduce((sum, { path }) => sum + bytesOfParts(path), 0);
+  const free = (await freeBytes()) - adapterBytes;
+  const bytesOf = (shape: Shape) => contextBytes(model, gpu, shape);
+  const fit = await fitInto(free, { slots, contextTokens }, bytesOf);
+  const isShort = fit.kind === 'fits' && fit.shape.contextTokens < contextTokens;
+  if (fit.kind === 'too_large' || (isShort && options.whole)) {
+    const needsBytes = fit.kind === 'too_large' ? fit.needsBytes : await bytesOf({ slots: 1, contextTokens });
+    const needs = `one slot of ${basename(path)} needs ${gigabytes(needsBytes)} beside its weights`;
+    throw new OutOfMemory(`${needs}, and ${memoryOf(gpu, free)}. ${smaller}`, needsBytes - free);
   }
   const { shape } = fit;
   try {
@@ -99,12 +124,18 @@ export async function openContext({ model, freeBytes }: LoadedModel, options: En
       batchSize: batchTokensMax,
       threads,
       failedCreationRemedy: { retries: 2, autoContextSizeShrink: 0.5 },
+      ...(adapters.length > 0 && {
+        lora: { adapters: adapters.map(({ path, scale }) => ({ filePath: path, scale })) },
+      }),
     });
   } catch (error) {
+    const beside =
+      adapters.length > 0 ? ` with its adapters ${adapters.map((each) => basename(each.path)).join(', ')}` : '';
     throw new Refusal(
       'load_failed',
-      `${shape.slots} slots of ${shape.contextTokens} tokens cannot be made for ${basename(path)}: ${said(error)}; ` +
-        `${memoryOf(gpu, free)}. Lower NUM_PARALLEL or CONTEXT_LENGTH.`,
+      `${shape.slots} slots of ${shape.contextTokens} tokens cannot be made for ${basename(path)}${beside}: ` +
+        `${said(error)}; ${memoryOf(gpu, free)}. ` +
+        (beside === '' ? 'Lower NUM_PARALLEL or CONTEXT_LENGTH.' : 'Check that the adapters were made for this model.'),
     );
   }
 }

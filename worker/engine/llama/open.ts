@@ -1,16 +1,15 @@
 // The worker's side of an engine process: spawns it, hands it requests, and notices when it dies.
-import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { Socket } from 'node:net';
-import { availableParallelism } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Tokenizing } from '@berth/shared/request.ts';
-import { EngineDied } from '../engine.ts';
+import { OutOfMemory } from '../engine.ts';
 import type {
   EmbedInput,
   Engine,
+  EngineDied,
   EngineEvent,
   EngineInfo,
   EngineOptions,
@@ -23,6 +22,7 @@ import type { Asking } from './asking.ts';
 import { mailbox } from './mailbox.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { LoopTuning } from './tuning.ts';
+import { exitOf, startProcess } from './process.ts';
 import { receiveLines, send } from './wire.ts';
 import type { EmbeddedMessage, FromEngine, RunEvent, StepSummary } from './wire.ts';
 
@@ -41,17 +41,12 @@ export interface LlamaOutside {
   note?: (message: string) => void;
 }
 
-/** Everything else (keys, addresses of the cluster) is none of a native library's business. */
-const envNames =
-  'PATH HOME TMPDIR LANG LC_ALL LD_LIBRARY_PATH XDG_CACHE_HOME CUDA_VISIBLE_DEVICES CUDA_DEVICE_ORDER CUDA_CACHE_PATH CUDA_HOME NVIDIA_VISIBLE_DEVICES GGML_VK_VISIBLE_DEVICES VK_ICD_FILENAMES'.split(
-    ' ',
-  );
-
 /** Longest wait for an engine that saves its prompts: a little more than it gives itself. */
 const closeMsMax = 2_500;
 
-/** Bytes of the process's last words that are kept for the message about its death. */
-const lastWordsMax = 2048;
+interface Opening extends LlamaOutside {
+  onProgress: () => void;
+}
 
 export interface LlamaEngine extends Engine {
   /** The engine's process, for the worker's log. */
@@ -61,13 +56,13 @@ export interface LlamaEngine extends Engine {
 /** Opens each model in an engine process of its own. */
 export function llamaEngines(
   outside: LlamaOutside,
-): (options: EngineOptions, signal: AbortSignal) => Promise<LlamaEngine> {
-  return (options, signal) => openLlama(outside, options, signal);
+): (options: EngineOptions, signal: AbortSignal, onProgress?: () => void) => Promise<LlamaEngine> {
+  return (options, signal, onProgress = () => {}) => openLlama({ ...outside, onProgress }, options, signal);
 }
 
-async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: AbortSignal): Promise<LlamaEngine> {
+async function openLlama(outside: Opening, options: EngineOptions, signal: AbortSignal): Promise<LlamaEngine> {
   signal.throwIfAborted();
-  const child = startProcess(outside, options);
+  const child = startProcess(outside.env, options);
   const pipe = child.stdio[3];
   if (!(pipe instanceof Socket)) throw new Error('an engine process needs a pipe');
   const exited = exitOf(child, pipe, basename(options.path));
@@ -85,56 +80,8 @@ async function openLlama(outside: LlamaOutside, options: EngineOptions, signal: 
   }
 }
 
-function startProcess({ env }: LlamaOutside, options: EngineOptions): ChildProcess {
-  const known = envNames.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]));
-  return spawn(process.execPath, [join(import.meta.dirname, 'child.ts')], {
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-    env: { ...Object.fromEntries(known), UV_THREADPOOL_SIZE: String(nativeThreads(options)) },
-  });
-}
-
-/**
- * On a CPU, whose processors are the model's, one: it goes from a batch to its samples by itself. Beside a GPU rows are
- * sampled at once on as many threads as there are processors; more only wake each other up.
- */
-function nativeThreads({ gpu, slots }: EngineOptions): number {
-  return gpu === false ? 1 : Math.min(slots, availableParallelism()) + 1;
-}
-
-/** Resolves when the process has ended, with the reason. */
-async function exitOf(child: ChildProcess, pipe: Socket, model: string): Promise<EngineDied> {
-  const words = lastWords(child);
-  pipe.on('error', () => pipe.destroy());
-  const ended = Promise.withResolvers<string>();
-  child.once('error', (error) => ended.resolve(`could not be started: ${error.message}`));
-  child.once('exit', (code, signal) =>
-    ended.resolve(signal === null ? `ended with code ${code}` : `ended by ${signal}`),
-  );
-  const how = await ended.promise;
-  pipe.destroy();
-  const said = words();
-  return new EngineDied(`the engine process of ${model} ${how}${said === '' ? '' : `: ${said}`}`);
-}
-
-/** Of what the process wrote to its terminal, the line that says why it ended, or else the last. */
-function lastWords(child: ChildProcess): () => string {
-  let tail = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8');
-    stream?.on('data', (text: string) => (tail = (tail + text).slice(-lastWordsMax)));
-  }
-  return () => {
-    const lines = tail.split('\n').map((line) => line.trim());
-    return (
-      lines.findLast((line) => /GGML_ASSERT|GGML_ABORT|Error:/.test(line)) ??
-      lines.findLast((line) => line !== '') ??
-      ''
-    );
-  };
-}
-
 async function handshake(
-  outside: LlamaOutside,
+  outside: Opening,
   options: EngineOptions,
   child: ChildProcess,
   pipe: Socket,
@@ -148,7 +95,8 @@ async function handshake(
   let hear = (_step: EngineStep): void => {};
   receiveLines(pipe, (message: FromEngine) => {
     if (message.kind === 'ready') ready.resolve(message.info);
-    else if (message.kind === 'failed') ready.reject(new Refusal('load_failed', message.message));
+    else if (message.kind === 'progress') outside.onProgress();
+    else if (message.kind === 'failed') ready.reject(loadFailure(message));
     else if (message.kind === 'tokenized') questions.answered(message);
     else if (message.kind === 'embedded') vectors.answered(message);
     else if (message.kind === 'note') outside.note?.(message.message);
@@ -183,6 +131,10 @@ async function handshake(
     onStep: (listener) => void (hear = listener),
     saves: Boolean(options.promptCache),
   });
+}
+
+function loadFailure({ message, missingBytes }: Extract<FromEngine, { kind: 'failed' }>): Refusal {
+  return missingBytes === undefined ? new Refusal('load_failed', message) : new OutOfMemory(message, missingBytes);
 }
 
 function diedLoading(why: EngineDied, { path }: EngineOptions): Refusal {

@@ -11,7 +11,7 @@ import type { SamplerSettings } from './sampling.ts';
 import type { TemplateValues } from './template.ts';
 
 /** @param context a context with one sequence */
-export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext): Binding {
+export function bindPublic({ llama, model, template, memoryBytes }: LoadedModel, context: LlamaContext): Binding {
   const sequence = context.getSequence();
   let row: Token[] = [];
   const compiled = grammarCompiler(llama);
@@ -20,8 +20,10 @@ export function bindPublic({ llama, model }: LoadedModel, context: LlamaContext)
     slots: 1,
     batchTokensMax: context.batchSize,
     vramBytes: model.memoryUsage.vram + context.memoryUsage.vram,
+    memoryBytes: memoryBytes(context),
     prompts: {
       ...specialTexts(model),
+      ...(template !== null && { chatTemplate: template }),
       compile: compileTemplate,
       tokenize: (text, control) => Uint32Array.from(model.tokenize(text, control)),
     },

@@ -1,6 +1,7 @@
 // What the engine process does with its pipe: loads the model it is told, then runs requests until the pipe closes.
 import { stat } from 'node:fs/promises';
 import type { Socket } from 'node:net';
+import { OutOfMemory } from '../engine.ts';
 import type { EngineOptions } from '../engine.ts';
 import { bindNative, internalsFault } from './binding.ts';
 import type { Binding } from './binding.ts';
@@ -19,6 +20,8 @@ import { receiveLines, send } from './wire.ts';
 import type { FromEngine, OpenMessage, ToEngine } from './wire.ts';
 
 type Tell = (message: FromEngine) => void;
+
+const progressEveryMs = 1_000;
 
 /**
  * Resolves when the load failed; rejects when the loop broke. Otherwise the process ends with its pipe.
@@ -56,11 +59,27 @@ async function loadEmbedder(
   tell: Tell,
 ): Promise<Receive | null> {
   try {
-    return await serveEmbedder(await loadModel(options, freeBytes), options, now, tell);
+    return await serveEmbedder(await loadModel(options, freeBytes, progress(tell)), options, now, tell);
   } catch (error) {
-    tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    tell(failure(error));
     return null;
   }
+}
+
+function failure(error: unknown): FromEngine {
+  const message = error instanceof Error ? error.message : String(error);
+  return { kind: 'failed', message, ...(error instanceof OutOfMemory && { missingBytes: error.missingBytes }) };
+}
+
+/** The loader tells each per cent and more; the worker only has to know that it goes on. */
+function progress(tell: Tell): () => void {
+  let toldMs = 0;
+  return () => {
+    const nowMs = performance.now();
+    if (nowMs - toldMs < progressEveryMs) return;
+    toldMs = nowMs;
+    tell({ kind: 'progress' });
+  };
 }
 
 function translated(binding: Binding, { id, task }: Extract<ToEngine, { kind: 'tokenize' }>): FromEngine {
@@ -79,17 +98,17 @@ interface Loaded {
 async function load(open: OpenMessage, now: () => number, inOrder: boolean, tell: Tell): Promise<Loaded | null> {
   const { options, tuning, freeBytes } = open;
   try {
-    const binding = await openBinding(open, await loadModel(options, freeBytes), now, inOrder, tell);
+    const binding = await openBinding(open, await loadModel(options, freeBytes, progress(tell)), now, inOrder, tell);
     const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
     const outlet: LoopOutlet = (events, step) => tell({ kind: 'events', events, ...(step && { step }) });
     const loop = openLoop(binding, now, outlet, tuned, await openCache(options, binding, now, tell));
-    const { contextTokens, slots, vramBytes } = binding;
+    const { contextTokens, slots, vramBytes, memoryBytes } = binding;
     if (slots < options.slots)
       tell({ kind: 'note', message: `it has ${slots} of ${options.slots} slots: no more fit` });
-    tell({ kind: 'ready', info: { contextTokens, slots, vramBytes } });
+    tell({ kind: 'ready', info: { contextTokens, slots, vramBytes, memoryBytes } });
     return { binding, loop };
   } catch (error) {
-    tell({ kind: 'failed', message: error instanceof Error ? error.message : String(error) });
+    tell(failure(error));
     return null;
   }
 }
@@ -97,8 +116,12 @@ async function load(open: OpenMessage, now: () => number, inOrder: boolean, tell
 async function openCache(options: EngineOptions, binding: Binding, now: () => number, tell: Tell) {
   if (!options.promptCache) return null;
   const { path, contextTokens, slots, gpu } = options;
-  const { mtimeMs, size } = await stat(path);
-  const identity = [path, mtimeMs, size, contextTokens, slots, gpu, binding.version];
+  const files = [path, ...(options.adapters ?? []).map((adapter) => adapter.path)];
+  const versions = await Promise.all(
+    files.map(async (file) => stat(file).then(({ mtimeMs, size }) => [mtimeMs, size])),
+  );
+  const scales = (options.adapters ?? []).map(({ scale }) => scale);
+  const identity = [...files, ...versions.flat(), ...scales, contextTokens, slots, String(gpu), binding.version];
   const note = (message: string): void => tell({ kind: 'note', message });
   return openPromptCache({ ...options.promptCache, identity, binding, now, note });
 }

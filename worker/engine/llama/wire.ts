@@ -64,7 +64,9 @@ export interface StepSummary extends EngineStep {
 
 export type FromEngine =
   | { kind: 'ready'; info: EngineInfo }
-  | { kind: 'failed'; message: string }
+  | { kind: 'progress' }
+  /** `missingBytes`: of memory. */
+  | { kind: 'failed'; message: string; missingBytes?: number }
   | { kind: 'note'; message: string }
   | TokenizedMessage
   | EmbeddedMessage
