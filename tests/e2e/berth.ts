@@ -230,8 +230,11 @@ export async function workersReady(gateway: Berth, count: number): Promise<void>
   });
 }
 
-/** Keeps the workers so busy that each of them is told to load the model, and then lets go of them. */
-export async function warmUp(url: string, workers: number, slots: number, model = 'm'): Promise<void> {
+/**
+ * Keeps all slots of the workers busy at once, so that each of them is told to load the model, and then lets go.
+ * @returns who answered, of those answers that tell it: not those that waited for long
+ */
+export async function warmUp(url: string, workers: number, slots: number, model = 'm'): Promise<Set<string>> {
   const body = { model, prompt: '[[tokenDelayMs=20 repeat=10000]] busy ', stream: true };
   const off = new AbortController();
   const busy = Array.from({ length: workers * slots }, () =>
@@ -244,4 +247,5 @@ export async function warmUp(url: string, workers: number, slots: number, model 
   await Promise.all(begun.map(async ({ stream }) => stream?.cancel().catch(() => undefined)));
   const idle = async () => /^berth_slots\{.*state="held".*\} [1-9]/m.test(await (await fetch(`${url}/metrics`)).text());
   await eventually('the pool is idle', async () => !(await idle()));
+  return new Set(begun.flatMap(({ worker }) => worker ?? []));
 }
