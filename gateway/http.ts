@@ -20,7 +20,7 @@ import { createReply } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
 import type { Certificate } from './tls.ts';
-import { checkFraming } from './wire.ts';
+import { checkFraming, schemeOf } from './wire.ts';
 import type { Wire } from './wire.ts';
 
 /** Who may call a route. `public` needs no key; `pool` needs the signature of a worker. */
@@ -137,7 +137,7 @@ export function createHttpServer({
         throw error;
       }
       const scope = found.kind === 'route' ? found.route.scope : null;
-      if (scope !== 'pool') wire.checkOrigin(request.headers, request.method ?? '');
+      if (scope !== 'pool') wire.checkOrigin(request, request.method ?? '');
       const preflight = request.method === 'OPTIONS' && found.kind !== 'none' ? cors.preflight(request.headers) : null;
       if (preflight) return reply.nothing(preflight);
       if (found.kind === 'none') throw notFound(request.method ?? '', path);
@@ -149,7 +149,8 @@ export function createHttpServer({
     });
   };
   const callerOf = (request: IncomingMessage, scope: Scope, method = request.method ?? ''): Caller => {
-    const came = { method, peer: request.socket.remoteAddress ?? '', rawHeaders: request.rawHeaders };
+    const { socket, rawHeaders } = request;
+    const came = { method, peer: socket.remoteAddress ?? '', scheme: schemeOf(request), rawHeaders };
     return callerFor(scope, () => authenticate(request.headers, wire.address(request) ?? undefined, came));
   };
   const upgradable = (request: IncomingMessage): Route | null => {
@@ -177,7 +178,7 @@ export function createHttpServer({
       if (draining()) throw new Refusal('draining', 'this gateway is shutting down', { retryAfterS: 1 });
       checkFraming(request);
       // Whoever opens a channel may write.
-      wire.checkOrigin(request.headers, 'POST');
+      wire.checkOrigin(request, 'POST');
       const owner = callerOf(request, scope, 'UPGRADE');
       const { rest } = find(request, pathOf(request));
       await become({ id, request, response, reply, arrivedMs, owner, record, rest, socket, head });

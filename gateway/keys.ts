@@ -18,6 +18,8 @@ const credentialMax = 1_024;
 interface Came {
   method: string;
   peer: string;
+  /** `null` = not known. */
+  scheme: 'http:' | 'https:' | null;
   rawHeaders: readonly string[];
 }
 

@@ -1,6 +1,7 @@
 // What the gateway takes for a request at all: its framing, the name it was sent to, and the page it comes from.
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { originsNamed } from './cors.ts';
 import { isLoopback } from './keys.ts';
@@ -8,7 +9,7 @@ import type { Network } from './policy/networks.ts';
 
 export interface Wire {
   /** @throws Refusal `misdirected`, `forbidden` */
-  checkOrigin(headers: IncomingHttpHeaders, method: string): void;
+  checkOrigin(request: IncomingMessage, method: string): void;
   /** The client's address; `null` when a proxy that nobody vouched for stands in between. */
   address(request: IncomingMessage): string | null;
 }
@@ -48,24 +49,24 @@ export function createWire({ hosts, keyless, origins, proxies }: WireOptions): W
     return isIP(name) !== 0 || !name.includes('.') || /\.(localhost|local|internal)$/.test(name);
   }
 
-  function mayWrite({ origin, host = '', authorization, 'x-api-key': apiKey }: IncomingHttpHeaders): boolean {
+  function mayWrite({ headers, socket }: IncomingMessage): boolean {
+    const { origin, host = '', authorization, 'x-api-key': apiKey } = headers;
     if (origin === undefined || authorization !== undefined || apiKey !== undefined) return true;
     const page = origin.toLowerCase();
     if (isNamed(page)) return true;
     // Windows of desktop programs (`app://`, `vscode-webview://`) are no pages of the web.
     if (!/^(https?:|null$)/.test(page)) return true;
-    if (!URL.canParse(page)) return false;
-    const from = new URL(page);
-    return from.host === host.toLowerCase() || (isLocal(from.hostname) && isLocal(nameOf(host)));
+    if (isOwnPage(headers, schemeOf({ headers, socket }))) return true;
+    return URL.canParse(page) && isLocal(new URL(page).hostname) && isLocal(nameOf(host));
   }
 
   return {
-    checkOrigin(headers, method) {
-      const host = headers.host ?? '';
+    checkOrigin(request, method) {
+      const host = request.headers.host ?? '';
       if ((keyless || hosts !== null) && !isOurs(host)) {
         throw new Refusal('misdirected', 'this name is not known here: use the address, or add it to ALLOWED_HOSTS'); // 2
       }
-      if (!harmless.has(method) && !mayWrite(headers)) {
+      if (!harmless.has(method) && !mayWrite(request)) {
         throw new Refusal('forbidden', 'pages of this origin may not call: add it to CORS_ORIGINS'); // 3
       }
     },
@@ -82,6 +83,27 @@ export function createWire({ hosts, keyless, origins, proxies }: WireOptions): W
       return hops.toReversed().find((hop) => !isProxy(hop)) ?? peer;
     },
   };
+}
+
+type Scheme = 'http:' | 'https:' | null;
+
+/**
+ * How the client came here; `null` = a proxy in between does not say. Whoever lies about it is no browser that was
+ * tricked: a page cannot set these headers without being asked first (CORS).
+ */
+export function schemeOf({ headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>): Scheme {
+  const told = /^(https?)\b/.exec(String(headers['x-forwarded-proto'] ?? ''))?.[1];
+  if (socket instanceof TLSSocket || told === 'https') return 'https:';
+  const proxied = ['x-forwarded-for', 'forwarded', 'via'].some((name) => headers[name] !== undefined);
+  return told === undefined && proxied ? null : 'http:';
+}
+
+/** Whether the page that sends this is one of this very address: a page of plain HTTP anybody on the way can write. */
+export function isOwnPage({ origin = '', host = '' }: IncomingHttpHeaders, scheme: Scheme): boolean {
+  if (!URL.canParse(origin)) return false;
+  const page = new URL(origin);
+  const right = scheme === null ? /^https?:$/.test(page.protocol) : page.protocol === scheme;
+  return right && page.host === host.toLowerCase();
 }
 
 /** Rule 1. @throws Refusal `bad_request`; the connection must be closed then */

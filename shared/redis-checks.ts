@@ -8,6 +8,8 @@ const majorMin = 7;
 export function whyUnreachable(why: string): string {
   if (/WRONGPASS|NOAUTH|invalid password/i.test(why))
     return `refuses the user or the password: put them into REDIS_URL (${why})`;
+  if (/certificate|self-signed|altnames/i.test(why))
+    return `shows a certificate that is not trusted here (${why}): name the file of its authority in NODE_EXTRA_CA_CERTS, and the server as its certificate does`;
   return `cannot be reached (${why}): start it, or correct REDIS_URL`;
 }
 

@@ -27,19 +27,28 @@ export interface Slots {
   drain(): Promise<void>;
 }
 
+/** Leases that have run and are remembered: more than a busy worker ends in the 30 s in which a call could be replayed. */
+const ranMax = 10_000;
+
 /** @param epoch the id of this worker's life: a lease of another life is stale */
 export function createSlots(count: number, epoch: string): Slots {
   const held = new Map<string, RunningLease>();
+  const ran = new Set<string>();
   const empty = Promise.withResolvers<void>();
   const is = { draining: false, drained: false, stalled: false };
   const state = (): SlotsState =>
     is.draining ? 'draining' : is.drained ? 'drained' : is.stalled ? 'stalled' : 'ready';
 
   const giveBack = (id: string): void => {
-    if (held.delete(id) && is.draining && held.size === 0) empty.resolve();
+    if (!held.delete(id)) return;
+    ran.add(id);
+    const [oldest = ''] = ran;
+    if (ran.size > ranMax) ran.delete(oldest);
+    if (is.draining && held.size === 0) empty.resolve();
   };
   const refusal = (askedEpoch: string, id: string): NotStarted | null => {
-    if (askedEpoch !== epoch) return 'stale';
+    // Each try of a gateway has a lease of its own: one that has run is a copy of a call, sent by whoever heard it.
+    if (askedEpoch !== epoch || ran.has(id)) return 'stale';
     if (is.draining || is.drained) return 'draining';
     // A lease runs once: its second request (a retry on a fresh connection) must not run beside the first.
     return is.stalled || held.size >= count || held.has(id) ? 'busy' : null;
@@ -56,7 +65,7 @@ export function createSlots(count: number, epoch: string): Slots {
       const why = refusal(askedEpoch, lease.id);
       if (why !== null) return why;
       held.set(lease.id, lease);
-      return once(lease, giveBack);
+      return { lease, [Symbol.dispose]: () => giveBack(lease.id) };
     },
     stall(stalled) {
       is.stalled = stalled;
@@ -68,18 +77,6 @@ export function createSlots(count: number, epoch: string): Slots {
       is.draining = true;
       if (held.size === 0) empty.resolve();
       return empty.promise;
-    },
-  };
-}
-
-/** A later holder of the same id must not lose its slot to a second disposal of the first. */
-function once(lease: RunningLease, giveBack: (id: string) => void): Slot {
-  let given = false;
-  return {
-    lease,
-    [Symbol.dispose]() {
-      if (!given) giveBack(lease.id);
-      given = true;
     },
   };
 }

@@ -1,13 +1,13 @@
 // The session of an administrator's browser: opened with a key, looked at, and left.
-import { TLSSocket } from 'node:tls';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Exchange, Route } from '../http.ts';
 import type { Sessions } from '../policy/sessions.ts';
+import { schemeOf } from '../wire.ts';
 
 export function sessionRoutes({ sessions }: { sessions: Sessions }): Route[] {
   const admin = { path: '/admin/session', scope: 'admin', dialect: openai } as const;
   const open = ({ request, reply, owner }: Exchange) => {
-    const { cookie, untilMs } = sessions.open(owner, isSecure(request));
+    const { cookie, untilMs } = sessions.open(owner, schemeOf(request) === 'https:');
     reply.json(201, shown(untilMs), { ...noStore, 'set-cookie': cookie });
   };
   const look = ({ request, reply }: Exchange) => {
@@ -28,9 +28,4 @@ const noStore = { 'cache-control': 'no-store' };
 
 function shown(untilMs: number | null): string {
   return JSON.stringify({ until: untilMs === null ? null : new Date(untilMs).toISOString() });
-}
-
-/** What a proxy says of the way before it makes the cookie only stricter. */
-function isSecure({ socket, headers }: Exchange['request']): boolean {
-  return socket instanceof TLSSocket || headers['x-forwarded-proto'] === 'https';
 }

@@ -3,7 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { allRights, excessOf, readKey, readWish, writeKey } from './key.ts';
-import type { Caller, Key, Rights } from './key.ts';
+import type { Caller, Key, Most } from './key.ts';
 import type { Registers } from './registers.ts';
 
 export interface KeyBook {
@@ -19,8 +19,6 @@ export interface KeyBook {
   /** Takes over keys as `list` gave them. @throws Refusal naming the first that cannot be taken, and takes none */
   import(keys: readonly unknown[], by: Caller): Promise<number>;
 }
-
-type Most = Rights & { expiresMs: number | null };
 
 /** Most keys, revoked ones included. */
 export const keysMax = 10_000;
@@ -47,10 +45,10 @@ export function createKeyBook({ registers, clock }: { registers: Registers; cloc
     if (!key) throw new Refusal('key_not_found', 'there is no key with this id');
     return key;
   };
-  /** Its creator's own rights, with the time at which they end. */
   const ceiling = (by: Caller): Most => ({
     ...by.rights,
     expiresMs: get(by.id)?.expiresMs ?? null,
+    endUserHeader: get(by.id)?.endUserHeader ?? null,
   });
 
   return {

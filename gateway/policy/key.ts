@@ -36,7 +36,14 @@ export interface Rights {
   outputMax: number | null;
 }
 
-export interface Key extends Rights {
+/** What a key has that its own keys may not exceed. */
+export interface Most extends Rights {
+  expiresMs: number | null;
+  /** Name of a request header that tells end users apart, where the client that has this key is trusted to set it. */
+  endUserHeader: string | null;
+}
+
+export interface Key extends Most {
   id: string;
   /** For people. */
   name: string;
@@ -45,12 +52,9 @@ export interface Key extends Rights {
   digest: string;
   /** The secret before the last rotation, and until when it is taken. */
   previous: { digest: string; untilMs: number } | null;
-  /** Name of a request header that tells end users apart, where the client that has this key is trusted to set it. */
-  endUserHeader: string | null;
   createdMs: number;
   /** Id of the key that made it. */
   createdBy: string;
-  expiresMs: number | null;
   revokedMs: number | null;
 }
 
@@ -220,10 +224,7 @@ export function showKey(key: Key): Record<string, unknown> {
  * The first field in which `wish` is more than its creator, or `null`. Teams are not compared: whoever administers
  * the pool administers all of its teams.
  */
-export function excessOf(
-  wish: Rights & { expiresMs: number | null },
-  creator: Rights & { expiresMs: number | null },
-): string | null {
+export function excessOf(wish: Most, creator: Most): string | null {
   const more = (mine: number | null, most: number | null) => most !== null && (mine === null || mine > most);
   if (wish.scopes.some((scope) => !creator.scopes.includes(scope))) return 'scopes';
   const { models } = creator;
@@ -232,6 +233,8 @@ export function excessOf(
   if (wish.priorityMax < creator.priorityMax) return 'priorityMax';
   if (wish.weight > creator.weight) return 'weight';
   if (more(wish.expiresMs, creator.expiresMs)) return 'expires';
+  // Each user is a line of its own in the queue: who may not split his, may not let others split theirs.
+  if (wish.endUserHeader !== null && wish.endUserHeader !== creator.endUserHeader) return 'endUserHeader';
   const limits = ['concurrentMax', 'waitingMax', 'tokensPerMinute', 'tokensPerMonth', 'contextMax', 'outputMax'];
   return limits.find((name) => more(wish[name as 'outputMax'], creator[name as 'outputMax'])) ?? null;
 }

@@ -5,6 +5,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { sendsKey } from '../keys.ts';
 import type { Authenticate } from '../keys.ts';
+import { isOwnPage } from '../wire.ts';
 import type { Caller } from './key.ts';
 import type { Registers } from './registers.ts';
 
@@ -78,7 +79,7 @@ export function createSessions({ secret, ended, holder, clock }: Options): Sessi
     authenticate: (next) => (headers, address, came) => {
       const session = sendsKey(headers) || came === undefined ? null : read(headers); // 4
       if (session === null || came === undefined) return next(headers, address, came);
-      if (!harmless.has(came.method) && !isOwnPage(headers)) {
+      if (!harmless.has(came.method) && !isOwnPage(headers, came.scheme)) {
         throw new Refusal('forbidden', 'a session may write from pages of this address only: others need a key'); // 3
       }
       return session.caller;
@@ -87,12 +88,6 @@ export function createSessions({ secret, ended, holder, clock }: Options): Sessi
 }
 
 const attributes = 'Path=/; HttpOnly; SameSite=Strict';
-
-function isOwnPage({ origin = '', host = '' }: IncomingHttpHeaders): boolean {
-  if (!URL.canParse(origin)) return false;
-  const page = new URL(origin);
-  return /^https?:$/.test(page.protocol) && page.host === host.toLowerCase();
-}
 
 /** Empty when there is none, or more than one: of two, somebody else has set one. */
 function cookieOf({ cookie = '' }: IncomingHttpHeaders): string {

@@ -28,7 +28,7 @@ import type { Worker, WorkerOptions } from '../../worker/worker.ts';
 import { gguf, text, u32 } from './gguf-file.ts';
 import { readGguf, readWholeFacts } from '../../worker/models/gguf.ts';
 
-const secret = 'the secret of the tests';
+export const secret = 'the secret of the tests';
 
 export interface TestWorker extends AsyncDisposable {
   worker: Worker;

@@ -97,7 +97,12 @@ describe('the slot is free before the last byte is written of', () => {
       return this.end(...rest);
     });
     const path = '/v1/chat/completions';
-    const call = { lease: 'l1', epoch: 'e1', model: 'm:latest', owner: { team: 't', key: 'k', gateway: 'g' } };
+    const call = {
+      lease: `lease of ${_}`,
+      epoch: 'e1',
+      model: 'm:latest',
+      owner: { team: 't', key: 'k', gateway: 'g' },
+    };
     const headers = signCall(secret, 'POST', path, call, Date.now());
     const reply = await fetch(`${url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
     await reply.text();

@@ -31,11 +31,19 @@ describe('slots', () => {
     expect(slots.used()).toBe(1);
   });
 
-  it('are given back once, even when the same lease was taken again since', () => {
+  it('refuse a lease that has run: its call was recorded and is sent again', () => {
     const slots = createSlots(1, 'e');
+    held(slots.take('e', aLease('a')))[Symbol.dispose]();
+    expect(slots.take('e', aLease('a'))).toBe('stale');
+    for (let at = 0; at < 9_999; at += 1) held(slots.take('e', aLease(`b${at}`)))[Symbol.dispose]();
+    expect(slots.take('e', aLease('a'))).toBe('stale');
+  });
+
+  it('are given back once', () => {
+    const slots = createSlots(2, 'e');
     const first = held(slots.take('e', aLease('a')));
+    held(slots.take('e', aLease('b')));
     first[Symbol.dispose]();
-    held(slots.take('e', aLease('a')));
     first[Symbol.dispose]();
     expect(slots.used()).toBe(1);
   });

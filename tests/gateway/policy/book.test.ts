@@ -1,8 +1,11 @@
 // Keys of teams: made, used, replaced, revoked; never more than their creator, and their secret told once.
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { Refusal } from '@berth/shared/outcome.ts';
 import { ask, chat } from '../rig.ts';
 import { call, infer, locked, make, root } from './calls.ts';
-import { scopes } from '../../../gateway/policy/key.ts';
+import { allRights, scopes } from '../../../gateway/policy/key.ts';
+import type { Caller, Key } from '../../../gateway/policy/key.ts';
 
 describe('a made key', () => {
   it('works at once, belongs to its team, and its secret is never told again', async () => {
@@ -87,6 +90,7 @@ describe('a key never exceeds the one that made it', () => {
     tokensPerMinute: 1_000,
     outputMax: 100,
     expires: '2100-01-01T00:00:00Z',
+    endUserHeader: 'x-user',
   };
 
   it.each([
@@ -98,6 +102,7 @@ describe('a key never exceeds the one that made it', () => {
     [{ scopes: ['infer'], tokensPerMinute: 1_001 }, 'tokensPerMinute'],
     [{ scopes: ['infer'], outputMax: 101 }, 'outputMax'],
     [{ scopes: ['infer'], expires: '2100-01-01T00:00:01Z' }, 'expires'],
+    [{ scopes: ['infer'], endUserHeader: 'x-other' }, 'endUserHeader'],
   ])('%j is refused', async (wish, field) => {
     await using rig = await locked();
     const { secret } = await make(rig, small);
@@ -116,6 +121,71 @@ describe('a key never exceeds the one that made it', () => {
       createdBy: id,
       expires: '2100-01-01T00:00:00.000Z',
     });
+  });
+
+  it('in any field, however its wish and its creator look', async () => {
+    await using rig = await locked();
+    const { book } = rig;
+    const limit = fc.constantFrom(1, 2, 1_000);
+    const field = {
+      scopes: fc.subarray(['admin', 'infer', 'models:read', 'metrics'], { minLength: 1 }),
+      models: fc.subarray(['tiny', 'other', 'third'], { minLength: 1 }),
+      priorityMax: fc.constantFrom(0, 1, 2),
+      weight: fc.constantFrom(0.5, 1, 3),
+      concurrentMax: limit,
+      waitingMax: limit,
+      tokensPerMinute: limit,
+      tokensPerMonth: limit,
+      contextMax: limit,
+      outputMax: limit,
+      expires: fc.constantFrom('2100-01-01T00:00:00Z', '2101-01-01T00:00:00Z'),
+      endUserHeader: fc.constantFrom('x-user', 'x-other'),
+    };
+    const wish = fc.record(field, { requiredKeys: [] });
+    /** Little is asked for, and the rest is the creator's: such keys are often made. */
+    const modest = fc
+      .tuple(fc.record(field), fc.subarray(Object.keys(field), { maxLength: 2 }))
+      .map(([all, names]) => Object.fromEntries(names.map((name) => [name, all[name as keyof typeof all]])));
+    const next = fc.oneof(wish, modest);
+    /** For each field, whether the first is no more than the second. */
+    const within: { [K in keyof Key]?: (mine: Key[K], most: Key[K]) => boolean } = {
+      scopes: (mine, most) => mine.every((scope) => most.includes(scope)),
+      models: (mine, most) => most === null || (mine !== null && mine.every((model) => most.includes(model))),
+      priorityMax: (mine, most) => mine >= most,
+      weight: (mine, most) => mine <= most,
+      endUserHeader: (mine, most) => mine === null || mine === most,
+    };
+    const noMore = (mine: unknown, most: unknown) => Number(mine ?? Infinity) <= Number(most ?? Infinity);
+    const says = new Set(['id', 'name', 'team', 'digest', 'previous', 'createdMs', 'createdBy', 'revokedMs']);
+    const byRoot: Caller = { team: 'default', key: 'r', id: 'r', rights: allRights };
+    let [made, refused] = [0, 0];
+    const property = fc.asyncProperty(wish, next, next, async (first, ...more) => {
+      let { key: creator } = await book.create(
+        { ...first, scopes: [...new Set(['admin', 'infer', ...(first.scopes ?? [])])] },
+        byRoot,
+      );
+      for (const each of more) {
+        const by: Caller = { team: creator.team, key: creator.id, id: creator.id, rights: creator };
+        const result = await book.create(each, by).catch((error: unknown) => error);
+        if (result instanceof Refusal) {
+          const { param, outcome } = result;
+          // Scopes that are left out are not the creator's, but those that a member needs.
+          expect([outcome, ['scopes', ...Object.keys(each)].includes(param ?? '')]).toEqual(['forbidden', true]);
+          refused += 1;
+          continue;
+        }
+        const { key } = result as { key: Key };
+        const exceeds = (Object.keys(key) as (keyof Key)[]).filter((name) => {
+          const isWithin = (within[name] ?? noMore) as (mine: unknown, most: unknown) => boolean;
+          return !says.has(name) && !isWithin(key[name], creator[name]);
+        });
+        expect(exceeds).toEqual([]);
+        made += 1;
+        creator = key;
+      }
+    });
+    await fc.assert(property, { numRuns: 600 });
+    expect([made > 50, refused > 50]).toEqual([true, true]);
   });
 
   it('nor by rotating or importing a greater one', async () => {

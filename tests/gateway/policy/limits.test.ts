@@ -180,6 +180,34 @@ describe('usage', () => {
 });
 
 describe('several gateways', () => {
+  it('of the tokens of a minute admit no more together, whoever joins or dies', async () => {
+    const usage: Usage = { count: () => {}, tokensThisMonth: () => 0, rows: () => [] };
+    const clock = virtualClock();
+    let count = 3;
+    const all = Array.from({ length: 4 }, () => createLimits({ usage, clock, gateways: () => count }));
+    const caller = aCaller({ rights: { ...allRights, tokensPerMinute: 12_000 } });
+    /** Tokens of requests of 500 that one after another are let in now. */
+    const admitted = (gateways: number): number =>
+      all.slice(0, gateways).reduce((sum, limits) => {
+        for (let tokens = 0; ; tokens += 500) {
+          try {
+            limits.admit(caller, aJob({ body: Buffer.alloc(976) }), { settlement: null, seatedMs: 0 });
+          } catch {
+            return sum + tokens;
+          }
+        }
+      }, 0);
+    expect(admitted(3)).toBe(12_000);
+    expect(admitted(3)).toBe(0);
+    await clock.advance(30_000);
+    expect(admitted(3)).toBe(6_000);
+    for (const gateways of [2, 4]) {
+      count = gateways;
+      await clock.advance(60_000);
+      expect(admitted(gateways)).toBe(12_000);
+    }
+  });
+
   it.each([
     [10, 2, 5],
     [10, 3, 3],

@@ -84,6 +84,7 @@ describe('the cookie', () => {
 describe('a write with the cookie', () => {
   it.each([
     ['a page of this address', 'http://berth', 201],
+    ['this address over TLS, which is another server', 'https://berth', 403],
     ['another site', 'https://evil.example', 403],
     ['a neighbour of the same domain', 'http://other.berth', 403],
     ['another port of this host', 'http://berth:81', 403],
@@ -95,6 +96,18 @@ describe('a write with the cookie', () => {
     const { cookie } = await opened(rig);
     expect((await create(rig, { cookie, origin })).status).toBe(status);
     expect(rig.book.list()).toHaveLength(status === 201 ? 1 : 0);
+  });
+
+  it.each([
+    ['http://berth', { 'x-forwarded-proto': 'https' }, 403],
+    ['https://berth', { 'x-forwarded-proto': 'https' }, 201],
+    ['http://berth', { 'x-forwarded-proto': 'http', 'x-forwarded-for': '10.0.0.1' }, 201],
+    ['https://berth', { 'x-forwarded-proto': 'http', 'x-forwarded-for': '10.0.0.1' }, 403],
+    ['https://berth', { 'x-forwarded-for': '10.0.0.1' }, 201],
+  ])('from %s behind a proxy that says %j: %i', async (origin, said, status) => {
+    await using rig = await locked();
+    const { cookie } = await opened(rig);
+    expect((await create(rig, { cookie, origin, ...said })).status).toBe(status);
   });
 
   it('without an origin is refused, and with a key beside the cookie the key counts', async () => {

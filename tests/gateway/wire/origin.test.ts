@@ -51,6 +51,7 @@ describe('where anybody may come in', () => {
     ['null', 403],
     ['http://127.0.0.1.evil.example', 403],
     ['http://berth', 200],
+    ['https://berth', 403],
     ['https://chat.example.org', 200],
     ['app://obsidian.md', 200],
     ['vscode-webview://abc', 200],
@@ -65,6 +66,12 @@ describe('where anybody may come in', () => {
     expect(await status(open, { host: 'localhost:8080', origin: 'http://[::1]:3000' })).toBe(200);
     expect(await status(open, { host: 'localhost:8080', origin: 'http://127.evil.example' })).toBe(403);
     expect(await status(open, { host: '10.0.0.7:8080', origin: 'http://127.0.0.1:3000' })).toBe(403);
+  });
+
+  it('a page of plain HTTP may not write to the same name behind TLS', async () => {
+    const behindTls = { 'x-forwarded-proto': 'https' };
+    expect(await status(open, { origin: 'http://berth', ...behindTls })).toBe(403);
+    expect(await status(open, { origin: 'https://berth', ...behindTls })).toBe(200);
   });
 
   it('whoever sends no origin may write, also as a form: that is what curl -d does', async () => {
