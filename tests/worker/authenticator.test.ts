@@ -4,6 +4,9 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { signCall, skewMs } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';
+import { wishes } from '../../worker/standing.ts';
+import { endpoints } from '../../worker/endpoints.ts';
+import { pagesPath } from '../../worker/pages.ts';
 import { aWorker, chat, secret } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
 
@@ -15,17 +18,12 @@ afterAll(() => worker[Symbol.asyncDispose]());
 
 /** Every route that a gateway calls. The scrape is not among them: loopback may have it unsigned (http.test.ts). */
 const paths = [
-  '/v1/chat/completions',
-  '/v1/completions',
-  '/v1/embeddings',
-  '/tokenize',
-  '/detokenize',
-  '/api/embed',
-  '/api/embeddings',
-  '/api/chat',
-  '/api/generate',
+  ...Object.keys(endpoints),
   '/api/show',
   '/internal/beat',
+  '/internal/hold',
+  ...wishes.map((wish) => `/internal/${wish}`),
+  `${pagesPath}health`,
 ];
 let leases = 0;
 const aCall = (): Call => ({
@@ -40,7 +38,9 @@ function send(path: string, headers: Record<string, string | string[]>, method =
     const outgoing = request(`${worker.worker.url}${path}`, { method, headers, agent: false }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-      response.on('end', () => resolve([response.statusCode ?? 0, text]));
+      response.on('close', () => resolve([response.statusCode ?? 0, text]));
+      // A held slot is given back by its holder.
+      if (path === '/internal/hold' && response.statusCode === 200) outgoing.destroy();
     });
     outgoing.on('error', reject);
     outgoing.end(method === 'GET' ? undefined : JSON.stringify(chat('hello')));
@@ -111,6 +111,15 @@ describe('a call that is right', () => {
     expect((await send(path, headers))[0]).toBe(200);
     const [status] = await send(path, headers);
     expect(status).toBe(409);
+  });
+
+  it('is needed for a WebSocket too', async () => {
+    const ask = { upgrade: 'websocket', connection: 'upgrade' };
+    for (const path of [`${pagesPath}x`, '/api/chat']) {
+      await expect(
+        send(path, { ...ask, ...signed(path, aCall(), Date.now(), 'another secret', 'GET') }, 'GET'),
+      ).rejects.toThrow();
+    }
   });
 
   it('with a lease of another life of the worker is not started', async () => {
