@@ -14,11 +14,13 @@ import { releaseQuarantine } from './quarantine/release.ts';
 import { showQueue } from './queue.ts';
 import { showStatus } from './status.ts';
 import { showUsage } from './usage.ts';
+import { startWorker } from './worker.ts';
 
 const commands: readonly Command[] = [
   showStatus,
   showQueue,
   doctor,
+  startWorker,
   createKey,
   listKeys,
   rotateKey,

@@ -17,6 +17,8 @@ export interface World {
   say: (text: string) => void;
   /** To whoever typed the command. */
   explain: (text: string) => void;
+  /** From now on this process is a part of Berth, with these settings beside its environment. */
+  become: (part: 'worker', settings: Record<string, string>) => Promise<void>;
   /** A file, or `-` for what is piped in. */
   read: (path: string) => Promise<string>;
 }

@@ -24,5 +24,9 @@ process.exitCode = await berth(process.argv.slice(2), {
   pause: (ms) => scheduler.wait(ms),
   say: (text) => void process.stdout.write(`${text}\n`),
   explain: (text) => void process.stderr.write(`${text}\n`),
+  async become(part, settings) {
+    Object.assign(process.env, settings);
+    await import(new URL(`../${part}/start.mjs`, import.meta.url).href);
+  },
   read: (path) => readFile(path === '-' ? '/dev/stdin' : path, 'utf8'),
 });

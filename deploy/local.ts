@@ -20,26 +20,34 @@ const gatewayOptions = ['--max-semi-space-size=8'];
 const readyMs = 120_000;
 const lookMs = 100;
 
-interface Gpu {
-  /** What CUDA_VISIBLE_DEVICES takes; `null` = no GPU, the processor works. */
-  uuid: string | null;
+/** What one worker works with. */
+interface Place {
   label: string;
+  /** Settings of this worker. */
+  env: Record<string, string>;
+}
+
+/** Servers that join, one worker each; the variable takes several only here. */
+const upstreams = (process.env['UPSTREAM'] ?? '').split(',').filter((url) => url.trim() !== '');
+
+function findPlaces(): Promise<Place[]> | Place[] {
+  if (upstreams.length === 0) return findGpus();
+  return upstreams.map((url, index) => ({ label: `upstream${index}`, env: { UPSTREAM: url.trim() } }));
 }
 
 /** Every NVIDIA GPU of this machine, or the processor when there is none. */
-async function findGpus(): Promise<Gpu[]> {
+async function findGpus(): Promise<Place[]> {
   const asked = promisify(execFile)('nvidia-smi', ['--query-gpu=uuid', '--format=csv,noheader'], { timeout: 10_000 });
   const { stdout } = await asked.catch(() => ({ stdout: '' }));
   const uuids = stdout.split('\n').filter((line) => line.startsWith('GPU-'));
   return uuids.length === 0
-    ? [{ uuid: null, label: 'cpu' }]
-    : uuids.map((uuid, index) => ({ uuid, label: `gpu${index}` }));
+    ? [{ label: 'cpu', env: {} }]
+    : uuids.map((uuid, index) => ({ label: `gpu${index}`, env: { CUDA_VISIBLE_DEVICES: uuid, GPU: uuid } }));
 }
 
-function startWorker({ uuid, label }: Gpu, pool: Record<string, string>): Child {
+function startWorker({ label, env: own }: Place, pool: Record<string, string>): Child {
   const id = `${hostname()}-${label}-${randomBytes(2).toString('hex')}`;
-  const device = uuid === null ? {} : { CUDA_VISIBLE_DEVICES: uuid, GPU: uuid };
-  const env = { ...common, ...pool, ...device, WORKER_ID: id };
+  const env = { ...common, ...pool, ...own, WORKER_ID: id };
   return keepRunning({ name: `worker ${id}`, script: script('../worker/start.mjs'), env, say });
 }
 
@@ -91,7 +99,9 @@ async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
 function checkSettings(): void {
   const problems = [
     () => readSettings(gatewaySettings, process.env),
-    () => readSettings(workerSettings, process.env),
+    ...[upstreams[0], ...upstreams.slice(1)].map(
+      (url) => () => readSettings(workerSettings, { ...process.env, UPSTREAM: url?.trim() }),
+    ),
   ].flatMap((read) => problemsOf(read));
   // What both processes read is wrong only once.
   if (problems.length > 0) throw new SettingsError([...new Set(problems)]);
@@ -126,7 +136,7 @@ async function main(): Promise<void> {
     const ready = await gateway.ready;
     const url = ready.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
     const pool: Record<string, string> = alone ? { GATEWAY_URL: url, CLUSTER_SECRET: secret } : {};
-    for (const gpu of await findGpus()) workers.push(startWorker(gpu, pool));
+    for (const place of await findPlaces()) workers.push(startWorker(place, pool));
     await healthy(url, workers);
     await welcome(ready, url);
   } catch (error) {

@@ -1,10 +1,12 @@
 // A seat for a job: one atomic take in the ledger, or a wait until the ledger hands a slot over.
+import { isFit } from '@berth/shared/dialects/catalog.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Random } from '@berth/shared/random.ts';
+import { hasMedia } from '@berth/shared/request.ts';
 import type { Comebacks } from './comeback.ts';
 import type { Estimate } from './estimate.ts';
 import type { Job, Owner } from './job.ts';
@@ -170,15 +172,22 @@ export function createPlace(options: PlaceOptions): Place {
   }
 
   /**
-   * The workers that this job shall not get again: those that failed it, until they are restarted. When no other
-   * has the model, only those that could not even be reached: waiting for nobody helps nobody.
+   * The workers that this job shall not get: those whose copy of the model cannot see or hear what it brings, where
+   * another's can; and those that failed it, until they are restarted. When no other has the model, of these only those that
+   * could not even be reached: waiting for nobody helps nobody.
    */
   function excludedOf(job: Job, { failed }: Journey): string[] {
-    if (failed.size === 0) return [];
+    const copies = roster.model(job.model);
+    const picky = hasMedia(job.generation);
+    if (failed.size === 0 && !picky) return [];
+    const able = ({ card }: (typeof copies)[number]) => !picky || isFit(job.generation, card);
+    const unfit = copies.filter((copy) => !able(copy)).map(({ worker: { worker } }) => worker);
+    if (failed.size === 0) return (unfit.length < copies.length ? unfit : []).slice(0, excludeMax);
     const still = [...failed].filter(([worker, { epoch }]) => roster.worker(worker)?.epoch === epoch);
-    const out = new Set(still.map(([worker]) => worker));
+    const out = new Set([...still.map(([worker]) => worker), ...unfit]);
     const others = roster.holders(job.model).some(({ worker, state }) => state === 'ready' && !out.has(worker));
-    return still.flatMap(([worker, { reached }]) => (others || !reached ? [worker] : [])).slice(0, excludeMax);
+    const left = still.flatMap(([worker, { reached }]) => (others || !reached ? [worker] : []));
+    return [...new Set([...left, ...unfit])].slice(0, excludeMax);
   }
 
   function isUnserved(job: Job, journey: Journey): boolean {

@@ -28,7 +28,7 @@ export interface ModelCard {
   quantization: string;
   /** RFC 3339. */
   modifiedAt: string;
-  capabilities: ('completion' | 'embedding' | 'tools' | 'thinking' | 'insert')[];
+  capabilities: ('completion' | 'embedding' | 'tools' | 'thinking' | 'insert' | 'vision' | 'audio')[];
   /** When an idle model will be unloaded, ms since the Unix epoch; `null` = busy, pinned or not loaded. */
   expiresAt: number | null;
 }

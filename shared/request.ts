@@ -17,9 +17,20 @@ export interface Tool {
   strict?: true;
 }
 
+/** What is shown or played to a model, beside a text. */
+export interface Medium {
+  kind: 'image' | 'audio';
+  /** The field that it came from, as the client wrote it. */
+  at: string;
+  /** Ollama's form of it; OpenAI's is left in the body. */
+  base64?: string;
+}
+
 export interface ChatMessage {
   role: 'system' | 'user' | 'assistant' | 'tool';
   content: string;
+  /** In the order in which they came. */
+  media?: Medium[];
   /** What an assistant message was thinking. */
   thinking?: string;
   /** The calls an assistant message made. */
@@ -139,4 +150,9 @@ export interface Generation {
 /** How many answers a request gets, all of its prompts together. */
 export function answersOf({ morePrompts = [], answersEach = 1 }: Generation): number {
   return (morePrompts.length + 1) * answersEach;
+}
+
+/** Whether there is something to see or to hear in it. */
+export function hasMedia({ prompt }: Generation): boolean {
+  return prompt?.kind === 'chat' && prompt.messages.some(({ media }) => media !== undefined);
 }

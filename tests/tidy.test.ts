@@ -19,7 +19,7 @@ const importsOf = (path: string) =>
 
 /** Where each package may be imported; everything else goes through that place. */
 const homes: Record<string, RegExp> = {
-  undici: /^(gateway\/forward\.ts|worker\/ledger-http\.ts|tests\/)/,
+  undici: /^(gateway\/forward\.ts|worker\/ledger-http\.ts|worker\/upstream\/client\.ts|tests\/)/,
   ioredis: /^(shared\/redis\.ts|tests\/)/,
   'prom-client': /^shared\/metrics\/instruments\.ts$/,
   'node-llama-cpp': /^(worker\/engine\/llama\/|tests\/)/,

@@ -121,7 +121,7 @@ export function cardOf(
 }
 
 /** As Ollama writes it: `8.0B`, `137M`, `260K`. */
-function parameterSize(parameters: number): string {
+export function parameterSize(parameters: number): string {
   if (parameters >= 1e9) return `${(parameters / 1e9).toFixed(1)}B`;
   if (parameters >= 1e6) return `${Math.round(parameters / 1e6)}M`;
   return parameters >= 1e3 ? `${Math.round(parameters / 1e3)}K` : String(parameters);

@@ -1,9 +1,11 @@
 // A generation by an engine of our own, in the slot that it has: parse → model → engine → reply.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Call } from '@berth/shared/auth.ts';
+import { lackOf } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { hasMedia } from '@berth/shared/request.ts';
 import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from './abort.ts';
@@ -24,7 +26,7 @@ import type { Handlers } from './http.ts';
 import type { Reply } from './replies/reply.ts';
 import { thoughtsOf } from './replies/thinking.ts';
 import { syntaxOf } from './replies/tools/families.ts';
-import { readBody, serve } from './serve.ts';
+import { bounded, readBody, serve } from './serve.ts';
 import type { Answer, Exchange, ServeKit, Work } from './serve.ts';
 import type { Slots } from './slots.ts';
 import type { Solitude } from './models/solitude.ts';
@@ -95,12 +97,6 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
   const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
   return { headers: reply.headers, text, settlement };
-}
-
-/** What the key may have, also where the client or the model's defaults name more, or nothing. */
-function bounded(generation: Generation, outputMax: number | undefined): Generation {
-  if (outputMax === undefined) return generation;
-  return { ...generation, maxTokens: Math.min(generation.maxTokens ?? Infinity, outputMax) };
 }
 
 interface Started extends Exchange {
@@ -189,6 +185,9 @@ function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, l
 async function modelFor({ catalog }: Kit, name: string, generation: Generation): Promise<Model> {
   const model = await catalog.find(name);
   if (model === null) throw modelNotFound(generation.model);
+  // The gateway asks what all copies of a model can do together; a joined server's may see, and no engine here can.
+  const blind = hasMedia(generation) ? lackOf(generation, [model]) : null;
+  if (blind) throw blind;
   const needed = generation.embedding ? 'embedding' : 'completion';
   if (generation.tokenizing || model.capabilities.includes(needed)) return model;
   throw new Refusal('bad_request', `model '${generation.model}' does not support ${generation.endpoint}`, {

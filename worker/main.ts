@@ -22,7 +22,9 @@ import { openPromptFolder } from './prompt-folder.ts';
 import manifest from './package.json' with { type: 'json' };
 import { workerSettings } from './settings.ts';
 import type { Gpu, WorkerSettings } from './settings.ts';
+import type { JoinedOptions } from './upstream/joined.ts';
 import { startWorker } from './worker.ts';
+import type { Worker } from './worker.ts';
 
 async function main(): Promise<void> {
   // Heard from the first moment on: a signal that comes while the worker starts must not end it half-way.
@@ -32,19 +34,55 @@ async function main(): Promise<void> {
   const format = formatFor(settings.logFormat, process.stdout.isTTY, Boolean(process.env['NO_COLOR']));
   const log = createLog({ source: 'worker', level: settings.logLevel, format, clock: systemClock, write });
   const { ledger, secret } = await openLedger(settings, log);
+  const common = {
+    ...settings,
+    id: settings.workerId ?? `${hostname()}-${systemRandom.id().slice(0, 4)}`,
+    url: (port: number) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
+    secret,
+    version: manifest.version,
+    ledger,
+    clock: systemClock,
+    random: systemRandom,
+    log,
+    onStale: () => process.exit(3),
+  };
+  const starting =
+    settings.upstream === null ? startOwn(settings, common, log) : startJoinedTo(settings.upstream, settings, common);
+  const worker = await starting.catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') throw error;
+    throw new Error(
+      `port ${settings.port} on ${settings.host} is in use by another program: stop it, or set WORKER_PORT to another port (0 = any free one)`,
+    );
+  });
+
+  log.info('listening', { url: worker.url, epoch: worker.epoch });
+  process.send?.({ ready: true, url: worker.url });
+  const why = await leaving;
+  log.info('draining', { why });
+  await worker.drain(settings.drainTimeoutMs);
+  process.exit(0);
+}
+
+type Common = Omit<JoinedOptions, 'upstream' | 'key' | 'slots' | 'silenceMs'>;
+
+/** The server's own process has the models: none of ours is loaded. */
+async function startJoinedTo(upstream: string, settings: WorkerSettings, common: Common): Promise<Worker> {
+  const { startJoined } = await import('./upstream/joined.ts');
+  const { upstreamKey: key, numParallel: slots, upstreamSilenceMs: silenceMs } = settings;
+  return await startJoined({ ...common, upstream, key, slots, silenceMs });
+}
+
+async function startOwn(settings: WorkerSettings, common: Common, log: Log): Promise<Worker> {
   if (settings.gpu.devices !== null) {
     process.env['CUDA_VISIBLE_DEVICES'] = settings.gpu.devices;
     process.env['CUDA_DEVICE_ORDER'] ??= 'PCI_BUS_ID'; // the numbers that nvidia-smi shows; CUDA's own go by speed
   }
   const gpu = chooseGpu(settings.gpu.kind);
   const promptCache = settings.engine === 'llama' ? await openPrompts(settings.promptCacheBytes, log) : null;
-
   const checker = createChecker({ clock: systemClock });
-  const worker = await startWorker({
+  return await startWorker({
     ...settings,
-    id: settings.workerId ?? `${hostname()}-${systemRandom.id().slice(0, 4)}`,
-    url: (port) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
-    secret,
+    ...common,
     device: deviceName(gpu, settings.gpu.devices, await nvidiaFacts()),
     ownGpus: await gpuNames(settings.gpu.devices),
     gpus: gpu === 'cuda' ? gpuReader(settings.gpu.devices, systemClock) : async () => [],
@@ -58,26 +96,8 @@ async function main(): Promise<void> {
     demoPath: fileURLToPath(new URL('./models/demo/berth-demo.gguf', import.meta.url)),
     check: checker.check,
     wholeFacts: checker.wholeFacts,
-    version: manifest.version,
     open: await engineOf(settings.engine, log),
-    ledger,
-    clock: systemClock,
-    random: systemRandom,
-    log,
-    onStale: () => process.exit(3),
-  }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EADDRINUSE') throw error;
-    throw new Error(
-      `port ${settings.port} on ${settings.host} is in use by another program: stop it, or set WORKER_PORT to another port (0 = any free one)`,
-    );
   });
-
-  log.info('listening', { url: worker.url, epoch: worker.epoch });
-  process.send?.({ ready: true, url: worker.url });
-  const why = await leaving;
-  log.info('draining', { why });
-  await worker.drain(settings.drainTimeoutMs);
-  process.exit(0);
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else the lone gateway's ledger. */

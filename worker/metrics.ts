@@ -30,10 +30,12 @@ export interface Metrics {
 
 /** What is read at the moment of a scrape. */
 interface Sources {
-  slots: Slots;
-  embedSlots: Slots;
+  slots: Counts;
+  embedSlots: Counts;
   residency: { residents(): readonly Counted[] };
 }
+
+type Counts = Pick<Slots, 'capacity' | 'used'>;
 
 /** What is read of a model that is loaded, or about to be. */
 type Counted = Pick<Resident, 'name' | 'phase' | 'users' | 'engine'>;

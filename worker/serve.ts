@@ -8,6 +8,7 @@ import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Outcome } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
+import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { EngineDied } from './engine/engine.ts';
 import { leaveUnlessRead } from './leave.ts';
@@ -89,6 +90,12 @@ async function answer(kit: ServeKit, call: Call, exchange: Exchange, work: Work)
     slot[Symbol.dispose]();
     return fail(kit, outbox, call.lease, error);
   }
+}
+
+/** What the key may have, also where the client or the model's defaults name more, or nothing. */
+export function bounded(generation: Generation, outputMax: number | undefined): Generation {
+  if (outputMax === undefined) return generation;
+  return { ...generation, maxTokens: Math.min(generation.maxTokens ?? Infinity, outputMax) };
 }
 
 /** @throws Refusal `body_too_large`; GatewayGone */

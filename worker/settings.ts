@@ -2,6 +2,7 @@
 import {
   bytes,
   choice,
+  duration,
   goDurationMs,
   integer,
   optional,
@@ -19,6 +20,25 @@ export const workerSettings = {
     about: 'Slots of a worker: requests that it runs at once, over all its models.',
     fallback: '4',
     parse: integer(1, 256),
+  }),
+  upstream: optional({
+    name: 'UPSTREAM',
+    about:
+      'A server that joins as this worker instead of engines of our own: an Ollama, llama-server, vLLM or other OpenAI-compatible one, such as `http://box:11434`. NUM_PARALLEL is what it runs at once.',
+    fallbackAbout: 'engines of our own',
+    parse: (value) => url('http', 'https')(value).replace(/\/v1$/, ''),
+  }),
+  upstreamKey: optional({
+    name: 'UPSTREAM_KEY',
+    about: 'Key that the joined server wants, as a bearer token.',
+    secret: true,
+    parse: text,
+  }),
+  upstreamSilenceMs: setting({
+    name: 'UPSTREAM_SILENCE',
+    about: 'Longest silence in an answer of the joined server, its first token included: then it is cut with an error.',
+    fallback: '5m',
+    parse: duration(1_000, 24 * 3_600_000),
   }),
   embedParallel: setting({
     name: 'EMBED_PARALLEL',

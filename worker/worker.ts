@@ -207,7 +207,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   return parts;
 }
 
-function timedLedger(ledger: WorkerLedger, clock: Clock, hear: Metrics['ledgerCall']): WorkerLedger {
+export function timedLedger(ledger: WorkerLedger, clock: Clock, hear: Metrics['ledgerCall']): WorkerLedger {
   const measure = timing(clock, hear);
   return {
     beat: (input) => measure('beat', ledger.beat(input)),

@@ -1,7 +1,7 @@
 // Which models there are, told in each dialect. Cards of the same model on several workers become one entry.
 import type { ModelCard } from '../announcement.ts';
 import { Refusal } from '../outcome.ts';
-import type { Generation } from '../request.ts';
+import type { Generation, Medium } from '../request.ts';
 import { type Fields, fieldsOf, flag } from './check.ts';
 import { modelName } from './parts.ts';
 import { rfc3339, unixSeconds } from './rfc3339.ts';
@@ -114,17 +114,30 @@ export function ollamaPulled({ digest, sizeBytes }: ModelCard) {
  * @param cards the cards of the request's model
  * @returns a Refusal `bad_request`, or `null` when the request may go on
  */
-export function lackOf(generation: Generation, cards: readonly ModelCard[]): Refusal | null {
+export function lackOf(generation: Generation, cards: readonly Able[]): Refusal | null {
   const can = new Set(cards.flatMap((card) => card.capabilities));
   const lack = needsOf(generation).find(({ capability }) => !can.has(capability));
   if (lack === undefined) return null;
-  return new Refusal('bad_request', `'${generation.model}' does not support ${lack.word}`, { param: lack.param });
+  const { model } = generation;
+  const sense = { image: 'see', audio: 'hear' };
+  const why = lack.medium
+    ? `${lack.param} is ${lack.word}, and '${model}' cannot ${sense[lack.medium]}: send text`
+    : `'${model}' does not support ${lack.word}`;
+  return new Refusal('bad_request', why, { param: lack.param });
 }
+
+/** Whether a copy can do all that the request needs. */
+export function isFit(generation: Generation, card: Able): boolean {
+  return needsOf(generation).every(({ capability }) => card.capabilities.includes(capability));
+}
+
+type Able = Pick<ModelCard, 'capabilities'>;
 
 interface Need {
   capability: ModelCard['capabilities'][number];
   word: string;
   param: string;
+  medium?: Medium['kind'];
 }
 
 /** OpenAI's effort is a hint to models that think; Ollama's `think` is an order. */
@@ -137,6 +150,11 @@ function needsOf({ dialect, endpoint, prompt, embedding }: Generation): Need[] {
   if (prompt.tools.length > 0) needs.push({ capability: 'tools', word: 'tools', param: 'tools' });
   const mustThink = dialect === 'ollama' && prompt.think !== undefined && prompt.think !== false;
   if (mustThink) needs.push({ capability: 'thinking', word: 'thinking', param: 'think' });
+  const media = prompt.messages.flatMap((message) => message.media ?? []);
+  const first = (kind: Medium['kind']) => media.find((medium) => medium.kind === kind);
+  const [image, audio] = [first('image'), first('audio')];
+  if (image) needs.push({ capability: 'vision', word: 'an image', param: image.at, medium: 'image' });
+  if (audio) needs.push({ capability: 'audio', word: 'audio', param: audio.at, medium: 'audio' });
   return needs;
 }
 

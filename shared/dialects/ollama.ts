@@ -1,6 +1,6 @@
 // Ollama's dialect: what a request must look like, and what errors and waiting look like.
 import type { Refusal } from '../outcome.ts';
-import type { ChatMessage, Generation, OutputFormat, Prompt, Sampling, Think, Tool } from '../request.ts';
+import type { ChatMessage, Generation, Medium, OutputFormat, Prompt, Sampling, Think, Tool } from '../request.ts';
 import { type Check, type Fields, fieldsOf, flag, integer, list, name, number, refuse, text } from './check.ts';
 import { type Dialect, secondsOf, type WaitContext } from './dialect.ts';
 import { lineJson } from './json.ts';
@@ -67,7 +67,7 @@ export function parseOllamaGenerate(body: unknown): Generation {
   const raw = request.optional('raw', flag) ?? false;
   const after = request.optional('suffix', text) ?? '';
   const history = request.optional('context', parts.tokens) ?? [];
-  refuseGenerateOnly(request);
+  refuseGenerateOnly(request, raw || after !== '');
   if (raw && system !== '') refuse('system', 'cannot be combined with raw');
   if (raw && after !== '') refuse('suffix', 'cannot be combined with raw');
   if (history.length > 0 && (raw || after !== '')) refuse('context', 'cannot be combined with raw or suffix');
@@ -87,7 +87,8 @@ function generatePrompt(request: Fields, words: string, { system, raw, after, hi
   if (after !== '') return { kind: 'infill', before: words, after };
   if (words === '') return null;
   if (raw) return { kind: 'raw', text: words };
-  const messages: ChatMessage[] = [{ role: 'user', content: words }];
+  const media = request.optional('images', images) ?? [];
+  const messages: ChatMessage[] = [{ role: 'user', content: words, ...(media.length > 0 && { media }) }];
   if (system !== '') messages.unshift({ role: 'system', content: system });
   return { ...chatPrompt(request, messages, []), ...(history.length > 0 && { history }) };
 }
@@ -162,15 +163,15 @@ function refuseUnsupported(options: Fields): void {
     refuse('options.typical_p', 'is not supported: leave it out');
 }
 
-function refuseGenerateOnly(request: Fields): void {
+function refuseGenerateOnly(request: Fields, hasNoChat: boolean): void {
   if ((request.optional('template', text) ?? '') !== '') refuse('template', 'cannot be replaced: use raw or /api/chat');
-  request.optional('images', noImages);
+  if (hasNoChat) request.optional('images', noImages);
   // One question forgets nothing: what does not fit is refused.
   request.optional('truncate', flag);
 }
 
 const noImages: Check<null> = (value, path) =>
-  list(text, 1024)(value, path).length === 0 ? null : refuse(path, 'are not supported: no model here can see');
+  images(value, path).length === 0 ? null : refuse(path, 'cannot be combined with raw or suffix');
 
 // --- Parts of their own
 
@@ -190,12 +191,15 @@ const think: Check<Think> = (value, path) => {
   );
 };
 
+/** Whether somebody can see them, the model's copies tell. */
+const images: Check<Medium[]> = list((value, path) => ({ kind: 'image', at: path, base64: text(value, path) }), 256);
+
 const roles = ['system', 'user', 'assistant', 'tool'] as const;
 
 const message: Check<ChatMessage> = (value, path) => {
   const fields = fieldsOf(value, path);
   const role = fields.required('role', roleOf);
-  fields.optional('images', noImages);
+  const media = fields.optional('images', images) ?? [];
   const tool = fields.optional('tool_name', name) ?? fields.optional('name', name);
   const callId = fields.optional('tool_call_id', parts.callId);
   const toolCalls = fields.optional('tool_calls', list(parts.pastCall(parts.schema), parts.toolsMax)) ?? [];
@@ -203,6 +207,7 @@ const message: Check<ChatMessage> = (value, path) => {
   return {
     role,
     content: fields.optional('content', text) ?? '',
+    ...(media.length > 0 && { media }),
     ...(thought !== '' && { thinking: thought }),
     ...(toolCalls.length > 0 && { toolCalls }),
     ...(tool !== null && { name: tool }),

@@ -1,6 +1,6 @@
 // OpenAI's dialect: what a request must look like, and what errors and waiting look like.
 import { type Refusal, refusals } from '../outcome.ts';
-import type { ChatMessage, Generation, OutputFormat, Sampling, Think } from '../request.ts';
+import type { ChatMessage, Generation, Medium, OutputFormat, Sampling, Think } from '../request.ts';
 import {
   type Check,
   type Fields,
@@ -214,8 +214,8 @@ const message: Check<ChatMessage> = (value, path) => {
   const named = speaker === null ? {} : { name: speaker };
   if (role === 'assistant') return { ...assistantMessage(fields), ...named };
   const content = fields.required('content', contentOf);
-  if (role !== 'tool') return { role: role === 'developer' ? 'system' : role, content, ...named };
-  return { role, content, toolCallId: fields.required('tool_call_id', parts.callId), ...named };
+  if (role !== 'tool') return { role: role === 'developer' ? 'system' : role, ...content, ...named };
+  return { role, ...content, toolCallId: fields.required('tool_call_id', parts.callId), ...named };
 };
 
 function assistantMessage(fields: Fields): ChatMessage {
@@ -226,7 +226,7 @@ function assistantMessage(fields: Fields): ChatMessage {
   if (content === null && toolCalls.length === 0) refuse(fields.pathOf('content'), 'is required without tool_calls');
   return {
     role: 'assistant',
-    content: content ?? '',
+    ...(content ?? { content: '' }),
     ...(thinking !== '' && { thinking }),
     ...(toolCalls.length > 0 && { toolCalls }),
   };
@@ -243,21 +243,32 @@ function nameToolMessages(messages: ChatMessage[]): ChatMessage[] {
   return messages;
 }
 
-/** Text, or text parts, which are joined by line breaks as llama-server and vLLM join them. */
-const contentOf: Check<string> = (value, path) => {
-  if (typeof value === 'string') return text(value, path);
+type Content = Pick<ChatMessage, 'content' | 'media'>;
+
+/** Text, or parts: the texts are joined by line breaks as llama-server and vLLM join them. */
+const contentOf: Check<Content> = (value, path) => {
+  if (typeof value === 'string') return { content: text(value, path) };
   if (!Array.isArray(value)) return refuse(path, 'must be a string or an array of parts');
-  return list(contentPart, parts.messagesMax)(value, path).join('\n');
+  const read = list(contentPart, parts.messagesMax)(value, path);
+  const media = read.filter((part) => typeof part !== 'string');
+  const content = read.filter((part) => typeof part === 'string').join('\n');
+  return { content, ...(media.length > 0 && { media }) };
 };
 
-const contentPart: Check<string> = (value, path) => {
+const contentPart: Check<string | Medium> = (value, path) => {
   const part = fieldsOf(value, path);
   const type = part.required('type', text);
   if (type === 'text' || type === 'refusal') return part.required(type, text);
-  if (type === 'image_url') return refuse(path, 'is an image, and no model here can see: send text');
-  if (type === 'input_audio') return refuse(path, 'is audio, and no model here can hear: send text');
-  return refuse(part.pathOf('type'), 'must be "text"');
+  const kind = { image_url: 'image', input_audio: 'audio' } as const;
+  if (type !== 'image_url' && type !== 'input_audio') return refuse(part.pathOf('type'), 'must be "text"');
+  if (type === 'image_url') part.required(type, imageUrl);
+  else part.required(type, object);
+  return { kind: kind[type], at: path };
 };
+
+/** Some servers take the bare URL as well. */
+const imageUrl: Check<string> = (value, path) =>
+  typeof value === 'string' ? text(value, path) : fieldsOf(value, path).required('url', text);
 
 const argumentText: Check<JsonObject> = (value, path) => {
   const written = text(value, path);

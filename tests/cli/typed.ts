@@ -21,6 +21,7 @@ class Interrupted extends Error {
 export async function typeIn(line: string, typed: Typed) {
   const { key = null, url = '', files = {}, env = {}, terminal = false, pausesMax = 0 } = typed;
   const [said, explained]: [string[], string[]] = [[], []];
+  const became: { part: string; settings: Record<string, string> }[] = [];
   let pauses = 0;
   const code = await berth(line === '' ? [] : line.split(' '), {
     url,
@@ -33,10 +34,11 @@ export async function typeIn(line: string, typed: Typed) {
     },
     say: (text) => void said.push(text),
     explain: (text) => void explained.push(text),
+    become: async (part, settings) => void became.push({ part, settings }),
     read: async (path) => files[path] ?? Promise.reject(new Error('there is no such file')),
   }).catch((error: Error) => {
     if (error instanceof Interrupted) return 130;
     throw error;
   });
-  return { code, said: said.join('\n'), explained: explained.join('\n') };
+  return { code, said: said.join('\n'), explained: explained.join('\n'), became };
 }

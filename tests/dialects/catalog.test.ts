@@ -2,6 +2,7 @@
 import type { ModelCard } from '@berth/shared/announcement.ts';
 import {
   canonicalModel,
+  isFit,
   lackOf,
   modelOfPath,
   ollamaPs,
@@ -151,6 +152,9 @@ describe('what a model cannot do is refused before it waits', () => {
   const messages = [{ role: 'user', content: 'x' }];
   const tools = [{ type: 'function', function: { name: 'f' } }];
   const model = 'berth';
+  const shown = [{ type: 'text', text: 'what is it?' }];
+  const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,aGk=' } };
+  const audio = { type: 'input_audio', input_audio: { data: 'aGk=', format: 'wav' } };
 
   test.each([
     ['tools', parseOpenaiChat({ model, messages, tools }), "'berth' does not support tools"],
@@ -171,6 +175,31 @@ describe('what a model cannot do is refused before it waits', () => {
     const filling = parseOllamaGenerate({ model, prompt: 'x', suffix: 'y' });
     expect(lackOf(filling, [aCard()])).toMatchObject({ param: 'suffix', message: "'berth' does not support insert" });
     expect(lackOf(filling, [aCard({ capabilities: ['completion', 'insert'] })])).toBeNull();
+  });
+
+  test.each([
+    [
+      'messages[0].content[1]',
+      parseOpenaiChat({ model, messages: [{ role: 'user', content: [...shown, image] }] }),
+      'see',
+    ],
+    [
+      'messages[0].content[1]',
+      parseOpenaiChat({ model, messages: [{ role: 'user', content: [...shown, audio] }] }),
+      'hear',
+    ],
+    [
+      'messages[0].images[0]',
+      parseOllamaChat({ model, messages: [{ role: 'user', content: 'x', images: ['a'] }] }),
+      'see',
+    ],
+    ['images[0]', parseOllamaGenerate({ model, prompt: 'x', images: ['a'] }), 'see'],
+  ])('%s needs a model with the sense for it', (param, generation, sense) => {
+    const lack = lackOf(generation, [aCard()]);
+    expect(lack).toMatchObject({ outcome: 'bad_request', param });
+    expect(lack?.message).toContain(`'berth' cannot ${sense}: send text`);
+    expect(lackOf(generation, [aCard(), aCard({ capabilities: ['completion', 'vision', 'audio'] })])).toBeNull();
+    expect(isFit(generation, aCard())).toBe(false);
   });
 
   test("OpenAI's effort is a hint, and think false asks for nothing", () => {

@@ -239,7 +239,7 @@ describe('requests that are refused', () => {
     ['messages[0].role', withMessage({ content: 'x' })],
     ['messages[0].role', withMessage({ role: 'developer' })],
     ['messages[0].content', withMessage({ role: 'user', content: [{ type: 'text', text: 'x' }] })],
-    ['messages[0].images', withMessage({ role: 'user', content: 'x', images: ['aGk='] })],
+    ['messages[0].images[0]', withMessage({ role: 'user', content: 'x', images: [1] })],
     ['messages[0].images', withMessage({ role: 'user', content: 'x', images: 'aGk=' })],
     [
       'messages[0].tool_calls[0].function.arguments',
@@ -260,7 +260,7 @@ describe('requests that are refused', () => {
     ['context', { suffix: 'end', context: [1] }],
     ['truncate', { truncate: 'no' }],
     ['template', { template: '{{ .Prompt }}' }],
-    ['images', { images: ['aGk='] }],
+    ['images', { images: ['aGk='], raw: true }],
     ['context', { context: [1, 2], raw: true }],
     ['context', { context: 'earlier' }],
     ['context[0]', { context: ['1'] }],

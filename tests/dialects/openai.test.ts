@@ -224,10 +224,10 @@ describe('requests that are refused', () => {
     ['messages[1].content', withMessage({ role: 'assistant', content: null })],
     ['messages[1].content[0]', withMessage({ role: 'user', content: ['x'] })],
     [
-      'messages[1].content[0]',
-      withMessage({ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }),
+      'messages[1].content[0].image_url.url',
+      withMessage({ role: 'user', content: [{ type: 'image_url', image_url: {} }] }),
     ],
-    ['messages[1].content[0]', withMessage({ role: 'user', content: [{ type: 'input_audio', input_audio: {} }] })],
+    ['messages[1].content[0].input_audio', withMessage({ role: 'user', content: [{ type: 'input_audio' }] })],
     ['messages[1].content[0].type', withMessage({ role: 'user', content: [{ type: 'video' }] })],
     ['messages[1].content[0].text', withMessage({ role: 'user', content: [{ type: 'text', text: 1 }] })],
     ['messages[1].tool_call_id', withMessage({ role: 'tool', content: 'x' })],

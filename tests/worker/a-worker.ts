@@ -44,7 +44,7 @@ export interface TestWorker extends AsyncDisposable {
   announcement: () => Announcement;
 }
 
-interface TestCall {
+export interface TestCall {
   path: string;
   body: unknown;
   lease: string;
@@ -67,7 +67,7 @@ interface Answer {
   refusal: Refusal | null;
 }
 
-interface Running {
+export interface Running {
   answer: Promise<Answer>;
   /** Settles with what has come so far, when it holds this text. */
   until(text: string): Promise<string>;
@@ -146,7 +146,7 @@ export async function aWorker({
   };
 }
 
-function rememberingLedger(): { ledger: WorkerLedger } & Pick<TestWorker, 'beats' | 'leaves' | 'orders'> {
+export function rememberingLedger(): { ledger: WorkerLedger } & Pick<TestWorker, 'beats' | 'leaves' | 'orders'> {
   const beats: Beat[] = [];
   const leaves: Leave[] = [];
   const orders = new Map<string, Order>();
@@ -167,7 +167,7 @@ function rememberingLedger(): { ledger: WorkerLedger } & Pick<TestWorker, 'beats
   };
 }
 
-function announced(beat: Beat | undefined): Announcement {
+export function announced(beat: Beat | undefined): Announcement {
   const announcement: Announcement = JSON.parse(beat?.announcement ?? '{}');
   return announcement;
 }
@@ -179,7 +179,7 @@ export function chat(text: string, more: Record<string, unknown> = {}): Record<s
 
 let calls = 0;
 
-function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Running {
+export function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Running {
   calls += 1;
   const { path, body, lease, epoch, model, headers, alone, outputMax } = {
     path: '/v1/chat/completions',

@@ -5,7 +5,15 @@ import { rfc3339 } from '@berth/shared/dialects/rfc3339.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { keptLogprobs } from './logprobs.ts';
-import { type Ending, type Reply, type ReplyContext, finishOf, readEvents, wholeHeaders } from './reply.ts';
+import {
+  type Ending,
+  type Reading,
+  type Reply,
+  type ReplyContext,
+  finishOf,
+  readEvents,
+  wholeHeaders,
+} from './reply.ts';
 import type { Segment } from './stage.ts';
 import type { Call } from './tools/input.ts';
 
@@ -14,9 +22,13 @@ type Body = Record<string, unknown>;
 /**
  * A reply to `POST /api/chat` or `/api/generate`. The last object carries the counts and durations, and of generate the
  * tokens of prompt and answer, which a next request may begin with.
+ * @param reading how events become segments, where that is not told by the model
  */
-export function ollamaReply(generation: Generation, context: ReplyContext): Reply {
-  const reading = readEvents(generation, context);
+export function ollamaReply(
+  generation: Generation,
+  context: ReplyContext,
+  reading: Reading = readEvents(generation, context),
+): Reply {
   const shape = generation.endpoint === 'chat' ? chatShape : generateShape;
   const head = (nowMs: number): Body => ({ model: generation.model, created_at: rfc3339(nowMs) });
   const logprobs = keptLogprobs(generation);
