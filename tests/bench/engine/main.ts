@@ -16,7 +16,8 @@ import { buildPeer, measureLoop, startOurs, startPeer } from './peer.ts';
 import type { Server } from './peer.ts';
 import { report } from './report.ts';
 import type { Results } from './report.ts';
-import { freed, gap, throughput, warmStart } from './samples.ts';
+import { freed, gap, throughput, warmStart, warmUp } from './samples.ts';
+import type { Gap } from './samples.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 const folder = join(root, '.cache/bench-engine');
@@ -26,7 +27,7 @@ const warmTokens = 2000;
 const chunks = [64, 128, 256, 512];
 /** What the product takes, for everything but the curve. */
 const chunkDefault = cpuTuning.prefillTokensBusy;
-const parts = ['throughput', 'gaps', 'freed', 'warm', 'loop'];
+const parts = ['throughput', 'loop', 'warm', 'freed', 'gaps'] as const;
 const sizes = [
   { name: '15M', parameters: 15e6, vocabulary: 12_800, promptTokens: 128, tokens: 256, samples: 7, longSamples: 5 },
   { name: '150M', parameters: 150e6, vocabulary: 32_000, promptTokens: 256, tokens: 64, samples: 3, longSamples: 3 },
@@ -35,12 +36,16 @@ const sizes = [
 const quietWaitMs = 120_000;
 const foreignPctMax = 10;
 /** On a slow machine the run goes on with one sample of each from here, so that it ends in time. */
-const samplingMsMax = 11 * 60_000;
+const samplingMsMax = 12 * 60_000;
+/** From here it ends with what it has. */
+const runMsMax = 18 * 60_000;
+/** A measurement in which so many rounds failed goes no further. */
+const failuresMax = 2;
 const usage = `usage: main.ts [--quick] [--only ${parts.join('|')}] [--model 15M|150M] [--slots 1,2,4,8]`;
 
 interface Plan {
   quick: boolean;
-  parts: readonly string[];
+  parts: readonly (typeof parts)[number][];
   models: readonly ((typeof sizes)[number] & { path: string })[];
   slots: readonly number[];
   /** Everything, so that the result may be published. */
@@ -82,6 +87,7 @@ function nothingYet(): Results {
     freed: [],
     warm: [],
     loop: [],
+    failures: [],
   };
 }
 
@@ -100,74 +106,115 @@ async function quietMoment(): Promise<void> {
 
 type Sample<T> = (server: Server) => Promise<T>;
 
-/** Asks all in turn, after one round that warms them. */
-async function inTurn<T>(plan: Plan, count: number, servers: readonly Server[], sample: Sample<T>): Promise<T[][]> {
+interface Measurement<T> {
+  what: string;
+  servers: readonly Server[];
+  slots: number;
+  rounds: number;
+  sample: Sample<T>;
+}
+
+/**
+ * Asks all in turn, once they are warm. A round in which a sample fails counts for nobody.
+ *
+ * @returns for each server its samples, one per round
+ */
+async function inTurn<T>(measurement: Measurement<T>): Promise<T[][]> {
+  const { what, servers, slots, rounds, sample } = measurement;
   const taken: T[][] = servers.map(() => []);
-  for (let round = plan.quick ? 0 : -1; round < count; round += 1) {
-    if (round > 0 && performance.now() - startedAt > samplingMsMax) break;
+  if (!plan.quick) for (const server of servers) await warmUp(server, slots);
+  for (let [done, failed] = [0, 0]; done < rounds && failed < failuresMax;) {
+    if (done > 0 && performance.now() - startedAt > samplingMsMax) break;
     if (!plan.quick) await quietMoment();
-    for (const [index, server] of servers.entries()) {
-      const one = await sample(server);
-      if (round >= 0) taken[index]?.push(one);
+    try {
+      const round: T[] = [];
+      for (const server of servers) round.push(await sample(server));
+      round.forEach((one, index) => taken[index]?.push(one));
+      done += 1;
+    } catch (error) {
+      failed += 1;
+      fail(what, error);
     }
   }
   return taken;
 }
 
+function fail(what: string, error: unknown): void {
+  const failure = `${what}: ${error instanceof Error ? error.message : String(error)}`;
+  results.failures.push(failure);
+  console.log(`        FAILED ${failure}`);
+}
+
+/** What fails as a whole, such as a server that does not start, costs its own figures and no others. */
+async function attempt(what: string, measured: () => Promise<void>): Promise<void> {
+  try {
+    await measured();
+    console.log(`${((performance.now() - startedAt) / 1_000).toFixed(0).padStart(5)} s  ${what}: done`);
+  } catch (error) {
+    fail(what, error);
+  }
+}
+
 type Size = Plan['models'][number];
 
-async function measureSpeed(plan: Plan, model: Size, slots: number, results: Results): Promise<void> {
+async function measureSpeed(model: Size, slots: number, what: string): Promise<void> {
   await using ours = await startOurs(model.path, slots, contextTokens, chunkDefault);
   await using peer = await startPeer(model.path, slots, contextTokens);
-  const speed: Sample<Awaited<ReturnType<typeof throughput>>> = (server) =>
+  const sample: Sample<Awaited<ReturnType<typeof throughput>>> = (server) =>
     throughput(server, slots, model.promptTokens, model.tokens);
-  const [a = [], b = []] = await inTurn(plan, model.samples, [ours, peer], speed);
+  const [a = [], b = []] = await inTurn({ what, servers: [ours, peer], slots, rounds: model.samples, sample });
   results.throughput.push({ model: model.name, slots, ours: a, peer: b });
-  say(`${model.name}: throughput at ${slots} slots`);
 }
 
-/** What needs one slot: how soon it is free again, and what a known prefix saves. */
-async function measureOneSlot(plan: Plan, model: Size, results: Results): Promise<void> {
+/** What needs one slot: how soon it is free again, or what a known prefix saves. */
+async function measureOneSlot<T>(model: Size, what: string, sample: Sample<T>): Promise<{ ours: T[]; peer: T[] }> {
   await using ours = await startOurs(model.path, 1, contextTokens, chunkDefault);
   await using peer = await startPeer(model.path, 1, contextTokens);
-  if (plan.parts.includes('freed')) {
-    const abandoned: Sample<number> = (server) => freed(server, warmTokens);
-    const [a = [], b = []] = await inTurn(plan, model.longSamples, [ours, peer], abandoned);
-    results.freed.push({ model: model.name, ours: a, peer: b });
-    say(`${model.name}: cancellation`);
-  }
-  if (!plan.parts.includes('warm')) return;
-  const [a = [], b = []] = await inTurn(plan, model.longSamples, [ours, peer], (it) => warmStart(it, warmTokens));
-  results.warm.push({ model: model.name, ours: a, peer: b });
-  say(`${model.name}: known prefix`);
+  const [a = [], b = []] = await inTurn({ what, servers: [ours, peer], slots: 1, rounds: model.longSamples, sample });
+  return { ours: a, peer: b };
 }
 
-async function measureGaps(plan: Plan, model: Size, results: Results): Promise<void> {
+async function measureGaps(model: Size, what: string): Promise<void> {
   await using stack = new AsyncDisposableStack();
   const servers = [stack.use(await startPeer(model.path, 2, contextTokens))];
   for (const chunk of chunks) servers.push(stack.use(await startOurs(model.path, 2, contextTokens, chunk)));
-  const [peer = [], ...ours] = await inTurn(plan, model.longSamples, servers, (it) => gap(it, longTokens));
+  const sample: Sample<Gap> = (server) => gap(server, longTokens);
+  const [peer = [], ...ours] = await inTurn({ what, servers, slots: 2, rounds: model.longSamples, sample });
   const curve = chunks.map((chunk, index) => ({ chunk, samples: ours[index] ?? [] }));
   results.gaps.push({ model: model.name, peer, ours: curve });
-  say(`${model.name}: gaps`);
 }
 
-async function measure(plan: Plan, model: Size, results: Results): Promise<void> {
+type Measure = (model: Size, what: string) => Promise<void>;
+
+const measures: Record<Exclude<(typeof parts)[number], 'throughput'>, Measure> = {
+  loop: async (model) => void results.loop.push({ model: model.name, ...measureLoop(model.path, contextTokens) }),
+  warm: async (model, what) => {
+    const samples = await measureOneSlot(model, what, (server) => warmStart(server, warmTokens));
+    results.warm.push({ model: model.name, ...samples });
+  },
+  freed: async (model, what) => {
+    const samples = await measureOneSlot(model, what, (server) => freed(server, warmTokens));
+    results.freed.push({ model: model.name, ...samples });
+  },
+  gaps: measureGaps,
+};
+
+async function measure(model: Size): Promise<void> {
   const { name, parameters, vocabulary, path } = model;
   const shape = { name: `random ${name}`, parameters, vocabulary, type: 'q8_0', context: contextTokens } as const;
   writeGguf(path, randomModel({ ...shape, ends: false, seed: 1 }));
-  for (const slots of plan.parts.includes('throughput') ? plan.slots : []) {
-    await measureSpeed(plan, model, slots, results);
+  for (const part of plan.parts) {
+    const slotCounts = part === 'throughput' ? plan.slots : [];
+    for (const slots of slotCounts) {
+      const what = `${name}, throughput at ${slots} slots`;
+      await attempt(what, () => measureSpeed(model, slots, what));
+    }
+    if (part !== 'throughput') await attempt(`${name}, ${part}`, () => measures[part](model, `${name}, ${part}`));
   }
-  if (plan.parts.includes('freed') || plan.parts.includes('warm')) await measureOneSlot(plan, model, results);
-  if (plan.parts.includes('gaps')) await measureGaps(plan, model, results);
-  if (!plan.parts.includes('loop')) return;
-  results.loop.push({ model: name, ...measureLoop(path, contextTokens) });
-  say(`${name}: the loop by itself`);
 }
 
 /** Raw data always; BENCHMARKS.md only from a whole run. */
-function publish(plan: Plan, results: Results): void {
+function publish(): void {
   const target = plan.whole ? join(import.meta.dirname, 'results') : folder;
   mkdirSync(target, { recursive: true });
   const path = join(target, `${results.date.slice(0, 16).replace(':', '-')}.json`);
@@ -179,12 +226,15 @@ function publish(plan: Plan, results: Results): void {
   writeFileSync(document, insert(readFileSync(document, 'utf8'), tables, 'bench:engine'));
 }
 
-const say = (line: string) => console.log(`${(performance.now() / 1_000).toFixed(0).padStart(5)} s  ${line}: done`);
-
 const plan = planOf(process.argv.slice(2));
 buildPeer();
 const startedAt = performance.now();
 mkdirSync(folder, { recursive: true });
 const results = nothingYet();
-for (const model of plan.models) await measure(plan, model, results);
-publish(plan, results);
+setTimeout(() => {
+  fail('the run', new Error(`it ended after ${runMsMax / 60_000} minutes with what it had`));
+  publish();
+  process.exit(1);
+}, runMsMax).unref();
+for (const model of plan.models) await measure(model);
+publish();

@@ -26,6 +26,8 @@ const switches = [
 ];
 
 const readyMsMax = 30_000;
+/** The loop by itself does 240 steps, which the 150M model has done in 40 s. */
+const loopMsMax = 120_000;
 
 /** Whatever ends the run, an error or a signal included, ends its servers. */
 const alive = new Set<ChildProcess>();
@@ -63,8 +65,10 @@ export async function startOurs(model: string, slots: number, contextTokens: num
   const args = [join(import.meta.dirname, 'ours.ts'), model, `${slots}`, `${contextTokens}`, `${chunk}`];
   const child = start(process.execPath, args, ['ignore', 'pipe', 'inherit']);
   const port = await new Promise<number>((resolve, reject) => {
+    const failed = (): void => reject(new Error('our engine did not start'));
     child.stdout?.once('data', (text) => resolve(Number(String(text))));
-    child.once('exit', () => reject(new Error('our engine did not start')));
+    child.once('exit', failed);
+    setTimeout(failed, readyMsMax).unref();
   });
   return { port, pid: child.pid ?? 0, [Symbol.asyncDispose]: () => ended(child) };
 }
@@ -76,10 +80,11 @@ export function measureLoop(model: string, contextTokens: number): LoopFigures {
     stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
     encoding: 'utf8',
     env: { ...process.env, UV_THREADPOOL_SIZE: '1' }, // as the worker starts an engine on a CPU
-    timeout: 60_000,
+    timeout: loopMsMax,
+    killSignal: 'SIGKILL',
     maxBuffer: 2 ** 26,
   });
-  if (stdout === '') throw new Error('the loop by itself told nothing');
+  if (stdout === '') throw new Error(`it told nothing within ${loopMsMax / 1000} s`);
   return JSON.parse(stdout) as LoopFigures;
 }
 

@@ -24,18 +24,19 @@ const results: Results = {
   versions: 'some versions',
   loadAtStart: 0.1,
   throughput: [
-    { model: '15M', slots: 1, ours: [speed(50), speed(400), speed(200)], peer: [speed(100), speed(100), speed(900)] },
+    { model: '15M', slots: 1, ours: [speed(50), speed(800), speed(240)], peer: [speed(100), speed(400), speed(60)] },
     { model: '15M', slots: 8, ours: [speed(50)], peer: [speed(100)] },
   ],
   gaps: [{ model: '15M', peer: [pause(1000, 500)], ours: [{ chunk, samples: [pause(100, 550)] }] }],
   freed: [{ model: '15M', ours: [20], peer: [900] }],
   warm: [{ model: '15M', ours: [{ coldMs: 1000, warmMs: 50 }], peer: [{ coldMs: 900, warmMs: 90 }] }],
   loop: [{ model: '15M', stepUs: 4000, ownUs: 100, steps: 200, stepsToFree: { prefill: 1, decode: 0 } }],
+  failures: [],
 };
 
-test('tells the ratio of the medians, and their geometric mean with the worst', () => {
+test('tells medians, the median of the rounds’ ratios, and their geometric mean with the worst', () => {
   const text = report(results, 'raw.json');
-  expect(text).toContain('| 15M, 1 | 200 | 100 | 2.00 |');
+  expect(text).toContain('| 15M, 1 | 240 | 100 | 2.00 |');
   expect(text).toContain('| 15M: tokens/s, geometric mean over the slot counts | ≥ 1.00 × | 1.00 × |');
   expect(text).toContain('| 15M: tokens/s, worst slot count | ≥ 0.90 × | 0.50 × |');
 });
@@ -63,4 +64,12 @@ test('says so when the machine was not quiet, and leaves out what was not measur
 
 test('tells the share of a step that is our own', () => {
   expect(report(results, 'raw.json')).toContain('| 15M | 4000 | 100 | 2.5 % | 200 |');
+});
+
+test('what was not measured is no figure, and is named', () => {
+  const silent = { ...speed(50), ttftMs: NaN };
+  const throughput = [{ model: '15M', slots: 1, ours: [silent, speed(60)], peer: [speed(50), speed(60)] }];
+  const text = report({ ...results, throughput, failures: ['150M, gaps: nothing came for 60 s'] }, 'raw.json');
+  expect(text).toContain('| 15M: 1 / TTFT, worst slot count | ≥ 0.95 × | 1.00 × |');
+  expect(text).toContain('Not measured: 150M, gaps: nothing came for 60 s.');
 });

@@ -15,6 +15,8 @@ export interface Results {
   freed: { model: string; ours: number[]; peer: number[] }[];
   warm: { model: string; ours: Warm[]; peer: Warm[] }[];
   loop: ({ model: string } & LoopFigures)[];
+  /** What could not be measured, and why. */
+  failures: string[];
 }
 
 interface Warm {
@@ -23,8 +25,9 @@ interface Warm {
 }
 
 const medianOf = <T>(samples: readonly T[], value: (sample: T) => number): number => median(samples.map(value));
-const whole = (value: number): string => value.toFixed(0);
-const ratio = (value: number): string => value.toFixed(2);
+const digits = (value: number, count: number): string => (Number.isFinite(value) ? value.toFixed(count) : '–');
+const whole = (value: number): string => digits(value, 0);
+const ratio = (value: number): string => digits(value, 2);
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly string[][]): string =>
   [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
@@ -37,7 +40,7 @@ export function report(results: Results, rawPath: string): string {
   const { date, commit, machine, versions, loadAtStart } = results;
   const measured = `Measured ${date.slice(0, 16).replace('T', ' ')} UTC at commit \`${commit}\` on ${machine}; ${versions}.`;
   return [
-    `${measured}\nBoth engines up at once, one thread each, asked in turn; medians. Raw data: [${rawPath}](${rawPath}).`,
+    `${measured}\nBoth engines up at once, one thread each, asked in turn; medians, and of the ratios within a round. Raw data: [${rawPath}](${rawPath}).`,
     `Load average at the start: ${loadAtStart.toFixed(2)}; others used ${noise(results)} of a processor meanwhile.`,
     loadAtStart > quietLoadMax ? '**The machine was not quiet when this began.**' : '',
     goalTable(results),
@@ -46,6 +49,7 @@ export function report(results: Results, rawPath: string): string {
     results.freed.length > 0 ? `### Cancellation\n\n${freedTable(results)}` : '',
     results.warm.length > 0 ? `### A known prefix\n\n${warmTable(results)}` : '',
     results.loop.length > 0 ? `### The loop by itself, eight answers\n\n${loopTable(results)}` : '',
+    results.failures.length > 0 ? `Not measured: ${results.failures.join('; ')}.` : '',
   ]
     .filter((part) => part !== '')
     .join('\n\n');
@@ -76,7 +80,7 @@ function goalTable(results: Results): string {
     ...results.warm.map(({ model, ours }) => [
       `${model}: TTFT gained by 1,900 of 2,000 tokens known to the slot`,
       '≥ 10 ×',
-      `${ratio(medianOf(ours, (it) => it.coldMs) / medianOf(ours, (it) => it.warmMs))} ×`,
+      `${ratio(medianOf(ours, gained))} ×`,
     ]),
   ];
   return table(['goal, beside llama-server', 'asked', 'measured'], rows);
@@ -96,8 +100,13 @@ function speedGoals(model: string, { throughput }: Results): string[][] {
   ];
 }
 
+/** The median over the rounds: what a round's samples share, such as a slow minute of the machine, falls out. */
 function ratioOf<T>(ours: readonly T[], peer: readonly T[], value: (sample: T) => number): number {
-  return medianOf(ours, value) / medianOf(peer, value);
+  return median(ours.flatMap((sample, round) => peer.slice(round, round + 1).map((it) => value(sample) / value(it))));
+}
+
+function gained({ coldMs, warmMs }: Warm): number {
+  return coldMs / warmMs;
 }
 
 function geometricMean(values: readonly number[]): number {
@@ -124,10 +133,10 @@ function throughputTable({ throughput }: Results): string {
   const rows = throughput.map(({ model, slots, ours, peer }) => {
     const of = (value: (sample: Throughput) => number) => [medianOf(ours, value), medianOf(peer, value)] as const;
     const [speed, speedPeer] = of((it) => it.tokensPerS);
-    const [prefill, prefillPeer] = of((it) => it.prefillPerS);
     const [ttft, ttftPeer] = of((it) => it.ttftMs);
     const [cpu, cpuPeer] = of((it) => it.cpuUsPerToken);
-    const rates = [whole(speed), whole(speedPeer), ratio(speed / speedPeer), ratio(prefill / prefillPeer)];
+    const ratios = [ratioOf(ours, peer, (it) => it.tokensPerS), ratioOf(ours, peer, (it) => it.prefillPerS)];
+    const rates = [whole(speed), whole(speedPeer), ...ratios.map(ratio)];
     return [`${model}, ${slots}`, ...rates, `${whole(ttft)} / ${whole(ttftPeer)}`, `${whole(cpu)} / ${whole(cpuPeer)}`];
   });
   return table(head.split('|'), rows);
@@ -136,7 +145,6 @@ function throughputTable({ throughput }: Results): string {
 function gapTable({ gaps }: Results): string {
   const head = ['model', 'engine', 'worst gap ms', 'smaller by', 'long prompt TTFT ms', 'ratio', 'tokens meanwhile'];
   const rows = gaps.flatMap(({ model, peer, ours }) => {
-    const [gapPeer, ttftPeer] = [medianOf(peer, (it) => it.gapMs), medianOf(peer, (it) => it.ttftMs)];
     const line = (name: string, samples: Gap[]) => {
       const [gapMs, ttftMs] = [medianOf(samples, (it) => it.gapMs), medianOf(samples, (it) => it.ttftMs)];
       const tokens = whole(medianOf(samples, (it) => it.meanwhile));
@@ -144,9 +152,9 @@ function gapTable({ gaps }: Results): string {
         model,
         name,
         whole(gapMs),
-        `${ratio(gapPeer / gapMs)} ×`,
+        `${ratio(1 / ratioOf(samples, peer, (it) => it.gapMs))} ×`,
         whole(ttftMs),
-        ratio(ttftMs / ttftPeer),
+        ratio(ratioOf(samples, peer, (it) => it.ttftMs)),
         tokens,
       ];
     };
@@ -166,7 +174,7 @@ function freedTable({ freed }: Results): string {
 function warmTable({ warm }: Results): string {
   const gain = (samples: Warm[]) => {
     const [cold, known] = [medianOf(samples, (it) => it.coldMs), medianOf(samples, (it) => it.warmMs)];
-    return `${whole(cold)} → ${whole(known)} (${ratio(cold / known)} ×)`;
+    return `${whole(cold)} → ${whole(known)} (${ratio(medianOf(samples, gained))} ×)`;
   };
   const rows = warm.map(({ model, ours, peer }) => [model, gain(ours), gain(peer)]);
   return table(['model', 'TTFT ms cold → 1,900 of 2,000 tokens known: ours', 'llama-server'], rows);

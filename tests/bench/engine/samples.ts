@@ -14,7 +14,7 @@ function fresh(tokens: number) {
 export interface Throughput extends Noise {
   /** Output tokens per second over all slots, from the requests to the last token. */
   tokensPerS: number;
-  /** Prompt tokens per second until the last first token. */
+  /** Prompt tokens per second until the last first token; no number where no stream brought text. */
   prefillPerS: number;
   ttftMs: number;
   cpuUsPerToken: number;
@@ -32,14 +32,24 @@ export async function throughput(
   const requests = Array.from({ length: slots }, () => ({ ...fresh(promptTokens), tokens }));
   const streams = await Promise.all(requests.map((asked) => complete(port, asked)));
   const usedUs = (cpuNs(pid) - cpu) / 1000;
-  const firsts = streams.map(({ piecesMs }) => piecesMs[0] ?? 0);
+  const firsts = streams.flatMap(({ piecesMs }) => piecesMs.slice(0, 1)); // a random model may say nothing that is text
   return {
     tokensPerS: (slots * tokens) / (Math.max(...streams.map(({ endMs }) => endMs)) / 1000),
-    prefillPerS: (slots * promptTokens) / (Math.max(...firsts) / 1000),
+    prefillPerS: firsts.length === 0 ? NaN : (slots * promptTokens) / (Math.max(...firsts) / 1000),
     ttftMs: median(firsts),
     cpuUsPerToken: usedUs / (slots * tokens),
     ...noise(),
   };
+}
+
+/** Long enough that V8 has compiled what runs for every token; an engine that runs for days is never colder. */
+const warmMs = 4_000;
+
+/** Short answers in all slots. */
+export async function warmUp({ port }: Server, slots: number): Promise<void> {
+  for (const until = performance.now() + warmMs; performance.now() < until;) {
+    await Promise.all(Array.from({ length: slots }, () => complete(port, { ...fresh(32), tokens: 64 })));
+  }
 }
 
 export interface Gap extends Noise {
@@ -56,12 +66,11 @@ export async function gap({ port }: Server, promptTokens: number): Promise<Gap> 
   const noise = watchOthers();
   const { running, stop, startedAt } = await flowing(port);
   const from = performance.now() - startedAt;
-  const long = await complete(port, { ...fresh(promptTokens), tokens: 2 });
-  const to = from + (long.piecesMs[0] ?? 0);
-  stop.abort();
+  const long = await complete(port, { ...fresh(promptTokens), tokens: 2 }).finally(() => stop.abort());
+  const to = from + (long.piecesMs[0] ?? long.endMs);
   const times = (await running).piecesMs.filter((at) => at >= from - 50 && at <= to);
   const pauses = [...times, to].map((at, index, all) => at - (all[index - 1] ?? from));
-  return { ttftMs: long.piecesMs[0] ?? 0, gapMs: Math.max(...pauses), meanwhile: times.length, ...noise() };
+  return { ttftMs: to - from, gapMs: Math.max(...pauses), meanwhile: times.length, ...noise() };
 }
 
 const startsMax = 10;
@@ -102,10 +111,11 @@ export async function warmStart({ port }: Server, promptTokens: number): Promise
   return { coldMs: cold.piecesMs[0] ?? cold.endMs, warmMs: warm.piecesMs[0] ?? warm.endMs };
 }
 
+/** Of those that are numbers: what is none was not measured. */
 export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b);
   const middle = sorted.length / 2;
   return sorted.length % 2 === 1
-    ? (sorted[Math.floor(middle)] ?? 0)
-    : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2;
+    ? (sorted[Math.floor(middle)] ?? NaN)
+    : ((sorted[middle - 1] ?? NaN) + (sorted[middle] ?? NaN)) / 2;
 }

@@ -1,8 +1,9 @@
 // The client of both engines: one streamed completion, and when each of its pieces came.
 import { request } from 'node:http';
 
-/** No answer of either engine takes this long: a silent one breaks the run instead of hanging it. */
+/** No answer of either engine takes this long: what does breaks its sample instead of hanging the run. */
 const silenceMsMax = 60_000;
+const answerMsMax = 90_000;
 
 export interface Stream {
   /** Milliseconds from the request to each piece of text; one piece is one token. */
@@ -28,6 +29,7 @@ export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, 
   const stream: Stream = { piecesMs: [], endMs: 0 };
   return new Promise((resolve, reject) => {
     const over = (error: Error | null): void => {
+      clearTimeout(late);
       stream.endMs = performance.now() - startedAt;
       if (error !== null && signal?.aborted !== true) reject(error);
       else resolve(stream);
@@ -36,7 +38,7 @@ export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, 
     const to = { port, host: '127.0.0.1', path: '/completion', method: 'POST', agent: false } as const;
     const options = { ...to, timeout: silenceMsMax, ...(signal && { signal }) };
     const call = request({ ...options, headers: { 'content-type': 'application/json' } }, (reply) => {
-      if (reply.statusCode !== 200) reject(new Error(`status ${reply.statusCode}`));
+      if (reply.statusCode !== 200) over(new Error(`status ${reply.statusCode}`));
       let rest = '';
       reply.setEncoding('utf8');
       reply.on('data', (text: string) => {
@@ -54,6 +56,7 @@ export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, 
     // An aborted call may fail twice: as aborted, and by its connection's end.
     call.on('error', over);
     call.on('timeout', () => call.destroy(new Error(`nothing came for ${silenceMsMax / 1000} s`)));
+    const late = setTimeout(() => call.destroy(new Error(`no end after ${answerMsMax / 1000} s`)), answerMsMax);
     call.end(body);
   });
 }

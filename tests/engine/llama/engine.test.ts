@@ -80,8 +80,8 @@ describe('requests at once', () => {
 
   test('the number of threads may change in mid-answer', async () => {
     const engine = await opened(words);
-    const one = await collect(engine, aRequest('ba', { maxTokens: 60 }));
-    const again = collect(engine, aRequest('ba', { maxTokens: 60, cacheScope: 'again' }));
+    const one = await collect(engine, aRequest('ba', { maxTokens: 20 }));
+    const again = collect(engine, aRequest('ba', { maxTokens: 20, cacheScope: 'again' }));
     setTimeout(() => engine.useThreads(2), 5);
     expect((await again).text).toBe(one.text);
     engine.useThreads(1);
@@ -105,7 +105,8 @@ describe('requests at once', () => {
       await reading;
       const shared = steps.filter(({ decoded, prefilled }) => decoded > 0 && prefilled > 0);
       expect(shared.length).toBeGreaterThanOrEqual(4);
-      expect(Math.max(...shared.map(({ prefilled }) => prefilled))).toBeLessThanOrEqual(128);
+      // With an end that is too small for a step of its own: plan.ts, rule 4.
+      expect(Math.max(...shared.map(({ prefilled }) => prefilled))).toBeLessThan(128 + 64);
     },
   );
 

@@ -20,6 +20,13 @@ test('a prompt has the whole batch while nobody answers', () => {
   expect(planStep([reading(2000)], limits)).toEqual([512]);
 });
 
+test('what would be left for a step of its own, and is too little for one, is read along', () => {
+  expect(planStep([reading(100)], { ...limits, prefillTokensIdle: 64 })).toEqual([100]);
+  expect(planStep([reading(128)], { ...limits, prefillTokensIdle: 64 })).toEqual([64]);
+  expect(planStep([answering, reading(160)], limits)).toEqual([1, 160]);
+  expect(planStep([answering, reading(540)], { ...limits, prefillTokensBusy: 512 })).toEqual([1, 511]);
+});
+
 test('the shortest remaining prompt comes first and the rest of the chunk goes on', () => {
   expect(planStep([answering, reading(500), reading(40)], limits)).toEqual([1, 216, 40]);
 });

@@ -27,13 +27,16 @@ export interface Sampler extends Disposable {
   next(row: number): Promise<number>;
 }
 
+/** Which of a part's tokens are sampled; those of a single one are kept, because making them costs more than a step's other JavaScript. */
+const [none, onlyOne] = [new Uint32Array(0), Uint32Array.of(0)];
+
 type Sampling = (part: Part, index: number) => Promise<Sampled | null>;
 
 /** @returns what samples a part once the batch is decoded */
 function fillBatch(native: NativeBatch, parts: readonly Part[]): Sampling {
   native.initBatch(parts.reduce((sum, { tokens }) => sum + tokens.length, 0));
   const rows = parts.map(({ sequence, position, tokens, sampler }) => {
-    const wanted = sampler === null ? new Uint32Array(0) : Uint32Array.of(tokens.length - 1);
+    const wanted = sampler === null ? none : tokens.length === 1 ? onlyOne : Uint32Array.of(tokens.length - 1);
     return native.addToBatch(sequence, position, tokens, wanted)[0] ?? -1;
   });
   return async ({ sampler }, index) => {

@@ -140,7 +140,8 @@ export function bindNative(
   inOrder: boolean,
 ): Binding {
   const { native, nativeModel, module } = internals(llama, model, context);
-  let threads = context.idealThreads;
+  /** Not told yet: no batch may be under way then. */
+  let threads: number | null = context.idealThreads;
   const compiled = grammarCompiler(llama);
   return {
     contextTokens: context.contextSize,
@@ -149,12 +150,13 @@ export function bindNative(
     vramBytes: model.memoryUsage.vram + context.memoryUsage.vram,
     memoryBytes: memoryBytes(context),
     prompts: { ...promptModel(model, nativeModel, module), ...(template !== null && { chatTemplate: template }) },
-    textOf: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(Uint32Array.from(tokens), false)),
+    textOf: textsOf(nativeModel),
     ...vocabularyOf(model),
     spell: (tokens) => (tokens.length === 0 ? '' : nativeModel.detokenize(tokens, true)),
     isEnd: (token) => token === model.tokens.eos || token === model.tokens.eot || nativeModel.isEogToken(token),
     step: (parts) => {
-      native.setThreads(threads);
+      if (threads !== null) native.setThreads(threads);
+      threads = null;
       return inOrder ? stepInOrder(native, parts) : stepAtOnce(native, parts);
     },
     useThreads: (count) => void (threads = count),
@@ -176,6 +178,20 @@ export function bindNative(
     version: `${knownVersion} slot loop`,
     save: (sequence, path, tokens) => native.saveSequenceStateToFile(path, sequence, tokens),
     load: (sequence, path) => native.loadSequenceStateFromFile(path, sequence, context.contextSize),
+  };
+}
+
+/** What a token says by itself is asked for after each one, so it is kept: as many texts as the vocabulary has, at most. */
+function textsOf(nativeModel: NativeModel): Binding['textOf'] {
+  const alone = new Map<number, string>();
+  const read = (tokens: readonly number[]): string => nativeModel.detokenize(Uint32Array.from(tokens), false);
+  return (tokens) => {
+    const [token] = tokens;
+    if (token === undefined) return '';
+    if (tokens.length > 1) return read(tokens);
+    const text = alone.get(token) ?? read(tokens);
+    alone.set(token, text);
+    return text;
   };
 }
 

@@ -7,8 +7,8 @@ import { beginsFreely } from './calls-grammar.ts';
 import { chunkFor, planStep } from './plan.ts';
 import type { PromptCache } from './prompt-cache.ts';
 import { withinTime } from './rendering.ts';
-import { advanceRun, newRun, startRun, takeToken } from './run.ts';
-import type { Run, Sequence } from './run.ts';
+import { advanceRun, newRun, startRun, takeToken, tellToken } from './run.ts';
+import type { Run, Sequence, Taken } from './run.ts';
 import { samplerSettings } from './sampling.ts';
 import type { RowScores } from './scores.ts';
 import { createSeating } from './seating.ts';
@@ -48,8 +48,9 @@ export function openLoop(
   let waiting: Run[] = [];
   let running: Run[] = [];
   let events: [number, RunEvent][] = [];
+  /** Tokens whose text waits, as the step's summary does, for the next one's batch to be on its way. */
+  let taken: Taken[] = [];
   let steps = 0;
-  /** The step whose events wait for the next one's batch to be on its way. */
   let untold: StepSummary | null = null;
   let starts = 0;
   const closed = new AbortController();
@@ -87,6 +88,7 @@ export function openLoop(
   /** 1. Frees what was aborted; nothing of it is decoded any more. */
   function sweep(): void {
     if (aborted.size === 0) return;
+    tell();
     for (const run of [...waiting, ...running].filter(({ id }) => aborted.has(id))) {
       aborted.delete(run.id);
       run.ended = true;
@@ -123,6 +125,7 @@ export function openLoop(
 
   /** 3. Decodes one batch and samples; meanwhile the last step is told. */
   async function step(): Promise<void> {
+    if (taken.some(({ run }) => run.outputTokens === 1)) flush(); // an answer's first token waits for nothing
     const shares = planStep(running.map(planned), limits(binding, tuning, speed.tokensPerMs()));
     const decoded = running.filter(({ next }) => next !== null).length;
     const inBatch = running.filter((_, index) => shares[index] !== 0);
@@ -131,7 +134,7 @@ export function openLoop(
     flush();
     const sampled = await stepping;
     const prefilled = shares.reduce((sum, share) => sum + share, 0) - decoded;
-    speed.add(prefilled, now() - startedAt);
+    speed.add(prefilled, decoded, now() - startedAt);
     running.forEach((run, index) => advanceRun(run, shares[index] ?? 0));
     await take(inBatch.flatMap((run, index) => chosen(run, sampled[index] ?? null)));
     running = running.filter(({ ended }) => !ended);
@@ -141,14 +144,21 @@ export function openLoop(
   async function take(tokens: readonly Chosen[]): Promise<void> {
     const scores = tokens.some(({ run }) => run.scoring !== null) ? await scoresOf(tokens) : [];
     for (const [index, { run, token }] of tokens.entries()) {
-      for (const event of takeToken(run, token, isEnd, now(), scores[index])) events.push([run.id, event]);
+      taken.push(takeToken(run, token, isEnd, now(), scores[index]));
+      if (run.stops.seeks) tell(); // its text may end it
       if (!run.ended) continue;
       aborted.delete(run.id);
       free(run);
     }
   }
 
+  function tell(): void {
+    for (const token of taken) for (const event of tellToken(token)) events.push([token.run.id, event]);
+    taken = [];
+  }
+
   function flush(): void {
+    tell();
     if (events.length === 0 && untold === null) return;
     outlet(events, untold ?? undefined);
     [events, untold] = [[], null];
@@ -215,7 +225,7 @@ function limits(binding: Binding, tuning: LoopTuning, tokensPerMs: number | null
 function partOf(run: Run, share: number): Part[] {
   if (share === 0 || run.sequence === null) return [];
   const { index, tokens } = run.sequence;
-  const own = run.next === null ? run.prompt.subarray(run.prefilled, run.prefilled + share) : Uint32Array.of(run.next);
+  const own = run.next === null ? run.prompt.subarray(run.prefilled, run.prefilled + share) : run.nextTokens;
   const wanted = run.next !== null || run.prefilled + share === run.prompt.length;
   return [{ sequence: index, position: tokens.length, tokens: own, sampler: wanted ? run.sampler : null }];
 }
@@ -235,15 +245,22 @@ function scoresOf(tokens: readonly Chosen[]): Promise<(RowScores | null)[]> {
   );
 }
 
-/** Prompt tokens per millisecond, a moving average over the steps that read enough of them to tell. */
-function prefillSpeed(): { add(tokens: number, ms: number): void; tokensPerMs(): number | null } {
+/**
+ * Prompt tokens per millisecond, a moving average over the steps that read enough of them to tell. What a step's answers
+ * take is not the prompt's: as much as the steps without one took.
+ */
+function prefillSpeed(): { add(prefilled: number, decoded: number, ms: number): void; tokensPerMs(): number | null } {
   const [tokensMin, weight] = [32, 0.2];
-  let average: number | null = null;
+  const average = (before: number | null, value: number): number =>
+    before === null ? value : before + weight * (value - before);
+  let tokensPerMs: number | null = null;
+  let decodeMs: number | null = null;
   return {
-    tokensPerMs: () => average,
-    add: (tokens, ms) => {
-      if (tokens < tokensMin || ms <= 0) return;
-      average = average === null ? tokens / ms : average + weight * (tokens / ms - average);
+    tokensPerMs: () => tokensPerMs,
+    add: (prefilled, decoded, ms) => {
+      if (prefilled === 0) decodeMs = average(decodeMs, ms);
+      const readMs = ms - (decoded > 0 ? Math.min(decodeMs ?? 0, ms / 2) : 0);
+      if (prefilled >= tokensMin && readMs > 0) tokensPerMs = average(tokensPerMs, prefilled / readMs);
     },
   };
 }

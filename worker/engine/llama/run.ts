@@ -47,6 +47,8 @@ export interface Run {
   passedOver: number;
   /** The sampled token that has to be decoded next; `null` while the prompt is being read. */
   next: number | null;
+  /** Holds `next` for the batch. */
+  readonly nextTokens: Uint32Array;
   outputTokens: number;
   /** Prompt and answer so far, when the end shall tell them. */
   readonly context: number[] | null;
@@ -82,6 +84,7 @@ export function newRun(
     cached: 0,
     passedOver: 0,
     next: null,
+    nextTokens: new Uint32Array(1),
     outputTokens: 0,
     context: request.tellsContext ? Array.from(prompt) : null,
     heldTokens: 0,
@@ -131,32 +134,46 @@ export function advanceRun(run: Run, share: number): void {
   run.prefilled += share;
 }
 
-/**
- * What a sampled token becomes.
- *
- * @param token -1 when none was possible: a grammar that is complete, or one that the vocabulary cannot follow
- * @param scores of this token, where the run wants them
- */
+/** A sampled token whose text has not been looked at yet. */
+export interface Taken {
+  readonly run: Run;
+  /** -1 when none was possible: a grammar that is complete, or one that the vocabulary cannot follow. */
+  readonly token: number;
+  /** Why it is the last one, as far as can be said without its text. */
+  readonly finish: 'stop' | 'length' | null;
+  readonly takenMs: number;
+  /** Where the run wants them. */
+  readonly scores: RowScores | null;
+}
+
+/** What a sampled token does to its run: all that the next batch has to know, unless the run has stop strings. */
 export function takeToken(
   run: Run,
   token: number,
   isEnd: (token: number) => boolean,
-  nowMs: number,
-  scores?: RowScores | null,
-): RunEvent[] {
-  run.answeringSince ??= nowMs;
-  if (token < 0) return endRun(run, 'stop', nowMs);
-  run.outputTokens += 1;
-  // The end of the turn too: what a next prompt says begins behind it.
-  run.context?.push(token);
-  run.heldTokens += 1;
-  if (isEnd(token)) return endRun(run, 'stop', nowMs);
+  takenMs: number,
+  scores: RowScores | null = null,
+): Taken {
+  run.answeringSince ??= takenMs;
   run.next = token;
+  run.nextTokens[0] = token;
+  if (token >= 0) run.outputTokens += 1;
+  // The end of the turn too: what a next prompt says begins behind it.
+  if (token >= 0) run.context?.push(token);
+  const finish = token < 0 || isEnd(token) ? 'stop' : run.outputTokens >= run.outputTokensMax ? 'length' : null;
+  run.ended = finish !== null;
+  return { run, token, finish, takenMs, scores };
+}
+
+/** What a token's text becomes. A stop string in it ends the run. */
+export function tellToken({ run, token, finish, takenMs, scores }: Taken): RunEvent[] {
+  if (token >= 0) run.heldTokens += 1;
+  if (finish === 'stop') return endRun(run, 'stop', takenMs);
   const piece = run.pieces.push(token);
   if (scores) run.scoring?.trail.push(token, scores, piece.length);
   const { text, found } = run.stops.push(piece);
-  if (found) return [...said(run, text), ending(run, 'stop', nowMs)];
-  if (run.outputTokens >= run.outputTokensMax) return [...said(run, text), ...endRun(run, 'length', nowMs)];
+  if (found) return [...said(run, text), ending(run, 'stop', takenMs)];
+  if (finish === 'length') return [...said(run, text), ...endRun(run, 'length', takenMs)];
   return said(run, text);
 }
 

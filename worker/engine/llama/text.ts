@@ -42,6 +42,8 @@ export function wholePieces(detokenize: (tokens: readonly number[]) => string, b
 }
 
 export interface StopSearch {
+  /** False where there is nothing to find. */
+  readonly seeks: boolean;
   /** What may be sent of the text so far, and whether a stop string has ended it. */
   push(text: string): { text: string; found: boolean };
   /** What was held back because it might have become a stop string. */
@@ -56,6 +58,7 @@ export function stopSearch(stops: readonly string[]): StopSearch {
   const sought = stops.filter((stop) => stop !== '');
   let held = '';
   return {
+    seeks: sought.length > 0,
     push: (text) => {
       if (sought.length === 0) return { text, found: false };
       held += text;
