@@ -5,14 +5,15 @@ import { scheduler } from 'node:timers/promises';
 import { systemClock } from '@berth/shared/clock.ts';
 import { berth } from './berth.ts';
 
-const { BERTH_URL, BERTH_KEY, API_KEY, STATE_DIR, GATEWAY_PORT } = process.env;
+const { BERTH_URL, BERTH_KEY, API_KEY, API_KEY_FILE, STATE_DIR, GATEWAY_PORT } = process.env;
+
+const read = async (path: string): Promise<string> => (await readFile(path, 'utf8').catch(() => '')).trim();
 
 /** The key that was given, else the first of the gateway's settings, else the one that a gateway in this folder made. */
 async function findKey(): Promise<string | null> {
-  const [first = ''] = (BERTH_KEY || API_KEY || '').split(',', 1);
-  if (first !== '') return first.trim();
-  const kept = await readFile(join(STATE_DIR || '.berth', 'key'), 'utf8').catch(() => '');
-  return kept.trim() || null;
+  const given = BERTH_KEY || API_KEY || (API_KEY_FILE && (await read(API_KEY_FILE))) || '';
+  const [first = ''] = given.split(',', 1);
+  return first.trim() || (await read(join(STATE_DIR || '.berth', 'key'))) || null;
 }
 
 process.exitCode = await berth(process.argv.slice(2), {

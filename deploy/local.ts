@@ -5,7 +5,7 @@ import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { gatewaySettings } from '../gateway/settings.ts';
-import { SettingsError, readSettings } from '../shared/config.ts';
+import { SettingsError, poolSettings, readSettings } from '../shared/config.ts';
 import { workerSettings } from '../worker/settings.ts';
 import { keepRunning } from './child.ts';
 import { get } from './get.ts';
@@ -117,11 +117,15 @@ function problemsOf(read: () => unknown): readonly string[] {
   }
 }
 
+/** Wherever it came from, the processes get it by this variable. */
+const ownSecret = (secret: string) => ({ CLUSTER_SECRET: secret, CLUSTER_SECRET_FILE: '' });
+
 async function main(): Promise<void> {
   checkSettings();
-  const alone = !process.env['REDIS_URL'];
-  const secret = process.env['CLUSTER_SECRET'] || randomBytes(32).toString('hex');
-  const gatewayEnv = { GATEWAY_PORT: '8080', ...common, ...(alone && { CLUSTER_SECRET: secret }) };
+  const { redisUrl, clusterSecret } = readSettings(poolSettings, process.env);
+  const alone = redisUrl === null;
+  const secret = clusterSecret ?? randomBytes(32).toString('hex');
+  const gatewayEnv = { GATEWAY_PORT: '8080', ...common, ...(alone && ownSecret(secret)) };
   const gateway = keepRunning({
     name: 'gateway',
     script: script('../gateway/start.mjs'),
@@ -135,7 +139,7 @@ async function main(): Promise<void> {
   try {
     const ready = await gateway.ready;
     const url = ready.url.replace(/\/\/(0\.0\.0\.0|\[::\])/, '//127.0.0.1');
-    const pool: Record<string, string> = alone ? { GATEWAY_URL: url, CLUSTER_SECRET: secret } : {};
+    const pool: Record<string, string> = alone ? { GATEWAY_URL: url, ...ownSecret(secret) } : {};
     for (const place of await findPlaces()) workers.push(startWorker(place, pool));
     await healthy(url, workers);
     await welcome(ready, url);

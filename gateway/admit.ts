@@ -21,8 +21,11 @@ export interface Door {
   readonly inside: number;
   /** Bytes of bodies that are held. */
   readonly heldBytes: number;
+  /** This gateway is about to drain: it takes requests, and says that the next ones belong elsewhere. */
+  readonly leaving: boolean;
   readonly draining: boolean;
   /** From now on everything new is refused. */
+  leave(): void;
   drain(): void;
 }
 
@@ -36,6 +39,7 @@ interface Options {
 export function createDoor({ estimate, retries, bytesMax }: Options): Door {
   let inside = 0;
   let heldBytes = 0;
+  let leaving = false;
   let draining = false;
   return {
     get inside() {
@@ -44,10 +48,17 @@ export function createDoor({ estimate, retries, bytesMax }: Options): Door {
     get heldBytes() {
       return heldBytes;
     },
+    get leaving() {
+      return leaving;
+    },
     get draining() {
       return draining;
     },
+    leave() {
+      leaving = true;
+    },
     drain() {
+      leaving = true;
       draining = true;
     },
     hold() {

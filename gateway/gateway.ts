@@ -116,8 +116,11 @@ export interface GatewayOptions {
 export interface Gateway {
   readonly address: AddressInfo;
   readonly routes: readonly Route[];
-  /** Refuses what is new, lets what runs finish for at most `timeoutMs`, then closes. */
-  drain(timeoutMs: number): Promise<void>;
+  /**
+   * Says that it goes, and takes requests for `noticeMs` all the same; then refuses what is new, lets what runs finish
+   * for at most `timeoutMs`, and closes.
+   */
+  drain(timeoutMs: number, noticeMs?: number): Promise<void>;
 }
 
 /** How often a draining gateway looks whether its last request has ended. */
@@ -223,6 +226,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     certificate,
     clock,
     random,
+    leaving: () => door.leaving,
     draining: () => door.draining,
     async settle(reply, arrivedMs, work) {
       using _place = open.add(reply);
@@ -257,7 +261,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   return {
     address: server.address() as AddressInfo,
     routes,
-    async drain(timeoutMs) {
+    async drain(timeoutMs, noticeMs = 0) {
+      door.leave();
+      if (noticeMs > 0) await new Promise<void>((resolve) => clock.after(noticeMs, resolve));
       door.drain();
       // New connections are refused at once only when the listener closes; until the last request has ended it
       // answers "draining", so that a load balancer in front sees why.

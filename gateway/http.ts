@@ -79,6 +79,8 @@ interface Options {
   certificate: Certificate | null;
   clock: Clock;
   random: Random;
+  /** Soon to drain: clients shall open their next connection elsewhere. */
+  leaving: () => boolean;
   draining: () => boolean;
   /** Runs a handler and settles whatever comes of it. */
   settle: (reply: Reply, arrivedMs: number, work: (record: Record) => Promise<void>) => Promise<void>;
@@ -105,6 +107,7 @@ export function createHttpServer({
   certificate,
   clock,
   random,
+  leaving,
   draining,
   settle,
 }: Options): HttpServer {
@@ -124,7 +127,7 @@ export function createHttpServer({
       requestId: id,
       headers: cors.headers(request.headers),
       clock,
-      keepAlive: () => !draining(),
+      keepAlive: () => !leaving(),
     });
     void settle(reply, arrivedMs, async (record) => {
       record.trace = traceOf(request.headers, random);

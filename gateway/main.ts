@@ -88,7 +88,7 @@ async function main(): Promise<void> {
 
   const why = await leaving;
   log.info('draining', { why });
-  await gateway.drain(settings.drainTimeoutMs);
+  await gateway.drain(settings.drainTimeoutMs, settings.drainNoticeMs);
   await Promise.all([keys, used, marks, ended, standing].map((each) => each[Symbol.asyncDispose]()));
   process.exit(0);
 }

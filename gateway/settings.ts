@@ -115,6 +115,13 @@ export const gatewaySettings = {
     fallbackAbout: 'none',
     parse: parseMounts,
   }),
+  drainNoticeMs: setting({
+    name: 'DRAIN_NOTICE',
+    about:
+      'How long a gateway that was told to leave still takes requests while `/readyz` says that it goes, for load balancers in front.',
+    fallback: '0s',
+    parse: duration(0, 600_000),
+  }),
   waitingMax: setting({
     name: 'MAX_QUEUE',
     aliases: ['OLLAMA_MAX_QUEUE'],

@@ -1,4 +1,5 @@
 // Settings: declared once, read from the environment once, documented by their declaration.
+import { readFileSync } from 'node:fs';
 
 export interface Setting<T> {
   /** Name of the environment variable. */
@@ -51,14 +52,18 @@ export function optional<T>(declaration: Omit<Declaration<T>, 'fallback'>): Sett
   return { aliases: [], fallback: null, ...declaration };
 }
 
-/** Reads every declared setting. An empty variable counts as unset. @throws SettingsError naming every problem */
+/**
+ * Reads every declared setting. An empty variable counts as unset. A secret may lie in a file, which `NAME_FILE` names.
+ * @throws SettingsError naming every problem
+ */
 export function readSettings<D extends Declared>(declared: D, env: Record<string, string | undefined>): Settings<D> {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   for (const [key, declaration] of Object.entries(declared)) {
     const name = [declaration.name, ...declaration.aliases].find((name) => env[name]) ?? declaration.name;
-    const text = env[name] || declaration.fallback;
+    let text = env[name] || declaration.fallback;
     try {
+      if (declaration.secret) text = secretOf(name, env) ?? declaration.fallback;
       values[key] = text === null ? null : declaration.parse(text);
     } catch (error) {
       const got = declaration.secret ? '' : `, got ${JSON.stringify(text)}`;
@@ -67,6 +72,21 @@ export function readSettings<D extends Declared>(declared: D, env: Record<string
   }
   if (problems.length > 0) throw new SettingsError(problems);
   return Object.freeze(values) as Settings<D>;
+}
+
+/** As containers and systemd hand secrets over: a file, whose last line end is none of its text. @throws Error */
+function secretOf(name: string, env: Record<string, string | undefined>): string | null {
+  const path = env[`${name}_FILE`];
+  if (!path) return env[name] || null;
+  if (env[name]) throw new Error(`is set, and so is ${name}_FILE: keep one of them`);
+  let held;
+  try {
+    held = readFileSync(path, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    throw new Error(`${name}_FILE cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  if (held === '') throw new Error(`the file ${path} of ${name}_FILE is empty`);
+  return held;
 }
 
 export function text(value: string): string {

@@ -17,7 +17,7 @@ interface Options {
 
 export function healthRoutes({ door, session, degraded, roster, metrics, version }: Options): Route[] {
   const ready = () => {
-    if (door.draining) return 'draining';
+    if (door.leaving) return 'draining';
     if (!session.up) return 'the ledger does not answer';
     return roster.workers().some(({ state }) => state === 'ready') ? 'ok' : 'no worker is ready';
   };

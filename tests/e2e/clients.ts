@@ -1,36 +1,19 @@
 // The clients that people use, from their own install in tests/clients. Typed by hand as far as the tests go: the
 // checks of the project must pass before these packages are there.
-import { execFile } from 'node:child_process';
-import { stat } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
+import { install, loader } from '../tools/install.ts';
 import { root } from './berth.ts';
 
 export const clientsFolder = join(root, 'tests/clients');
-const installMs = 120_000;
 
-/** Installs exactly what the lock says, unless that has been done. @throws Error with what npm said */
-export async function installClients(): Promise<void> {
-  const changedMs = async (path: string) => (await stat(join(clientsFolder, path)).catch(() => null))?.mtimeMs ?? 0;
-  const [wanted, installed] = await Promise.all(
-    ['package-lock.json', 'node_modules/.package-lock.json'].map(changedMs),
-  );
-  if ((installed ?? 0) > (wanted ?? 0)) return;
-  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
-  await promisify(execFile)('npm', args, { cwd: clientsFolder, timeout: installMs });
-}
-
-const load = createRequire(join(clientsFolder, 'package.json'));
+export const installClients = (): Promise<void> => install(clientsFolder);
 
 /** A package of that install, or a file of one, as whoever asks knows it. */
-export function loadClient<T>(name: string): T {
-  return load(name) as T;
-}
+export const loadClient = loader(clientsFolder);
 
 /** The same of a package that is an ES module, as its users import it. */
 export async function importClient<T>(name: string): Promise<T> {
-  const loaded: T = await import(load.resolve(name));
+  const loaded: T = await import(loadClient.resolve(name));
   return loaded;
 }
 
@@ -95,7 +78,7 @@ export interface OpenaiPackage {
 export const openaiVersions = ['openai', 'openai-6'] as const;
 
 export function openaiPackage(name: (typeof openaiVersions)[number]): OpenaiPackage {
-  const loaded: OpenaiPackage = load(name);
+  const loaded: OpenaiPackage = loadClient(name);
   return loaded;
 }
 
@@ -147,6 +130,6 @@ export interface OllamaClient {
 }
 
 export function ollamaClient(host: string): OllamaClient {
-  const { Ollama }: { Ollama: new (options: Body) => OllamaClient } = load('ollama');
+  const { Ollama }: { Ollama: new (options: Body) => OllamaClient } = loadClient('ollama');
   return new Ollama({ host });
 }

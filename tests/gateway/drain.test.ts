@@ -66,6 +66,26 @@ describe('a gateway that drains', () => {
     await drained(rig.clock, end);
   });
 
+  it('takes requests during its notice, unready, each with Connection: close; refuses them afterwards', async () => {
+    await using rig = await startRig();
+    rig.worker.act(whole('taken'));
+    const end = rig.gateway.drain(120_000, 3_000);
+    await rig.clock.advance(2_000);
+    const status = async (path: string) => (await ask(rig, { method: 'GET', path }).answer).status;
+    expect([await status('/readyz'), await status('/livez')]).toEqual([503, 200]);
+    const { status: taken, headers, text } = await ask(rig, { headers: { connection: 'keep-alive' } }).answer;
+    expect([taken, headers.connection, text]).toEqual([200, 'close', 'taken']);
+    const running = held(whole('last'));
+    rig.worker.act(running.act);
+    const { answer } = ask(rig);
+    await until('the request there', () => rig.worker.seen.length === 2);
+    await rig.clock.advance(1_000);
+    expect(await ask(rig).answer).toMatchObject({ status: 503 });
+    running.go();
+    expect(await answer).toMatchObject({ status: 200, text: 'last' });
+    await drained(rig.clock, end);
+  });
+
   it('closes connections that are idle, and those that become so', async () => {
     await using rig = await startRig();
     const agent = new Agent({ keepAlive: true });

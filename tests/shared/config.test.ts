@@ -1,4 +1,7 @@
 // Settings: every problem at once, no secret shown, and what is written means what it says.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { assert, constantFrom, integer as anInteger, property, string } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -83,6 +86,25 @@ describe('settings', () => {
         }
       }),
     );
+  });
+
+  it('may be kept in a file where they are secret, without its line end', async () => {
+    const path = join(await mkdtemp(join(tmpdir(), 'berth-config-')), 'key');
+    await writeFile(path, 'long enough\n');
+    expect(readSettings(declared, { KEY_FILE: path, KEY: '' }).key).toBe('long enough');
+    expect(readSettings(declared, { KEY_FILE: '' }).key).toBeNull();
+    expect(readSettings(declared, { COUNT_FILE: path }).count).toBe(4);
+    expect(problemsOf({ KEY_FILE: path, KEY: 'and this' })).toEqual([
+      'KEY: is set, and so is KEY_FILE: keep one of them',
+    ]);
+    expect(problemsOf({ KEY_FILE: `${path}-not` })).toEqual([
+      expect.stringContaining('KEY: KEY_FILE cannot be read: ENOENT'),
+    ]);
+    await writeFile(path, 'abc\n');
+    expect(problemsOf({ KEY_FILE: path })).toEqual(['KEY: must have 4 characters']);
+    await writeFile(path, '\n');
+    expect(problemsOf({ KEY_FILE: path })).toEqual([`KEY: the file ${path} of KEY_FILE is empty`]);
+    await rm(join(path, '..'), { recursive: true });
   });
 
   it('of a gateway take Ollama’s name for the queue', () => {
