@@ -54,9 +54,6 @@ export interface JoinedOptions extends Pick<WorkerOptions, Common> {
   silenceMs: number;
 }
 
-/** The name under which a canary holds its slot. */
-const canaryLease = 'canary';
-
 /** Starts a worker for a server, whether it is there or not. Settles when it listens and the ledger was told. */
 export async function startJoined(options: JoinedOptions): Promise<Worker> {
   const parts = createParts(options);
@@ -152,7 +149,10 @@ interface Asking {
   onNews: () => void;
 }
 
-function pulseOf({ clock, log, silenceMs }: JoinedOptions, { slots, client, shelf, self, onNews }: Asking): Pulse {
+function pulseOf(
+  { clock, random, log, silenceMs }: JoinedOptions,
+  { slots, client, shelf, self, onNews }: Asking,
+): Pulse {
   let last = '';
   let told = '';
   const tell = (): void => {
@@ -189,7 +189,7 @@ function pulseOf({ clock, log, silenceMs }: JoinedOptions, { slots, client, shel
       if (seen === null) return false;
       if (seen.models.length === 0) throw new Error('it has no models');
       // An operator's rest gives nothing to anybody, so that there is no slot to be held.
-      const lease = { id: canaryLease, model: '', team: '', key: '', gateway: '' };
+      const lease = { id: `canary-${random.id()}`, model: '', team: '', key: '', gateway: '' };
       if (slots.used() >= shelf.slots) return false;
       const slot = slots.state === 'drained' ? null : slots.take(self.epoch, lease);
       if (typeof slot === 'string') return false;
