@@ -3,7 +3,7 @@ import { decodeNotStarted, nobody, signCall } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
-import { notStartedHeader, refusalHeader } from '@berth/shared/headers.ts';
+import { notStartedHeader, refusalHeader, slotHeader } from '@berth/shared/headers.ts';
 import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
 import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
@@ -187,6 +187,7 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
       const settlement = decodeSettlement(single(trailers[settlementTrailer]));
       if (settlement === null) {
         const refusal = decodeRefusal(single(trailers[refusalHeader]));
+        if (refusal?.outcome === 'cancelled') return fail(refusal);
         return cut(refusal?.message ?? 'no settlement', refusal?.outcome === 'engine_died'); // 3
       }
       reply.end();
@@ -217,7 +218,7 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
 }
 
 /** What of a worker's head reaches the client. */
-const passedOn = ['content-type', 'cache-control', 'x-accel-buffering'];
+const passedOn = ['content-type', 'cache-control', 'x-accel-buffering', slotHeader];
 
 function headOf(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   return Object.fromEntries(

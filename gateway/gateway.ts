@@ -11,8 +11,10 @@ import { ollama, ollamaUnloaded } from '@berth/shared/dialects/ollama.ts';
 import { openModelsFile } from '@berth/shared/models-file.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
+import { createWorkers } from './activity.ts';
 import { createDoor } from './admit.ts';
 import { createAliases } from './aliases.ts';
+import { cancelRoutes } from './api/cancel.ts';
 import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
@@ -27,6 +29,8 @@ import { usageRoutes } from './api/usage.ts';
 import { workerMetricsRoutes } from './api/worker-metrics.ts';
 import { createComebacks } from './comeback.ts';
 import { boundConnections } from './connections.ts';
+import { createHistory } from './console/history.ts';
+import { consoleRoutes } from './console/routes.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
 import { createAgent, createForward, createTell } from './forward.ts';
@@ -165,7 +169,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const poison = createPoison({ registers: options.marks, secret, clock, onEvent: metrics.poison });
   const forward = poison.forward(createForward(agent, { secret, gateway, clock, log }));
   const stages = { admit: poison.admit(door.admit), place, forward, retries, estimate };
-  const settling = { clock, log, metrics, learn: estimate.learn };
+  const history = createHistory({ clock, waiting: () => session.waiting });
+  const settling = { clock, log, metrics, remember: history.ended, learn: estimate.learn };
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
   const proxies = settings.trustedProxies ?? [];
@@ -187,6 +192,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     bodyBytesMax: settings.bodyBytesMax,
     clock,
   };
+  const authenticate = sessions.authenticate(identified);
+  const workers = createWorkers({ roster, agent, secret, clock });
+  const shown = { ledger, room, estimate, roster, workers, history, version, gateway, clock, wire, authenticate };
   const own = [
     ...generatingRoutes(async (route, exchange) => {
       using held = door.hold();
@@ -211,6 +219,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...quarantineRoutes({ poison, log }),
     ...placementRoutes({ ...shelf, standing, loads, refresh, log }),
     ...sessionRoutes({ sessions }),
+    ...cancelRoutes({ room, workers, log }),
+    ...(await consoleRoutes({ ...shown, session, door, degraded: options.degraded })),
     ...(options.alone ? poolRoutes({ ledger, secret, clock }) : []),
     ...upstreamRoutes({ ...passing, roster, secret }),
   ];
@@ -220,7 +230,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const certificate = options.tls && (await readCertificate(options.tls));
   const { server, cut } = createHttpServer({
     routes,
-    authenticate: limitFailures(sessions.authenticate(identified), clock),
+    authenticate: limitFailures(authenticate, clock),
     cors: createCors(settings.corsOrigins ?? []),
     wire,
     certificate,

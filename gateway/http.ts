@@ -20,7 +20,7 @@ import { createReply } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
 import type { Certificate } from './tls.ts';
-import { checkFraming, schemeOf } from './wire.ts';
+import { cameBy, checkFraming } from './wire.ts';
 import type { Wire } from './wire.ts';
 
 /** Who may call a route. `public` needs no key; `pool` needs the signature of a worker. */
@@ -152,9 +152,9 @@ export function createHttpServer({
     });
   };
   const callerOf = (request: IncomingMessage, scope: Scope, method = request.method ?? ''): Caller => {
-    const { socket, rawHeaders } = request;
-    const came = { method, peer: socket.remoteAddress ?? '', scheme: schemeOf(request), rawHeaders };
-    return callerFor(scope, () => authenticate(request.headers, wire.address(request) ?? undefined, came));
+    return callerFor(scope, () =>
+      authenticate(request.headers, wire.address(request) ?? undefined, cameBy(request, method)),
+    );
   };
   const upgradable = (request: IncomingMessage): Route | null => {
     const found = find(request, pathOf(request));

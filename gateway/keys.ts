@@ -15,7 +15,7 @@ import type { Holder } from './policy/sessions.ts';
 const credentialMax = 1_024;
 
 /** How a request came: its method (`UPGRADE` for a WebSocket), who is at the other end of the connection. */
-interface Came {
+export interface Came {
   method: string;
   peer: string;
   /** `null` = not known. */

@@ -96,6 +96,7 @@ export function createPlace(options: PlaceOptions): Place {
     // The ticket is open before the ledger is asked: the push of a grant may overtake the answer.
     const excluded = String(excludedOf(job, journey));
     const ticket = room.open(job.model, id, {
+      job,
       again: async () => void (await ask(id, job, journey, ticket)),
       outdated: () => String(excludedOf(job, journey)) !== excluded,
       unserved: () => isUnserved(job, journey),

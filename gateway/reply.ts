@@ -38,7 +38,7 @@ export interface Reply {
   /** Ends with a JSON body. */
   json(status: number, body: string, headers?: Record<string, string>): void;
   /** Ends without a body, with 204 unless told otherwise. */
-  nothing(headers: Record<string, string>, status?: 204 | 308): void;
+  nothing(headers: Record<string, string>, status?: 204 | 304 | 308): void;
   /**
    * From now on a silent wait of 5 s commits a streamed reply and fills it with wait frames, until the scope ends.
    * @param frame makes one frame, and says where the request stands

@@ -1,6 +1,6 @@
 // Around every request: the one place where an ending becomes a reply, a count and a line in the log.
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
-import type { Log } from '@berth/shared/log.ts';
+import type { Fields, Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { DialectName, Outcome } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
@@ -48,12 +48,14 @@ export interface SettleOptions {
   clock: Clock;
   log: Log;
   metrics: Metrics;
+  /** Hears what the log is told. */
+  remember: (outcome: Outcome, fields: Fields) => void;
   learn: (model: string, settlement: Settlement, answers: number) => void;
 }
 
 /** Runs `work`, which replies by itself when all goes well, and settles whatever comes of it. Never throws. */
 export async function settle(
-  { clock, log, metrics, learn }: SettleOptions,
+  { clock, log, metrics, remember, learn }: SettleOptions,
   reply: Reply,
   arrivedMs: number,
   work: (record: Record) => Promise<void>,
@@ -75,7 +77,9 @@ export async function settle(
   // Health checks, lists and beats are many and say nothing when all is well.
   if (!record.job && outcome === 'ok') return;
   metrics.request(record, outcome, arrivedMs, endedMs);
-  log.info('request', { outcome, why, ...fieldsOf(record, arrivedMs, endedMs) });
+  const fields = { outcome, why, ...fieldsOf(record, arrivedMs, endedMs) };
+  log.info('request', fields);
+  remember(outcome, fields);
 }
 
 /** What a failure means for the client; `null` when there is no client any more. */

@@ -1,6 +1,7 @@
 // The waiting room: the tickets of this gateway whose slot will be pushed by the ledger, and those that left it with one.
 import { createRegister } from '@berth/shared/crowd.ts';
 import type { Grant } from '@berth/shared/ledger/ledger.ts';
+import type { Job } from './job.ts';
 
 export interface Ticket {
   readonly id: string;
@@ -14,6 +15,8 @@ export interface Ticket {
   queued(place: number, servers: number): void;
   grant(grant: Grant): void;
   refuse(reason: Error): void;
+  /** What waits. */
+  readonly job: Pick<Job, 'id' | 'model' | 'owner' | 'priority'>;
   /** Asks the ledger again, with the same id and age. */
   again(): Promise<void>;
   /** True when the workers have changed, so that what was asked is not what would be asked now. */
@@ -27,7 +30,7 @@ export interface Ticket {
 }
 
 /** What a ticket asks of its job. */
-type Asked = Pick<Ticket, 'again' | 'outdated' | 'unserved' | 'waitedMs' | 'excluded'>;
+type Asked = Pick<Ticket, 'job' | 'again' | 'outdated' | 'unserved' | 'waitedMs' | 'excluded'>;
 
 /** The ticket asks for what is no longer wanted: it is withdrawn, and its job asks anew with its age. */
 export class Outdated extends Error {

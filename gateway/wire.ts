@@ -5,6 +5,7 @@ import { TLSSocket } from 'node:tls';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { originsNamed } from './cors.ts';
 import { isLoopback } from './keys.ts';
+import type { Came } from './keys.ts';
 import type { Network } from './policy/networks.ts';
 
 export interface Wire {
@@ -86,6 +87,12 @@ export function createWire({ hosts, keyless, origins, proxies }: WireOptions): W
 }
 
 type Scheme = 'http:' | 'https:' | null;
+
+/** What `authenticate` wants to know of how a request came. */
+export function cameBy(request: IncomingMessage, method: string): Came {
+  const { socket, rawHeaders } = request;
+  return { method, peer: socket.remoteAddress ?? '', scheme: schemeOf(request), rawHeaders };
+}
 
 /**
  * How the client came here; `null` = a proxy in between does not say. Whoever lies about it is no browser that was

@@ -7,6 +7,8 @@ export const ownerHeader = 'berth-owner';
 export const outputMaxHeader = 'berth-output-max';
 /** `1` = no other request may use the model on the worker while this one does. */
 export const aloneHeader = 'berth-alone';
+/** On a reply, and told to the client: which of the worker's slots ran it, from 0. */
+export const slotHeader = 'berth-slot';
 export const timeHeader = 'berth-time';
 export const signatureHeader = 'berth-signature';
 

@@ -74,6 +74,8 @@ export const refusals = {
   engine_died: { ...everywhere(502), type: 'server_error', code: 'worker_failed', retryable: false },
   quarantined: { ...everywhere(422), type: 'invalid_request_error', code: 'request_quarantined', retryable: false },
   key_isolated: { ...everywhere(429), type: 'rate_limit_error', code: 'key_isolated', retryable: true },
+  // A status that no client repeats by itself: somebody wanted this to end.
+  cancelled: { ...everywhere(410), type: 'invalid_request_error', code: 'request_cancelled', retryable: false },
   internal: { ...everywhere(500), type: 'server_error', code: 'internal_error', retryable: false },
 } as const satisfies Record<
   string,

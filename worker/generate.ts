@@ -82,7 +82,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const asked = endpoint.parse(parseJson(await readBody(exchange.request)));
   const model = await modelFor(kit, call.model, asked);
   const generation = bounded(withDefaults(model.defaults, asked), call.outputMax);
-  using both = linked([exchange.outbox.signal, kit.cut]);
+  using both = linked([exchange.outbox.signal, kit.cut, exchange.progress.signal]);
   using _place = await kit.solitude.enter(model.name, call.alone === true, both.signal);
   if (endpoint.reply === null) return await compute(kit, model, generation, both.signal, exchange.acceptedMs);
   const createdMs = kit.clock.now();
@@ -122,10 +122,11 @@ async function loadOnly({ residency }: Kit, model: Model, { generation, signal }
 }
 
 async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, started: Started): Promise<Ran> {
-  const { generation, signal } = started;
+  const { generation, signal, progress } = started;
   const seed = generation.sampling.seed ?? kit.random.integer(2 ** 32);
   const requests = requestsOf(generation, prompt, { template: model.header.chatTemplate, seed, team });
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
+  progress.loaded(generation.maxTokens === null ? null : generation.maxTokens * requests.length);
   await checkPrompts(use.engine, [prompt, ...(generation.morePrompts ?? [])]);
   const settlements: Settlement[] = [];
   let pending = '';
@@ -153,10 +154,11 @@ async function relay(
   started: Started,
   before: string,
 ): Promise<Ran> {
-  const { generation, reply, outbox, acceptedMs } = started;
+  const { generation, reply, outbox, progress, acceptedMs } = started;
   let pending = before;
   let firstMs: number | null = null;
   for await (const event of events) {
+    progress.note(event);
     pending += reply.piece(event, kit.clock.now());
     if (event.kind === 'started') continue;
     firstMs ??= kit.clock.monotonic();

@@ -24,9 +24,9 @@ export async function holdSlot(
   request.resume();
   // A host that has gone without a word is noticed after 5 s and ten questions, one a second.
   request.socket.setKeepAlive(true, keepAliveMs);
-  await serve(kit, slots, openai, call, request, response, async ({ outbox }) => {
+  await serve(kit, slots, openai, call, request, response, async ({ outbox, progress }) => {
     response.writeHead(200).flushHeaders();
-    using both = linked([outbox.signal, kit.cut]);
+    using both = linked([outbox.signal, kit.cut, progress.signal]);
     const { promise, reject } = Promise.withResolvers<never>();
     const end = () => reject(both.signal.reason);
     both.signal.addEventListener('abort', end, { once: true });

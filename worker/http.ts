@@ -1,6 +1,8 @@
 // The worker's HTTP server: who may call is asked first, then the route.
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { activityPath, cancelPath } from '@berth/shared/activity.ts';
+import type { Activity } from '@berth/shared/activity.ts';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Call, Checked } from '@berth/shared/auth.ts';
 import type { Scrape } from '@berth/shared/metrics/instruments.ts';
@@ -40,8 +42,10 @@ export interface Handlers {
   scrape(accept: string | undefined): Promise<Scrape>;
 }
 
-export interface ServerOptions extends Pick<ServeKit, 'clock' | 'log' | 'metrics' | 'onNews'> {
+export interface ServerOptions extends Pick<ServeKit, 'activity' | 'clock' | 'log' | 'metrics' | 'onNews'> {
   secret: string;
+  /** What the slots and the memory behind them are used for. */
+  look: () => Promise<Activity>;
   handlers: Handlers;
   /** Of this worker's life. */
   epoch: string;
@@ -91,6 +95,8 @@ async function route(
   if (method === 'POST' && url === '/internal/beat') return beatNow(options, response); // 3
   const wish = method === 'POST' ? wishes.find((each) => url === `/internal/${each}`) : undefined;
   if (wish !== undefined) return obey(options, wish, checked.call, response);
+  if (method === 'GET' && url === activityPath) return plain(response, 200, JSON.stringify(await options.look()));
+  if (method === 'POST' && url.startsWith(cancelPath)) return cancel(options, url.slice(cancelPath.length), response);
   const { handlers } = options;
   if (method === 'POST' && url === '/internal/hold') return await handlers.hold(checked.call, request, response);
   if (url.startsWith(pagesPath)) return await handlers.pages.pass(request, response);
@@ -114,6 +120,10 @@ function obey({ standing, epoch }: ServerOptions, wish: Wish, call: Call, respon
   if (call.epoch !== epoch) return plain(response, 409, '{"error":"this worker was restarted"}');
   standing.hear(wish, call.model);
   plain(response, 200, '{}');
+}
+
+function cancel({ activity }: ServerOptions, request: string, response: ServerResponse): void {
+  plain(response, 200, JSON.stringify({ cancelled: activity.cancel(request) }));
 }
 
 async function metrics(

@@ -5,11 +5,13 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import type { WorkerLedger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { slotHeader } from '@berth/shared/headers.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Outcome } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import type { ActivityLog, Progress } from './activity.ts';
 import { EngineDied } from './engine/engine.ts';
 import { leaveUnlessRead } from './leave.ts';
 import type { Metrics } from './metrics.ts';
@@ -22,6 +24,7 @@ import type { Slot, Slots } from './slots.ts';
 
 /** What every request needs, whatever runs it. */
 export interface ServeKit {
+  activity: ActivityLog;
   ledger: WorkerLedger;
   metrics: Metrics;
   clock: Clock;
@@ -37,6 +40,8 @@ export interface Exchange {
   request: IncomingMessage;
   outbox: Outbox;
   slot: Slot;
+  /** Where the work writes down how far it is; its signal is one of those that end it. */
+  progress: Progress;
   acceptedMs: number;
 }
 
@@ -69,7 +74,10 @@ export async function serve(
   const outbox = createOutbox({ response, dialect, clock, lastReply });
   const slot = slots.take(call.epoch, { id: call.lease, model: call.model, ...call.owner });
   if (typeof slot === 'string') return refuseStart(kit, outbox, new NotStartedHere(slot));
-  const outcome = await answer(kit, call, { request, outbox, slot, acceptedMs }, work);
+  response.setHeader(slotHeader, slot.number);
+  const who = { request: requestIdOf(request.headers) ?? call.lease, call, slot: slot.number, slots };
+  const progress = kit.activity.begin(who);
+  const outcome = await answer(kit, call, { request, outbox, slot, progress, acceptedMs }, work);
   if (outcome !== null) {
     kit.metrics.ended(outcome);
     noteRequest(kit, call, request.headers, outcome, acceptedMs);
@@ -80,6 +88,7 @@ export async function serve(
 /** How the request ended; `null` when it was not started after all. */
 async function answer(kit: ServeKit, call: Call, exchange: Exchange, work: Work): Promise<Outcome | null> {
   const { outbox, slot } = exchange;
+  using _progress = exchange.progress;
   try {
     const { headers, text, settlement } = await work(exchange);
     slot[Symbol.dispose]();

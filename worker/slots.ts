@@ -6,6 +6,8 @@ import type { RunningLease } from '@berth/shared/ledger/ledger.ts';
 /** The right to run one request. Disposing gives it back, once. */
 export interface Slot extends Disposable {
   readonly lease: RunningLease;
+  /** Which of the slots it is, from 0: the lowest that was free. */
+  readonly number: number;
 }
 
 type SlotsState = Announcement['state'];
@@ -32,7 +34,7 @@ const ranMax = 10_000;
 
 /** @param epoch the id of this worker's life: a lease of another life is stale */
 export function createSlots(count: number, epoch: string): Slots {
-  const held = new Map<string, RunningLease>();
+  const held = new Map<string, Slot>();
   const ran = new Set<string>();
   const empty = Promise.withResolvers<void>();
   const is = { draining: false, drained: false, stalled: false };
@@ -60,12 +62,13 @@ export function createSlots(count: number, epoch: string): Slots {
       return state();
     },
     used: () => held.size,
-    running: () => [...held.values()],
+    running: () => [...held.values()].map(({ lease }) => lease),
     take(askedEpoch, lease) {
       const why = refusal(askedEpoch, lease.id);
       if (why !== null) return why;
-      held.set(lease.id, lease);
-      return { lease, [Symbol.dispose]: () => giveBack(lease.id) };
+      const slot = { lease, number: lowestFree(held), [Symbol.dispose]: () => giveBack(lease.id) };
+      held.set(lease.id, slot);
+      return slot;
     },
     stall(stalled) {
       is.stalled = stalled;
@@ -79,4 +82,11 @@ export function createSlots(count: number, epoch: string): Slots {
       return empty.promise;
     },
   };
+}
+
+function lowestFree(held: ReadonlyMap<string, Slot>): number {
+  const used = new Set([...held.values()].map(({ number }) => number));
+  let number = 0;
+  while (used.has(number)) number += 1;
+  return number;
 }

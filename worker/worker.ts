@@ -8,6 +8,7 @@ import { openModelsFile } from '@berth/shared/models-file.ts';
 import type { KeptModelsFile } from '@berth/shared/models-file.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
+import { createActivityLog, lookAt } from './activity.ts';
 import { createAnnouncer } from './announce.ts';
 import type { Announcer, AnnouncerOptions } from './announce.ts';
 import { beatOf } from './cards.ts';
@@ -182,13 +183,15 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     residency,
     solitude,
     watchdog,
+    activity: createActivityLog(clock, embedSlots),
     metrics,
     cut: cut.signal,
     onNews: announcer.soon,
   };
   const common = { ...options, ...kit, ledger };
   const handlers = engineHandlers(common);
-  const server = createWorkerServer({ ...common, handlers, standing, epoch: self.epoch });
+  const look = () => lookAt(kit.activity, device, options.gpus);
+  const server = createWorkerServer({ ...common, look, handlers, standing, epoch: self.epoch });
   const parts: Parts = {
     clock,
     log,

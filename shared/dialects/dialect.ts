@@ -54,6 +54,7 @@ const hopeless: ReadonlySet<Refusal['outcome']> = new Set([
   'method_not_allowed',
   'body_too_large',
   'load_failed',
+  'cancelled',
 ] as const);
 
 /** Headers that tell a client whether and when to try again. Jitter is the caller's, in `retryAfterS`. */

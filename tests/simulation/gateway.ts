@@ -108,7 +108,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
       for (const [name, { state }] of poison.list()) if (state === 'quarantined') oracle.quarantined(name, job.id);
     }
   };
-  const settling = { clock, log, metrics, learn: estimate.learn };
+  const settling = { clock, log, metrics, remember: () => undefined, learn: estimate.learn };
   const clients = new Set<Client>();
 
   async function run(work: Work, client: Client): Promise<void> {

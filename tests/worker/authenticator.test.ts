@@ -21,6 +21,8 @@ const paths = [
   ...Object.keys(endpoints),
   '/api/show',
   '/internal/beat',
+  '/internal/activity',
+  '/internal/cancel/some-request',
   '/internal/hold',
   ...wishes.map((wish) => `/internal/${wish}`),
   `${pagesPath}health`,

@@ -13,6 +13,7 @@ import { systemRandom } from '@berth/shared/random.ts';
 import { echoEngines } from '../../worker/engine/echo.ts';
 import { engineHandlers } from '../../worker/generate.ts';
 import type { Kit } from '../../worker/generate.ts';
+import { createActivityLog, lookAt } from '../../worker/activity.ts';
 import { createWorkerServer } from '../../worker/http.ts';
 import { createMetrics } from '../../worker/metrics.ts';
 import { createCatalog } from '../../worker/models/catalog.ts';
@@ -51,6 +52,7 @@ beforeAll(async () => {
     }),
     solitude: createSolitude({ clock: systemClock, onChange: () => undefined }),
     watchdog: createWatchdog(systemClock),
+    activity: createActivityLog(systemClock),
     ledger: { beat: async () => ({ kind: 'ok', added: 0, dropped: 0, order: null }), leave: async () => 'gone' },
     metrics: createMetrics({
       version: '0',
@@ -66,7 +68,8 @@ beforeAll(async () => {
     wholeFacts: readWholeFacts,
   };
   const standing = createStanding({ unload: () => undefined, rest: slots.rest, onChange: () => undefined });
-  const options = { ...kit, secret, handlers: engineHandlers(kit), standing, epoch: 'e1' };
+  const look = () => lookAt(kit.activity, 'cpu', async () => []);
+  const options = { ...kit, secret, look, handlers: engineHandlers(kit), standing, epoch: 'e1' };
   const [over, beside] = [createWorkerServer(options), createWorkerServer(options)];
   servers.push(over, beside);
   await once(over.listen(0, '127.0.0.1'), 'listening');

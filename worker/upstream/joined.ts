@@ -1,6 +1,7 @@
 // A worker whose models run in a server that the team has already: guard, beats and door as ever, around that server.
 import type { Server } from 'node:http';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { createActivityLog, lookAt } from '../activity.ts';
 import { createAnnouncer } from '../announce.ts';
 import type { Announcer } from '../announce.ts';
 import { endpoints } from '../endpoints.ts';
@@ -119,7 +120,9 @@ function createParts(options: JoinedOptions): Parts {
     },
   });
   const cut = new AbortController();
+  const activity = createActivityLog(clock);
   const kit: RelayKit = {
+    activity,
     ledger,
     metrics,
     clock,
@@ -137,7 +140,9 @@ function createParts(options: JoinedOptions): Parts {
   const headers = key === null ? {} : { authorization: `Bearer ${key}` };
   const pages = createPages({ target: new URL(upstream), headers, clock });
   const handlers = { ...handlersOf(kit, guard, shelf, metrics), pages };
-  const server = createWorkerServer({ ...options, metrics, onNews, handlers, epoch: self.epoch, standing });
+  const look = () => lookAt(activity, device, async () => []);
+  const about = { activity, look, metrics, onNews, handlers, standing };
+  const server = createWorkerServer({ ...options, ...about, epoch: self.epoch });
   return { self, slots, client, pulse, announcer, server, cut };
 }
 

@@ -41,7 +41,8 @@ export async function relay(
   if (lack) throw lack;
 
   using silence = boundSilence(kit);
-  using ends = linked([exchange.outbox.signal, kit.cut, kit.pulse.life, silence.signal]);
+  using ends = linked([exchange.outbox.signal, exchange.progress.signal, kit.cut, kit.pulse.life, silence.signal]);
+  exchange.progress.loaded(generation.maxTokens);
   let asked = false;
   const ask = (to: string, sent: JsonObject): Promise<Reply> => {
     asked = true;
@@ -97,6 +98,7 @@ async function passOn(kit: RelayKit, sent: Sent, passage: Passage): Promise<Answ
     pending += passage.read(value, clock.now());
     if (!tally.begun) continue;
     const nowMs = clock.monotonic();
+    exchange.progress.note({ kind: 'text', text: '', tokens: 1 }); // about one token a frame
     if (firstMs !== null) metrics.piece(model.name, nowMs - lastMs, 1);
     firstMs ??= nowMs;
     lastMs = nowMs;

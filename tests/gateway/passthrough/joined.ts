@@ -12,6 +12,7 @@ import { createWorkerServer } from '../../../worker/http.ts';
 import { createMetrics } from '../../../worker/metrics.ts';
 import type { Pages } from '../../../worker/pages.ts';
 import { createSlots } from '../../../worker/slots.ts';
+import { createActivityLog, lookAt } from '../../../worker/activity.ts';
 import { createStanding } from '../../../worker/standing.ts';
 
 export async function aJoinedWorker(
@@ -24,11 +25,13 @@ export async function aJoinedWorker(
   const about = { device: 'cpu', loadedMax: 1, gpus: async () => [], clock: systemClock };
   const metrics = createMetrics({ version: '0', worker: id, ...about });
   const common = { ledger, metrics, clock: systemClock, random: systemRandom, log: silentLog };
-  const kit = { ...common, cut: new AbortController().signal, onNews: () => announcer.soon() };
+  const activity = createActivityLog(systemClock);
+  const kit = { ...common, activity, cut: new AbortController().signal, onNews: () => announcer.soon() };
   const nothing = () => Promise.reject(new Error('this is no part of the tests'));
   const server = createWorkerServer({
     ...kit,
     secret,
+    look: () => lookAt(activity, 'cpu', about.gpus),
     epoch: `${id}-life`,
     standing: createStanding({ unload: () => {}, rest: () => {}, onChange: () => {} }),
     handlers: {

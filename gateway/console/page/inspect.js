@@ -1,0 +1,137 @@
+// One request, looked at closely: a dialog that follows it while it runs, with the button that ends it.
+import { announce, el, list, say } from './dom.js';
+import { clock, duration, model } from './format.js';
+import { whyOf } from './requests.js';
+import { ask } from './server.js';
+
+/**
+ * @typedef {import('../snapshot.ts').RunningRow} RunningRow
+ * @typedef {import('../snapshot.ts').RecentRow} RecentRow
+ */
+
+/** @param {HTMLDialogElement} dialog */
+export function createInspector(dialog) {
+  /** @type {string} */
+  let request = '';
+  /** @type {RecentRow | undefined} */
+  let ended;
+  const title = el('h2', { id: 'inspect-title' });
+  const facts = el('dl', { class: 'facts' });
+  const note = el('p', { class: 'note', role: 'status' });
+  const cancel = el('button', { type: 'button', class: 'danger', click: () => void end() }, 'Cancel this request');
+  const close = el('form', { method: 'dialog' }, el('button', { class: 'quiet' }, 'Close'));
+  dialog.append(title, facts, note, el('div', { class: 'buttons' }, cancel, close));
+
+  async function end() {
+    cancel.disabled = true;
+    try {
+      const reply = await ask('POST', '/admin/cancel', { request });
+      await reply.body?.cancel();
+      say(note, 'Cancelled: its client is told so.');
+      announce(`Request ${request} was cancelled`);
+    } catch (error) {
+      say(note, error instanceof Error ? error.message : String(error));
+      cancel.disabled = false;
+    }
+  }
+
+  /** @param {[name: string, value: string][]} pairs */
+  function showFacts(pairs) {
+    list(
+      facts,
+      pairs,
+      ([name]) => name,
+      ([name]) => {
+        const value = el('dd');
+        return { node: el('div', {}, el('dt', {}, name), value), update: ([, text]) => say(value, text) };
+      },
+    );
+  }
+
+  return {
+    /** @param {string} id @param {RecentRow} [row] of one that has ended */
+    open(id, row) {
+      request = id;
+      ended = row;
+      say(title, `Request ${id}`);
+      say(note, '');
+      cancel.disabled = false;
+      cancel.hidden = row !== undefined;
+      showFacts(row ? factsOfEnded(row) : []);
+      dialog.showModal();
+    },
+    /** @param {RunningRow[]} running */
+    show(running) {
+      if (!dialog.open || ended) return;
+      const run = running.find((each) => each.request === request);
+      if (run) return showFacts(factsOfRun(run));
+      if (cancel.hidden) return;
+      cancel.hidden = true;
+      if (note.textContent === '') say(note, 'It has ended.');
+    },
+    isOpen: () => dialog.open,
+    close: () => dialog.close(),
+  };
+}
+
+/** @param {RunningRow} run @returns {[string, string][]} */
+function factsOfRun({
+  worker,
+  slot,
+  embeds,
+  model: name,
+  team,
+  key,
+  phase,
+  seconds,
+  promptTokens,
+  outputTokens,
+  outputMax,
+}) {
+  return [
+    ['Model', model(name)],
+    ['Team', team],
+    ['Key', key],
+    ['Worker', `${worker}, ${embeds ? 'embeddings, ' : ''}slot ${slot + 1}`],
+    ['Does', { load: 'waits for its model', prefill: 'reads its prompt', decode: 'writes its answer' }[phase]],
+    ['Prompt', `${promptTokens} tokens`],
+    ['Answer', `${outputTokens} tokens${outputMax === null ? '' : ` of at most ${outputMax}`}`],
+    ['Holds its slot', `for ${clock(seconds)}`],
+  ];
+}
+
+/** @param {RecentRow} row @returns {[string, string][]} */
+function factsOfEnded(row) {
+  const {
+    outcome,
+    model: name,
+    team,
+    key,
+    priority,
+    worker,
+    dialect,
+    waitMs,
+    ttftMs,
+    totalMs,
+    promptTokens,
+    cachedTokens,
+    outputTokens,
+    tokensPerS,
+  } = row;
+  return [
+    ['Outcome', outcome.replaceAll('_', ' ')],
+    ['Why', whyOf(row)],
+    ['Model', name === null ? '–' : model(name)],
+    ['Team, key', `${team ?? '–'}, ${key ?? '–'}`],
+    ['Class, dialect', `${priority ?? '–'}, ${dialect}`],
+    ['Worker', worker ?? '–'],
+    ['Waited', duration(waitMs)],
+    ['First token', duration(ttftMs)],
+    ['Total', duration(totalMs)],
+    ['Prompt', promptTokens === null ? '–' : `${promptTokens} tokens, ${cachedTokens ?? 0} of them cached`],
+    [
+      'Answer',
+      outputTokens === null ? '–' : `${outputTokens} tokens${tokensPerS === null ? '' : `, ${tokensPerS} per s`}`,
+    ],
+  ];
+}
