@@ -20,6 +20,30 @@ export async function callText({ url, key }: World, method: string, path: string
   throw new Failed(whyRefused(reply.status, text, key !== null));
 }
 
+/** The reply's bytes as they come. @throws Failed */
+export async function post(world: World, path: string, body: unknown): Promise<AsyncIterable<Uint8Array>> {
+  const reply = await send(world, 'POST', path, body);
+  if (reply.ok && reply.body !== null) return reply.body;
+  throw new Failed(whyRefused(reply.status, await reply.text(), world.key !== null));
+}
+
+/** @throws Failed when the stream breaks off */
+export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = '';
+  try {
+    for await (const chunk of stream) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+      rest = lines.pop() ?? '';
+      yield* lines.filter((line) => line.trim() !== '');
+    }
+  } catch (error) {
+    if (error instanceof Failed) throw error;
+    throw new Failed('the gateway broke off: try again');
+  }
+  if (rest.trim() !== '') yield rest;
+}
+
 /** A gateway that is not ready says so with 503, and says all the same how it is. */
 export async function callHealth(world: World): Promise<Health> {
   const reply = await send(world, 'GET', '/health');
@@ -45,7 +69,8 @@ export async function call(world: World, method: string, path: string, body?: un
   return parsed(world, await callText(world, method, path, body));
 }
 
-function parsed({ url }: World, text: string): unknown {
+/** @throws Failed when it is not what a gateway says */
+export function parsed({ url }: World, text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {

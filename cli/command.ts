@@ -17,10 +17,13 @@ export interface World {
   say: (text: string) => void;
   /** To whoever typed the command. */
   explain: (text: string) => void;
-  /** From now on this process is a part of Berth, with these settings beside its environment. */
-  become: (part: 'worker', settings: Record<string, string>) => Promise<void>;
+  /** From now on this process is a part of Berth (`deploy` = all of it), with these settings beside its environment. */
+  become: (part: 'deploy' | 'gateway' | 'worker', settings: Record<string, string>) => Promise<void>;
+  /** A line that takes the place of the one before it; only where a person reads. An empty one takes it away. */
+  draw: (line: string) => void;
   /** A file, or `-` for what is piped in. */
   read: (path: string) => Promise<string>;
+  write: (path: string, text: string) => Promise<void>;
 }
 
 export interface Given {

@@ -1,5 +1,5 @@
 // The command line's process: the only place in it that knows the environment and the terminal.
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { scheduler } from 'node:timers/promises';
 import { systemClock } from '@berth/shared/clock.ts';
@@ -16,6 +16,11 @@ async function findKey(): Promise<string | null> {
   return first.trim() || (await read(join(STATE_DIR || '.berth', 'key'))) || null;
 }
 
+/** Where no person looks, a line that is drawn again and again would be noise. */
+function draw(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`);
+}
+
 process.exitCode = await berth(process.argv.slice(2), {
   url: (BERTH_URL || `http://127.0.0.1:${GATEWAY_PORT || '8080'}`).replace(/\/+$/, ''),
   key: await findKey(),
@@ -29,5 +34,7 @@ process.exitCode = await berth(process.argv.slice(2), {
     Object.assign(process.env, settings);
     await import(new URL(`../${part}/start.mjs`, import.meta.url).href);
   },
+  draw,
+  write: (path, text) => writeFile(path, text),
   read: (path) => readFile(path === '-' ? '/dev/stdin' : path, 'utf8'),
 });

@@ -5,7 +5,7 @@ import { Failed } from './command.ts';
 import type { Command, World } from './command.ts';
 import { showLive } from './live.ts';
 import type { Queue } from './queue.ts';
-import { table } from './table.ts';
+import { bar, table } from './table.ts';
 
 export const showStatus: Command = {
   name: 'status',
@@ -61,7 +61,7 @@ function shown({ health, queue, models }: Pool): string {
   const workers = queue.workers.map(({ worker, state, held, capacity }) => [
     worker,
     state,
-    bar(held, capacity),
+    slotsBar(held, capacity),
     `${held}/${capacity}`,
     devices.get(worker) ?? '',
   ]);
@@ -84,10 +84,9 @@ function shown({ health, queue, models }: Pool): string {
 const barMax = 16;
 
 /** One cell per slot, or a share of them when there are many. */
-function bar(held: number, capacity: number): string {
+function slotsBar(held: number, capacity: number): string {
   const cells = Math.min(barMax, capacity);
-  const full = capacity === 0 ? 0 : Math.min(cells, Math.ceil((held / capacity) * cells));
-  return '#'.repeat(full) + '.'.repeat(cells - full);
+  return bar(capacity === 0 ? 0 : (held / capacity) * cells, cells);
 }
 
 function counted(count: number, what: string): string {

@@ -1,4 +1,4 @@
-// Rows for a terminal: columns as wide as they need to be.
+// What is drawn for a terminal: rows in columns as wide as they need to be, and bars.
 
 export function table(rows: readonly (readonly string[])[]): string {
   const widths: number[] = [];
@@ -11,4 +11,10 @@ export function table(rows: readonly (readonly string[])[]): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** So many of all cells are full, a begun one included. */
+export function bar(full: number, cells: number): string {
+  const marks = Math.min(cells, Math.ceil(full));
+  return '#'.repeat(marks) + '.'.repeat(cells - marks);
 }

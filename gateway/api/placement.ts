@@ -119,7 +119,22 @@ export function placementRoutes({ standing, loads, refresh, log, ...shelf }: Opt
     const wanted = standing.list();
     const of = (kind: string) =>
       wanted.filter((it) => it.kind === kind).map(({ model, worker }) => ({ model, worker }));
-    answer(exchange, 200, { pins: of('pin'), drained: of('drain').map(({ worker }) => worker), moves: of('move') });
+    const [pins, drained] = [of('pin'), of('drain').map(({ worker }) => worker)];
+    const isPinned = (model: string, worker: string) => pins.some((it) => it.model === model && it.worker === worker);
+    const models = roster.workers().flatMap(({ worker, models: cards }) =>
+      cards.map((card) => ({
+        model: card.name,
+        worker,
+        state: card.loaded ? 'loaded' : card.failed ? 'failed' : 'on disk',
+        why: card.failed?.reason ?? null,
+        sizeBytes: card.sizeBytes,
+        vramBytes: card.vramBytes,
+        contextTokens: card.contextTokens,
+        expiresAt: card.expiresAt,
+        pinned: isPinned(card.name, worker),
+      })),
+    );
+    answer(exchange, 200, { pins, drained, moves: of('move'), models });
   };
 
   const admin = { scope: 'admin', dialect: openai } as const;

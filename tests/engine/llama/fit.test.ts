@@ -6,6 +6,8 @@ import { fitInto } from '../../../worker/engine/llama/fit.ts';
 import type { Shape } from '../../../worker/engine/llama/fit.ts';
 import { llamaEngines } from '../../../worker/engine/llama/open.ts';
 import type { LlamaEngine } from '../../../worker/engine/llama/open.ts';
+import { sizeOf } from '../../../worker/engine/llama/size.ts';
+import type { ModelSize } from '../../../worker/engine/llama/size.ts';
 import { aRequest, collect, someOptions, unaborted } from '../requests.ts';
 import { modelFolder } from './models.ts';
 
@@ -41,6 +43,9 @@ describe('a context', () => {
   });
 });
 
+const slotOf = async ({ contextBytes }: ModelSize): Promise<number> =>
+  (await contextBytes({ slots: 8, contextTokens: 2048 })) - (await contextBytes({ slots: 7, contextTokens: 2048 }));
+
 describe('an engine', () => {
   const folder = modelFolder();
   let path = '';
@@ -68,6 +73,16 @@ describe('an engine', () => {
     expect(engine.info.contextTokens).toBe(2048);
     expect(notes.join()).toContain(`it has ${engine.info.slots} of 8 slots`);
     expect((await collect(engine, aRequest('ba', { maxTokens: 3 }))).end.usage.outputTokens).toBe(3);
+  });
+
+  test('has just as many slots as were foretold from the file alone', async () => {
+    await using model = await sizeOf(path);
+    const needsBytes = model.weightsBytes + (await model.contextBytes({ slots: 8, contextTokens: 2048 }));
+    // What llama.cpp adds to the weights when they are loaded is little beside a slot.
+    const [slotBytes, slack] = [await slotOf(model), 2 ** 19];
+    expect((await opened(needsBytes + slack)).info.slots).toBe(8);
+    expect((await opened(needsBytes - slack)).info.slots).toBe(7);
+    expect(slotBytes).toBeGreaterThan(2 * slack);
   });
 
   test('that does not fit is refused with what it needs and what is free', async () => {

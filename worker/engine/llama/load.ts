@@ -86,7 +86,7 @@ async function openModel(
 }
 
 /** Weights are read as they lie in the file, so its size is what they take; a split model counts as a whole. */
-function bytesOfParts(path: string): number {
+export function bytesOfParts(path: string): number {
   return partsOf(path).reduce((sum, part) => sum + (statSync(part, { throwIfNoEntry: false })?.size ?? 0), 0);
 }
 
@@ -108,7 +108,7 @@ export async function openContext({ model, freeBytes }: LoadedModel, options: En
   const contextTokens = Math.max(2, Math.min(options.contextTokens, model.trainContextSize));
   const adapterBytes = adapters.reduce((sum, { path }) => sum + bytesOfParts(path), 0);
   const free = (await freeBytes()) - adapterBytes;
-  const bytesOf = (shape: Shape) => contextBytes(model, gpu, shape);
+  const bytesOf = (shape: Shape) => contextBytes(model.fileInsights, { gpu, gpuLayers: model.gpuLayers }, shape);
   const fit = await fitInto(free, { slots, contextTokens }, bytesOf);
   const isShort = fit.kind === 'fits' && fit.shape.contextTokens < contextTokens;
   if (fit.kind === 'too_large' || (isShort && options.whole)) {
@@ -140,12 +140,16 @@ export async function openContext({ model, freeBytes }: LoadedModel, options: En
   }
 }
 
-async function contextBytes(model: LlamaModel, gpu: EngineOptions['gpu'], shape: Shape): Promise<number> {
-  const { cpuRam, gpuVram } = await model.fileInsights.estimateContextResourceRequirementsV2({
+export async function contextBytes(
+  insights: GgufInsights,
+  { gpu, gpuLayers }: Pick<EngineOptions, 'gpu'> & { gpuLayers: number },
+  shape: Shape,
+): Promise<number> {
+  const { cpuRam, gpuVram } = await insights.estimateContextResourceRequirementsV2({
     contextSize: shape.contextTokens,
     sequences: shape.slots,
     batchSize: batchTokensMax,
-    modelGpuLayers: model.gpuLayers,
+    modelGpuLayers: gpuLayers,
   });
   return gpu === false ? cpuRam : gpuVram;
 }
