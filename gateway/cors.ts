@@ -1,5 +1,6 @@
 // Which web pages may call: nothing is told to browsers unless the operator has named the pages' origins.
 import type { IncomingHttpHeaders } from 'node:http';
+import { clientHeaders } from '@berth/shared/headers.ts';
 
 export interface Cors {
   /** Headers for every reply to this request; none for an origin that was not named. */
@@ -9,7 +10,8 @@ export interface Cors {
 }
 
 /** What browsers let a page read of a reply. */
-const exposed = 'x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, berth-worker';
+const own = Object.values(clientHeaders).join(', ');
+const exposed = `x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, ${own}`;
 const methods = 'GET, HEAD, POST, DELETE';
 /** Headers that the families' clients send from a browser: `x-stainless-*` are the SDKs' own. */
 const allowed =

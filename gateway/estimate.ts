@@ -11,6 +11,8 @@ export interface Estimate {
   cost(job: Job): number;
   /** A settled request teaches the rates of its model. @param answers so many, one after another */
   learn(model: string, settlement: Settlement, answers?: number): void;
+  /** What a request of the model takes in its slot, ms; `null` while none was seen. */
+  serviceMs(model: string): number | null;
   /** A slot was given back through this gateway. */
   released(): void;
   /** Each second: how many wait in the whole pool, and how many gateways there are. */
@@ -26,7 +28,7 @@ export interface Estimate {
 }
 
 /** Before anything was measured; a settled request replaces them by a tenth each. */
-const start = { prefillTokensPerS: 1_000, decodeTokensPerS: 40, outputTokens: 200 };
+const start = { prefillTokensPerS: 1_000, decodeTokensPerS: 40, outputTokens: 200, serviceMs: null as number | null };
 const learning = 0.1;
 /** Said while no slot has come free yet. */
 const unknownWaitS = 5;
@@ -64,8 +66,11 @@ export function createEstimate({ random }: { random: Random }): Estimate {
       rate.prefillTokensPerS = move(rate.prefillTokensPerS, ((promptTokens - cachedTokens) * 1_000) / prefillMs);
       rate.decodeTokensPerS = move(rate.decodeTokensPerS, (outputTokens * 1_000) / decodeMs);
       rate.outputTokens = move(rate.outputTokens, outputTokens / answers);
+      const servedMs = prefillMs + decodeMs;
+      rate.serviceMs = rate.serviceMs === null ? servedMs : move(rate.serviceMs, servedMs);
       rates.set(model, rate);
     },
+    serviceMs: (model) => rates.get(model)?.serviceMs ?? null,
     released() {
       freed = true;
       releasedNow += 1;

@@ -3,7 +3,15 @@ import { decodeNotStarted, nobody, signCall } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
-import { notStartedHeader, refusalHeader, slotHeader } from '@berth/shared/headers.ts';
+import {
+  clientHeaders,
+  decodeStarted,
+  notStartedHeader,
+  refusalHeader,
+  slotHeader,
+  startedHeader,
+} from '@berth/shared/headers.ts';
+import type { Started } from '@berth/shared/headers.ts';
 import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
 import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
@@ -85,8 +93,10 @@ export function createForward(agent: Agent, options: Options): Forward {
       return { kind: 'busy' };
     }
     const blame = (why: string) => options.log.warn('a worker failed', { worker: seat.worker, request: job.id, why });
+    const waitMs = Math.round(options.clock.monotonic() - job.arrivedMs);
+    const why = (started: Started | null) => whyHeaders(seat, options.gateway, waitMs, started);
     const { promise, resolve, reject } = Promise.withResolvers<Ending>();
-    agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, onFirstByte, blame, resolve, reject }));
+    agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, why, onFirstByte, blame, resolve, reject }));
     return promise;
   };
 }
@@ -119,6 +129,8 @@ function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): D
 interface Exchange {
   seat: Seat;
   reply: Reply;
+  /** Headers that tell the client why it was answered there, from what the worker knows at the first token. */
+  why: (started: Started | null) => Record<string, string>;
   onFirstByte: () => void;
   /** Writes down what the worker did. */
   blame: (why: string) => void;
@@ -133,7 +145,7 @@ interface Exchange {
  * 3. Without the settlement the reply was cut, however clean its end looked.
  * 4. A dead worker looks like the emptiest one: it gets nothing more until it beats again.
  */
-function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
+function exchange({ seat, reply, why, onFirstByte, blame, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
   let upstream: Dispatcher.DispatchController | undefined;
   let sent = false;
   let status = 0;
@@ -177,7 +189,7 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
       headers = responseHeaders;
       if (status !== 200) return;
       onFirstByte();
-      reply.head({ ...headOf(headers), 'berth-worker': seat.worker });
+      reply.head({ ...headOf(headers), ...why(decodeStarted(single(headers[startedHeader]))) });
     },
     onResponseData(controller, chunk) {
       if (status === 200 && !reply.write(chunk)) controller.pause(); // 2
@@ -215,6 +227,25 @@ function exchange({ seat, reply, onFirstByte, blame, resolve, reject }: Exchange
     if (refusal !== null && refusal.outcome !== 'worker_failed' && !died) return fail(refusal);
     broken(refusal?.message ?? `status ${status}`, died);
   }
+}
+
+function whyHeaders(
+  { worker, placement }: Seat,
+  gateway: string,
+  waitMs: number,
+  started: Started | null,
+): Record<string, string> {
+  return {
+    [clientHeaders.worker]: worker,
+    [clientHeaders.gateway]: gateway,
+    [clientHeaders.reason]: placement,
+    [clientHeaders.waitMs]: String(waitMs),
+    ...(started && {
+      [clientHeaders.loadMs]: String(Math.round(started.loadMs)),
+      [clientHeaders.promptTokens]: String(started.promptTokens),
+      [clientHeaders.reusedTokens]: String(started.cachedTokens),
+    }),
+  };
 }
 
 /** What of a worker's head reaches the client. */

@@ -15,6 +15,7 @@ import { createWorkers } from './activity.ts';
 import { createDoor } from './admit.ts';
 import { createAliases } from './aliases.ts';
 import { cancelRoutes } from './api/cancel.ts';
+import { explainRoutes } from './api/explain.ts';
 import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
@@ -33,6 +34,7 @@ import { createHistory } from './console/history.ts';
 import { consoleRoutes } from './console/routes.ts';
 import { createCors } from './cors.ts';
 import { createEstimate } from './estimate.ts';
+import { createExplain } from './explain.ts';
 import { createAgent, createForward, createTell } from './forward.ts';
 import { generatingRoutes } from './generate.ts';
 import { createHttpServer } from './http.ts';
@@ -62,9 +64,10 @@ import { openSession } from './session.ts';
 import { settle } from './settle.ts';
 import { createStanding } from './standing.ts';
 import { timed } from './ledger/timed.ts';
-import type { GatewaySettings } from './settings.ts';
+import type { ServingSettings } from './settings.ts';
 import { keepCertificate, readCertificate } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
+import { createUpkeep } from './upkeep.ts';
 import { createWaitingRoom } from './waiting.ts';
 import type { Ticket } from './waiting.ts';
 import { createWire } from './wire.ts';
@@ -93,24 +96,9 @@ export interface GatewayOptions {
   marks: Registers;
   /** What operators want of models and workers (`standing.ts`). */
   standing: Registers;
-  settings: Pick<
-    GatewaySettings,
-    | 'host'
-    | 'port'
-    | 'corsOrigins'
-    | 'allowedHosts'
-    | 'trustedProxies'
-    | 'identityHeaders'
-    | 'connectionsMax'
-    | 'connectionsPerAddressMax'
-    | 'mounts'
-    | 'modelsFile'
-    | 'waitingMax'
-    | 'waitingPerKeyMax'
-    | 'waitingBytesMax'
-    | 'queueTimeoutMs'
-    | 'bodyBytesMax'
-  >;
+  /** How gateways ask each other why a request went where it went (`explain.ts`). */
+  questions: Registers;
+  settings: ServingSettings;
   clock: Clock;
   random: Random;
   log: Log;
@@ -155,10 +143,16 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     roster,
   });
   const ledger = timed(options.ledger, clock, metrics.ledgerCall);
-  const loads = createLoads({ ledger, roster, log, gateway, onClaim: metrics.loadClaim, tell });
+  const loads = createLoads({ ledger, roster, estimate, log, gateway, onClaim: metrics.loadClaim, tell });
   const standing = createStanding({ registers: options.standing, roster, loads, tell, clock, log });
   const onHandOff = metrics.handOff;
-  const seen = { ledger, room, roster, estimate, loads, standing };
+  const upkeep = createUpkeep({ roster, room, tell, clock, log });
+  const explain = createExplain({ gateway, questions: options.questions, gateways: () => session.gateways, clock });
+  const onTurn = () => {
+    upkeep();
+    void Promise.all([standing.keep(), explain.answer()]);
+  };
+  const seen = { ledger, room, roster, estimate, loads, onTurn };
   const session = await openSession({ ...seen, clock, log, gateway, onHandOff });
 
   const refresh = () => session.refresh();
@@ -170,7 +164,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const forward = poison.forward(createForward(agent, { secret, gateway, clock, log }));
   const stages = { admit: poison.admit(door.admit), place, forward, retries, estimate };
   const history = createHistory({ clock, waiting: () => session.waiting });
-  const settling = { clock, log, metrics, remember: history.ended, learn: estimate.learn };
+  const settling = { clock, log, metrics, explain, remember: history.ended, learn: estimate.learn };
   const limits = createLimits({ usage: options.usage, clock, gateways: () => session.gateways });
   const open = createCrowd<Reply>();
   const proxies = settings.trustedProxies ?? [];
@@ -200,6 +194,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       using held = door.hold();
       const job = await parse({ ...shelf, bodyBytesMax: settings.bodyBytesMax, held }, route, exchange);
       exchange.record.understood(job);
+      explain.begins(exchange.record, exchange.arrivedMs);
       using _allowance = limits.admit(exchange.owner, job, exchange.record);
       // What nobody has loaded needs no slot to be unloaded, and must not be loaded for that.
       if (isUnload(job) && roster.warm(job.model).length === 0) {
@@ -217,6 +212,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     ...keyRoutes({ book: options.book, log }),
     ...usageRoutes({ usage: options.usage }),
     ...quarantineRoutes({ poison, log }),
+    ...explainRoutes({ explain }),
     ...placementRoutes({ ...shelf, standing, loads, refresh, log }),
     ...sessionRoutes({ sessions }),
     ...cancelRoutes({ room, workers, log }),

@@ -1,6 +1,7 @@
 // A request that was understood: what every stage after `parse` works on.
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import type { PriorityClass } from '@berth/shared/ledger/ledger.ts';
+import type { Milestone } from '@berth/shared/prefix.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Trace } from '@berth/shared/trace.ts';
 
@@ -25,6 +26,8 @@ export interface Job {
   generation: Generation;
   /** Canonical name of the model, as in the roster. */
   model: string;
+  /** By which it is known who has cached its beginning. */
+  milestones: readonly Milestone[];
   /** The client's bytes, forwarded as they are after validation. */
   body: Buffer;
   owner: Owner;

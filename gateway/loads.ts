@@ -2,15 +2,17 @@
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Claimed, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import type { Estimate } from './estimate.ts';
 import type { Tell } from './forward.ts';
 import { loadFailure, planLoad } from './placement/load.ts';
-import type { Demand, Load } from './placement/load.ts';
+import type { Demand, PlannedLoad } from './placement/load.ts';
 import type { Ticket } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
 export interface LoadsOptions {
   ledger: Ledger;
   roster: Roster;
+  estimate: Pick<Estimate, 'serviceMs'>;
   log: Log;
   gateway: string;
   onClaim: (answer: Claimed) => void;
@@ -38,7 +40,7 @@ export interface Loads {
   want(model: string, worker: string | null): Promise<Wanted | null>;
 }
 
-export function createLoads({ ledger, roster, log, gateway, onClaim, tell }: LoadsOptions): Loads {
+export function createLoads({ ledger, roster, estimate, log, gateway, onClaim, tell }: LoadsOptions): Loads {
   /** Proposals under way, by model: of the many who wait one asks. */
   const asked = new Map<string, Promise<boolean>>();
 
@@ -46,7 +48,7 @@ export function createLoads({ ledger, roster, log, gateway, onClaim, tell }: Loa
     const reason = loadFailure(roster.workers(), model);
     const [oldest, ...others] = tickets.toSorted((a, b) => b.waitedMs() - a.waitedMs());
     if (oldest === undefined) return true;
-    const demand = demandOf(oldest);
+    const demand = demandOf(oldest, tickets);
     if (reason !== null && demand.cold) {
       const refusal = new Refusal('load_failed', `model '${model}' cannot be loaded: ${reason}`);
       for (const ticket of [oldest, ...others]) ticket.refuse(refusal);
@@ -57,21 +59,28 @@ export function createLoads({ ledger, roster, log, gateway, onClaim, tell }: Loa
     return (await claim(model, load, oldest.servers)) !== 'moved';
   }
 
-  async function claim(model: string, load: Load, servers: number): Promise<Claimed> {
+  async function claim(model: string, { why, loadMs, ...load }: PlannedLoad, servers: number): Promise<Claimed> {
     const claimed = await ledger.claim({ gateway, model, ...load, rosterVersion: roster.version, servers });
     onClaim(claimed);
     if (claimed !== 'ordered') return claimed;
-    log.info('a load is ordered', { model, worker: load.worker, victim: load.victim || undefined });
+    log.info('a load is ordered', { model, worker: load.worker, victim: load.victim || undefined, why, loadMs });
     const url = roster.worker(load.worker)?.url;
     if (url !== undefined) tell(url, 'beat');
     return claimed;
   }
 
-  function demandOf(ticket: Ticket): Demand {
+  function demandOf(ticket: Ticket, tickets: readonly Ticket[]): Demand {
     const excluded = ticket.excluded();
     const warm = roster.warm(ticket.model);
     const shunned = warm.length > 0 && warm.every((worker) => excluded.includes(worker));
-    return { model: ticket.model, waitedMs: ticket.waitedMs(), excluded, cold: ticket.servers === 0 || shunned };
+    return {
+      model: ticket.model,
+      waitedMs: ticket.waitedMs(),
+      excluded,
+      cold: ticket.servers === 0 || shunned,
+      waiting: Math.max(...tickets.map(({ place }) => place ?? 0)),
+      serviceMs: estimate.serviceMs(ticket.model),
+    };
   }
 
   return {

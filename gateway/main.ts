@@ -23,6 +23,7 @@ import {
   openDoor,
 } from './keys.ts';
 import type { Authenticate } from './keys.ts';
+import { checkQuestion, isQuestionKept } from './explain.ts';
 import { createFallbackLedger } from './ledger/fallback.ts';
 import { createMemoryLedger } from './ledger/memory.ts';
 import { createKeyBook } from './policy/book.ts';
@@ -50,7 +51,7 @@ async function main(): Promise<void> {
   });
   const tls = tlsFiles(settings);
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
-  const { keys, used, marks, ended, standing, node } = await openPolicy(settings, redis, log);
+  const { keys, used, marks, ended, standing, questions, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
   const usage = createUsage({ registers: used, clock: systemClock, node });
   const { authenticate, holder, keyless, key } = await chooseKeys(settings, book, log);
@@ -68,6 +69,7 @@ async function main(): Promise<void> {
     usage,
     marks,
     standing,
+    questions,
     settings,
     clock: systemClock,
     random: systemRandom,
@@ -89,7 +91,7 @@ async function main(): Promise<void> {
   const why = await leaving;
   log.info('draining', { why });
   await gateway.drain(settings.drainTimeoutMs, settings.drainNoticeMs);
-  await Promise.all([keys, used, marks, ended, standing].map((each) => each[Symbol.asyncDispose]()));
+  await Promise.all([keys, used, marks, ended, standing, questions].map((each) => each[Symbol.asyncDispose]()));
   process.exit(0);
 }
 
@@ -131,7 +133,7 @@ const usageEveryMs = 5_000;
 
 async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carrier: Redis | null, log: Log) {
   const common = { carrier, clock: systemClock, random: systemRandom, log };
-  const [keys, used, marks, ended, standing, folder] = await Promise.all([
+  const [keys, used, marks, ended, standing, questions, folder] = await Promise.all([
     openRegisters({
       ...common,
       path: join(stateDir, 'keys.json'),
@@ -171,10 +173,26 @@ async function openPolicy({ stateDir, pool, host, port }: GatewaySettings, carri
       check: checkStanding,
       isKept: (_name, value) => isStandingKept(value, systemClock.now()),
     }),
+    openRegisters({
+      ...common,
+      path: null,
+      prefix: `b:{${pool}}:policy:questions`,
+      everyMs: keysEveryMs,
+      check: checkQuestion,
+      isKept: (_id, value) => isQuestionKept(value, systemClock.now()),
+    }),
     nodeName(join(stateDir, 'node')),
   ]);
   // Gateways of one folder count apart; no two listen at one address at a time.
-  return { keys, used, marks, ended, standing, node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}` };
+  return {
+    keys,
+    used,
+    marks,
+    ended,
+    standing,
+    questions,
+    node: `${folder}-${host}:${port === 0 ? systemRandom.id() : port}`,
+  };
 }
 
 /** Redis when there is one, with the pool's secret in it unless it was given; else this process's own memory. */

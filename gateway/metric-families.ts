@@ -20,10 +20,10 @@ export const stages = ['intake', 'ledger', 'queue', 'load', 'prefill', 'decode',
 export type Stage = (typeof stages)[number];
 
 /**
- * Why a worker was chosen. `preferred`: the conversation's own, which has its beginning cached if it was asked before.
- * `warm`: another that had the model and room. `cold`: one that was not known to have it loaded. `handed`: the first that came free.
+ * Why a worker was chosen. `prefix`: it has the beginning of the prompt cached. `preferred`: where conversations that
+ * begin like this are looked for. `warm`: another that had the model and room. `cold`: one that was not known to have it loaded. `handed`: the first that came free.
  */
-const placements = ['preferred', 'warm', 'cold', 'handed'] as const;
+const placements = ['prefix', 'preferred', 'warm', 'cold', 'handed'] as const;
 export type Placement = (typeof placements)[number];
 
 /** What a gateway asks of the ledger, and how it ends. */
@@ -87,7 +87,7 @@ export const gatewayFamilies = {
   ),
   placements: counter(
     'berth_placements_total',
-    'Slots by why that worker was chosen: preferred (the conversation has its own, where its beginning is cached), warm (another that had the model and room), cold (not known to have it loaded), handed (the first that came free, after a wait).',
+    'Slots by why that worker was chosen: prefix (it has the beginning of the prompt cached), preferred (where such conversations are looked for), warm (another that had the model and room), cold (not known to have it loaded), handed (the first that came free, after a wait).',
     { labels: { reason: placements.length, model: 'open' }, combosMax: 44 },
   ),
   keyRequests: counter('berth_key_requests_total', 'Requests of each key.', {

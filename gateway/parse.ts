@@ -4,12 +4,14 @@ import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import type { Dialect } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { milestonesOf } from '@berth/shared/prefix.ts';
 import type { Generation } from '@berth/shared/request.ts';
 import type { Held } from './admit.ts';
 import type { Aliases } from './aliases.ts';
 import { readBody } from './http.ts';
 import type { Exchange } from './http.ts';
 import type { Job } from './job.ts';
+import { checkContext } from './placement/fit.ts';
 import { checkRights, outputMaxOf } from './policy/key.ts';
 import { wishesOf } from './wishes.ts';
 import type { Roster } from './workers/roster.ts';
@@ -50,12 +52,14 @@ export async function parse(
   if (cards.length === 0) throw unservable(generation.model, model, roster);
   const lack = lackOf(generation, cards);
   if (lack) throw lack;
+  checkContext(generation.prompt, body.length, roster.contexts(model));
   return {
     id: exchange.id,
     dialect: route.dialect,
     path: route.path,
     generation,
     model,
+    milestones: milestonesOf(exchange.owner.team, model, generation),
     body,
     owner: exchange.owner,
     ...(outputMax !== null && { outputMax }),

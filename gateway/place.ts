@@ -5,13 +5,16 @@ import type { Clock } from '@berth/shared/clock.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import type { Grant, Ledger } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import { openingOf } from '@berth/shared/prefix.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { hasMedia } from '@berth/shared/request.ts';
+import type { Decision } from './explain.ts';
 import type { Comebacks } from './comeback.ts';
 import type { Estimate } from './estimate.ts';
 import type { Job, Owner } from './job.ts';
 import type { Placement } from './metric-families.ts';
-import { fingerprint, rank } from './placement/rank.ts';
+import { isTooLong } from './placement/fit.ts';
+import { placementOf, rankSeats } from './placement/rank.ts';
 import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
@@ -43,14 +46,14 @@ export interface Journey {
   ticket: Ticket | null;
   /** Hears how long each question to the ledger took, whatever came of it. */
   asked: (ledgerMs: number) => void;
+  /** Hears what each question was, and its answer. */
+  decided: (decision: Decision) => void;
 }
 
 /** The ledger looks at no more (`Take.exclude`). */
-const excludeMax = 3;
+const excludeMax = 8;
 /** Tries on a ledger that does not answer. After the first a fallback stands in; a slow ledger may come and go. */
 const unansweredMax = 4;
-/** How much busier than the emptiest worker the preferred one may be: a quarter of its slots for a warm prefix. */
-const affinitySlack = 0.25;
 
 export interface PlaceOptions {
   ledger: Ledger;
@@ -109,6 +112,7 @@ export function createPlace(options: PlaceOptions): Place {
       const grant = held ?? (await wait(ticket, job, signal));
       // A worker that joined within the last second may be new to this gateway.
       if (roster.worker(grant.worker)?.epoch !== grant.epoch) await options.refresh();
+      roster.cached.sent(grant.worker, job.milestones.at(-1)?.hash ?? 0);
       return seatOf(grant, held?.placement ?? 'handed');
     } catch (error) {
       if (error instanceof Refusal && journey.age !== null) comebacks.refused(job, journey.age);
@@ -124,7 +128,10 @@ export function createPlace(options: PlaceOptions): Place {
   /** Asks the ledger: a grant, or the ticket is queued or refused. Asked again when the ledger has lost the ticket. */
   async function ask(id: string, job: Job, journey: Journey, ticket: Ticket): Promise<Placed | null> {
     const warm = roster.warm(job.model);
-    const prefer = rank(warm, fingerprint(job));
+    const exclude = excludedOf(job, journey);
+    const { milestones, generation } = job;
+    const opening = openingOf(milestones, generation);
+    const ranked = rankSeats({ milestones, opening, warm, holders: roster.cached.of, spare: roster.spare });
     const askedMs = clock.monotonic();
     const taking = ledger.take({
       id,
@@ -138,11 +145,12 @@ export function createPlace(options: PlaceOptions): Place {
       age: journey.age,
       waitingMax: settings.waitingMax,
       waitingPerKeyMax: Math.min(settings.waitingPerKeyMax, job.owner.waitingMax ?? Infinity),
-      slack: affinitySlack,
-      prefer,
-      exclude: excludedOf(job, journey),
+      slack: ranked.slack,
+      prefer: ranked.prefer,
+      exclude,
     });
     const taken = await taking.finally(() => journey.asked(clock.monotonic() - askedMs));
+    journey.decided({ atMs: askedMs - job.arrivedMs, warm: warm.length, ...ranked, excluded: exclude, taken });
     journey.age = taken.age;
     if (taken.kind === 'full') {
       ticket.refuse(queueFull(taken.bound, settings, job.owner, estimate));
@@ -155,7 +163,7 @@ export function createPlace(options: PlaceOptions): Place {
     }
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);
-    return { ...taken, placement: placementOf(taken.worker, prefer, warm) };
+    return { ...taken, placement: placementOf(taken.worker, ranked, warm) };
   }
 
   /**
@@ -173,22 +181,29 @@ export function createPlace(options: PlaceOptions): Place {
   }
 
   /**
-   * The workers that this job shall not get: those whose copy of the model cannot see or hear what it brings, where
-   * another's can; and those that failed it, until they are restarted. When no other has the model, of these only those that
-   * could not even be reached: waiting for nobody helps nobody.
+   * The workers that this job shall not get: those that do not suit it, and those that failed it, until they are restarted.
+   * When no other has the model, of these only those that could not even be reached: waiting for nobody helps nobody.
    */
   function excludedOf(job: Job, { failed }: Journey): string[] {
-    const copies = roster.model(job.model);
-    const picky = hasMedia(job.generation);
-    if (failed.size === 0 && !picky) return [];
-    const able = ({ card }: (typeof copies)[number]) => !picky || isFit(job.generation, card);
-    const unfit = copies.filter((copy) => !able(copy)).map(({ worker: { worker } }) => worker);
-    if (failed.size === 0) return (unfit.length < copies.length ? unfit : []).slice(0, excludeMax);
+    const unfit = unfitFor(job);
+    if (failed.size === 0) return unfit.slice(0, excludeMax);
     const still = [...failed].filter(([worker, { epoch }]) => roster.worker(worker)?.epoch === epoch);
     const out = new Set([...still.map(([worker]) => worker), ...unfit]);
     const others = roster.holders(job.model).some(({ worker, state }) => state === 'ready' && !out.has(worker));
     const left = still.flatMap(([worker, { reached }]) => (others || !reached ? [worker] : []));
     return [...new Set([...left, ...unfit])].slice(0, excludeMax);
+  }
+
+  /** Workers whose copy lacks eyes or ears for what the job brings, or the context, where another's does not. */
+  function unfitFor({ model, generation, milestones }: Job): string[] {
+    const { least, most } = roster.contexts(model);
+    const chars = milestones.at(-1)?.chars ?? 0;
+    const picky = hasMedia(generation);
+    if (!picky && (least === most || !isTooLong(chars, least))) return [];
+    const isShort = (tokens: number) => tokens < most && isTooLong(chars, tokens);
+    const copies = roster.model(model);
+    const unfit = copies.filter(({ card }) => isShort(card.contextTokens) || (picky && !isFit(generation, card)));
+    return unfit.length < copies.length ? unfit.map(({ worker }) => worker.worker) : [];
   }
 
   function isUnserved(job: Job, journey: Journey): boolean {
@@ -262,11 +277,6 @@ export function createPlace(options: PlaceOptions): Place {
 /** A slot that was free, and why the ledger gave this one. */
 interface Placed extends Grant {
   placement: Placement;
-}
-
-function placementOf(worker: string, [preferred]: readonly string[], warm: readonly string[]): Placement {
-  if (worker === preferred) return 'preferred';
-  return warm.includes(worker) ? 'warm' : 'cold';
 }
 
 function queueFull(

@@ -31,7 +31,7 @@ const busyMax = 50;
 export async function serve(stages: ServeOptions, job: Job, reply: Reply, record: Record) {
   const { admit, place, forward, retries } = stages;
   using _pass = admit(job);
-  const journey: Journey = { age: null, failed: new Map(), ticket: null, asked: record.asked };
+  const journey: Journey = { age: null, failed: new Map(), ticket: null, asked: record.asked, decided: record.decided };
   using _patience = keepWaiting(stages, job, reply, journey);
   let mayHaveStarted = false;
 

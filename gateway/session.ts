@@ -6,7 +6,6 @@ import type { Log } from '@berth/shared/log.ts';
 import type { Estimate } from './estimate.ts';
 import { createLedgerClock } from './ledger-clock.ts';
 import type { Loads } from './loads.ts';
-import type { Standing } from './standing.ts';
 import { Outdated } from './waiting.ts';
 import type { Ticket, WaitingRoom } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
@@ -22,7 +21,8 @@ export interface SessionOptions {
   roster: Roster;
   estimate: Estimate;
   loads: Loads;
-  standing: Pick<Standing, 'keep'>;
+  /** Called each second while the ledger answers. */
+  onTurn: () => void;
   clock: Clock;
   log: Log;
   gateway: string;
@@ -49,7 +49,7 @@ export interface GatewaySession extends AsyncDisposable {
 
 /** Listens for grants, then speaks to the ledger at once and each second. Never throws: an absent ledger is a state. */
 export async function openSession(options: SessionOptions): Promise<GatewaySession> {
-  const { ledger, room, roster, estimate, loads, standing, clock, log, gateway, onHandOff } = options;
+  const { ledger, room, roster, estimate, loads, onTurn, clock, log, gateway, onHandOff } = options;
   const ledgerClock = createLedgerClock();
   const unservedSinceMs = new WeakMap<Ticket, number>();
   let up = false;
@@ -109,7 +109,7 @@ export async function openSession(options: SessionOptions): Promise<GatewaySessi
     for (const ticket of room.all()) refuseUnserved(ticket);
     if (reply.alone) return;
     void loads.consider(tickets);
-    void standing.keep();
+    onTurn();
   };
 
   const hear = (reply: SessionReply) => {

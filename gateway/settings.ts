@@ -157,3 +157,23 @@ export const gatewaySettings = {
 };
 
 export type GatewaySettings = Settings<typeof gatewaySettings>;
+
+/** Those that the gateway itself works with; the others make what it is given. */
+export type ServingSettings = Pick<
+  GatewaySettings,
+  | 'host'
+  | 'port'
+  | 'corsOrigins'
+  | 'allowedHosts'
+  | 'trustedProxies'
+  | 'identityHeaders'
+  | 'connectionsMax'
+  | 'connectionsPerAddressMax'
+  | 'mounts'
+  | 'modelsFile'
+  | 'waitingMax'
+  | 'waitingPerKeyMax'
+  | 'waitingBytesMax'
+  | 'queueTimeoutMs'
+  | 'bodyBytesMax'
+>;

@@ -8,6 +8,7 @@ import { answersOf } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
 import { traceFields } from '@berth/shared/trace.ts';
 import type { Trace } from '@berth/shared/trace.ts';
+import type { Decision, Explain } from './explain.ts';
 import type { Job } from './job.ts';
 import type { Placement } from './metric-families.ts';
 import type { Metrics } from './metrics.ts';
@@ -34,8 +35,11 @@ export interface Record {
   retries: number;
   busies: number;
   settlement: Settlement | null;
+  /** The last questions to the ledger. */
+  readonly decisions: Decision[];
   understood(job: Job): void;
   asked(ledgerMs: number): void;
+  decided(decision: Decision): void;
   seated(worker: string, placement: Placement): void;
   firstByte(): void;
   retried(): void;
@@ -44,18 +48,22 @@ export interface Record {
   settled(settlement: Settlement): void;
 }
 
+/** A job that returns again and again is explained by its last questions. */
+const decisionsMax = 8;
+
 export interface SettleOptions {
   clock: Clock;
   log: Log;
   metrics: Metrics;
   /** Hears what the log is told. */
   remember: (outcome: Outcome, fields: Fields) => void;
+  explain: Pick<Explain, 'ended'>;
   learn: (model: string, settlement: Settlement, answers: number) => void;
 }
 
 /** Runs `work`, which replies by itself when all goes well, and settles whatever comes of it. Never throws. */
 export async function settle(
-  { clock, log, metrics, remember, learn }: SettleOptions,
+  { clock, log, metrics, explain, remember, learn }: SettleOptions,
   reply: Reply,
   arrivedMs: number,
   work: (record: Record) => Promise<void>,
@@ -77,6 +85,7 @@ export async function settle(
   // Health checks, lists and beats are many and say nothing when all is well.
   if (!record.job && outcome === 'ok') return;
   metrics.request(record, outcome, arrivedMs, endedMs);
+  explain.ended(record, outcome, arrivedMs, endedMs);
   const fields = { outcome, why, ...fieldsOf(record, arrivedMs, endedMs) };
   log.info('request', fields);
   remember(outcome, fields);
@@ -109,11 +118,16 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
     retries: 0,
     busies: 0,
     settlement: null,
+    decisions: [],
     understood: (job) => {
       record.job = job;
       record.understoodMs = clock.monotonic();
     },
     asked: (ledgerMs) => void (record.ledgerMs += ledgerMs),
+    decided: (decision) => {
+      record.decisions.push(decision);
+      if (record.decisions.length > decisionsMax) record.decisions.shift();
+    },
     seated: (worker, placement) => {
       record.worker = worker;
       record.placement = placement;

@@ -10,6 +10,12 @@ export interface ModelCard {
   evictable: boolean;
   /** It stays, whatever else is waited for; left out = it may go. */
   pinned?: true;
+  /** What a load takes here, ms; left out = not known. */
+  loadMs?: number;
+  /** Tokens a second that one answer gets here; left out = not known. */
+  tokensPerS?: number;
+  /** Requests that used it at any moment of about the last minute, on average. */
+  heat?: number;
   /** Why it is not to be loaded now: a load failed, or its engine died too often (`reason: null`). */
   failed: { reason: string | null } | null;
   /** Context of one slot in tokens: as loaded, else as it would be loaded. */
@@ -46,6 +52,12 @@ export interface Announcement {
   state: 'ready' | 'draining' | 'drained' | 'stalled';
   /** `cpu`, or the GPU's name. */
   device: string;
+  /** Millions of bytes of weights that it reads in a second of decoding; left out = not measured yet. */
+  speed?: number;
+  /** Beside others of the pool, as gateways have told it: it may have so many times their requests. */
+  weight?: number;
+  /** Hashes of beginnings of prompts that it has cached (`prefix.ts`). */
+  prefixes?: readonly number[];
   models: ModelCard[];
 }
 

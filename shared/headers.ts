@@ -1,4 +1,4 @@
-// Names of the headers between gateway and worker. They never reach a client and are never taken from one.
+// Names of headers. Those between gateway and worker never reach a client and are never taken from one.
 export const leaseHeader = 'berth-lease';
 export const epochHeader = 'berth-epoch';
 export const modelHeader = 'berth-model';
@@ -18,3 +18,37 @@ export type NotStarted = 'busy' | 'stale' | 'draining';
 
 /** On a worker's reply that is not a 200: the refusal (`encodeRefusal`), from which the gateway writes its own reply. */
 export const refusalHeader = 'berth-refusal';
+
+/** On a worker's reply: what is known when its first token comes; for the client's headers. */
+export const startedHeader = 'berth-started';
+
+export interface Started {
+  promptTokens: number;
+  /** Prompt tokens that were in the KV cache already. */
+  cachedTokens: number;
+  /** What the request waited for the model to be loaded, ms. */
+  loadMs: number;
+}
+
+export function encodeStarted({ promptTokens, cachedTokens, loadMs }: Started): string {
+  return `${promptTokens} ${cachedTokens} ${loadMs}`;
+}
+
+/** `null` when a worker does not say it. */
+export function decodeStarted(value: string | undefined): Started | null {
+  const [, promptTokens, cachedTokens, loadMs] =
+    /^(\d{1,9}) (\d{1,9}) (\d{1,9}(?:\.\d{1,6})?)$/.exec(value ?? '') ?? [];
+  if (loadMs === undefined) return null;
+  return { promptTokens: Number(promptTokens), cachedTokens: Number(cachedTokens), loadMs: Number(loadMs) };
+}
+
+/** On a reply to a client: the worker, why it, and what the request waited for. */
+export const clientHeaders = {
+  worker: 'berth-worker',
+  gateway: 'berth-gateway',
+  reason: 'berth-reason',
+  waitMs: 'berth-wait-ms',
+  loadMs: 'berth-load-ms',
+  promptTokens: 'berth-prompt-tokens',
+  reusedTokens: 'berth-reused-tokens',
+} as const;

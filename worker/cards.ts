@@ -5,6 +5,7 @@ import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
 import type { Resident } from './models/entry.ts';
+import type { Pace } from './pace.ts';
 import type { Slots } from './slots.ts';
 
 export interface Self {
@@ -31,9 +32,13 @@ export interface Stock {
   contextTokens: number;
   /** Why a model is not to be loaded now. */
   failed: (model: Model) => ModelCard['failed'];
+  pace?: Pick<Pace, 'loadMs' | 'tokensPerS' | 'heat' | 'speed'>;
+  /** What gateways say it is beside others; 1 unless they did. */
+  weight?: number;
+  prefixes?: readonly number[];
 }
 
-/** What the next beat says. `weight` is 1 until workers of different speed are told apart by measurement. */
+/** What the next beat says. */
 export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot' | 'last'> {
   const loaded = new Map(
     stock.residents.filter(({ phase }) => phase === 'ready').map((each) => [each.name, each] as const),
@@ -41,18 +46,22 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
   const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
   const count = runnable(self.slots, stock.models, stock.residents);
   const names = servedOf(stock.models, loaded);
+  const { weight = 1, prefixes = [] } = stock;
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
     slots: count,
     state: slots.state,
+    ...known('speed', stock.pace?.speed() ?? null),
+    weight,
+    ...(prefixes.length > 0 && { prefixes }),
     models: cards,
   };
   return {
     worker: self.worker,
     epoch: self.epoch,
     capacity: Math.min(count, slots.capacity()),
-    weight: 1,
+    weight,
     // One that rests serves nothing, so that others load what is waited for.
     serves: slots.state === 'drained' ? [] : [...names.filter((name) => !stock.isTaken(name)), seatOn(self.worker)],
     loading: loadingOf(stock),
@@ -95,8 +104,13 @@ function loadingOf({ models, residents, order }: Stock): Order | null {
 export function cardOf(
   model: Model,
   resident: Resident | undefined,
-  { contextTokens, failed, isPinned }: Pick<Stock, 'contextTokens' | 'failed' | 'isPinned'>,
+  {
+    contextTokens,
+    failed,
+    ...more
+  }: Pick<Stock, 'contextTokens' | 'failed'> & Partial<Pick<Stock, 'isPinned' | 'pace'>>,
 ): ModelCard {
+  const { pace, isPinned = () => false } = more;
   const { name, sizeBytes, modifiedAt, capabilities, header, settings } = model;
   const wanted = settings.contextTokens ?? contextTokens;
   const trained = header.contextTokens ?? wanted;
@@ -105,6 +119,9 @@ export function cardOf(
     loaded: resident !== undefined,
     evictable: resident?.evictable ?? false,
     ...(isPinned(name) && { pinned: true }),
+    ...known('loadMs', pace?.loadMs(name, sizeBytes) ?? null),
+    ...known('tokensPerS', pace?.tokensPerS(name) ?? null),
+    ...known('heat', pace?.heat(name) || null),
     failed: failed(model),
     contextTokens: resident?.engine?.info.contextTokens ?? Math.min(wanted, trained),
     trainedTokens: header.contextTokens,
@@ -118,6 +135,10 @@ export function cardOf(
     capabilities,
     expiresAt: isPinned(name) ? null : (resident?.expiresAt ?? null),
   };
+}
+
+function known<Name extends string>(name: Name, value: number | null): Partial<Record<Name, number>> {
+  return value === null ? {} : ({ [name]: value } as Record<Name, number>);
 }
 
 /** As Ollama writes it: `8.0B`, `137M`, `260K`. */

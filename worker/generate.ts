@@ -1,10 +1,13 @@
 // A generation by an engine of our own, in the slot that it has: parse → model → engine → reply.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Call } from '@berth/shared/auth.ts';
+import { encodeStarted, startedHeader } from '@berth/shared/headers.ts';
 import { lackOf } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import { milestonesOf } from '@berth/shared/prefix.ts';
+import type { Milestone } from '@berth/shared/prefix.ts';
 import { hasMedia } from '@berth/shared/request.ts';
 import type { Generation, Prompt } from '@berth/shared/request.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
@@ -34,6 +37,7 @@ import { ownPages } from './pages.ts';
 import { timedPieces } from './pieces.ts';
 import { serveShow } from './show.ts';
 import type { ShowKit } from './show.ts';
+import type { Prefixes } from './prefixes.ts';
 import { nothingRan, rounded } from './spent.ts';
 import type { Watchdog } from './watchdog.ts';
 
@@ -45,6 +49,8 @@ export interface Kit extends ServeKit {
   residency: Residency;
   solitude: Solitude;
   watchdog: Watchdog;
+  /** Hears which prompts are cached now. */
+  prefixes: Pick<Prefixes, 'began'>;
 }
 
 /** What a worker with engines of its own answers. */
@@ -89,7 +95,8 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const thoughts = thoughtsOf(model.header.chatTemplate);
   const syntax = syntaxOf(model.header.chatTemplate);
   const reply = endpoint.reply(generation, { id: call.lease, createdMs, thoughts, syntax });
-  const started = { ...exchange, generation, reply, signal: both.signal };
+  const milestones = milestonesOf(call.owner.team, model.name, asked);
+  const started = { ...exchange, model: model.name, milestones, generation, reply, signal: both.signal };
   const { pending, settlement } =
     generation.prompt === null
       ? await loadOnly(kit, model, started)
@@ -100,6 +107,10 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
 }
 
 interface Started extends Exchange {
+  /** Canonical name of the model. */
+  model: string;
+  /** Of the prompt as the client wrote it, which is what gateways see. */
+  milestones: readonly Milestone[];
   generation: Generation;
   reply: Reply;
   signal: AbortSignal;
@@ -160,7 +171,10 @@ async function relay(
   for await (const event of events) {
     progress.note(event);
     pending += reply.piece(event, kit.clock.now());
-    if (event.kind === 'started') continue;
+    if (event.kind === 'started') {
+      if (before === '') began(kit, use, started, event);
+      continue;
+    }
     firstMs ??= kit.clock.monotonic();
     if (event.kind === 'end') {
       const ttftMs = firstMs - acceptedMs;
@@ -171,6 +185,17 @@ async function relay(
     pending = '';
   }
   throw new EngineDied('the engine stopped without an end');
+}
+
+/** What is known before the first token: told with the head, and remembered for the conversation's next turn. */
+function began(
+  { prefixes }: Kit,
+  { loadMs }: Use,
+  { outbox, model, milestones }: Started,
+  { promptTokens, cachedTokens }: Extract<EngineEvent, { kind: 'started' }>,
+): void {
+  outbox.tell({ [startedHeader]: encodeStarted({ promptTokens, cachedTokens, loadMs: rounded(loadMs) }) });
+  prefixes.began(model, milestones, cachedTokens);
 }
 
 function settle(finish: 'stop' | 'length', usage: EngineUsage, ttftMs: number, loadMs: number): Settlement {

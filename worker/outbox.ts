@@ -23,6 +23,8 @@ export interface Outbox {
   readonly signal: AbortSignal;
   /** Settles when the connection is done with this reply: true when all of it was written out. */
   readonly closed: Promise<boolean>;
+  /** Adds to the head, if it has not been written. */
+  tell(headers: Readonly<Record<string, string>>): void;
   /** Writes the next text of a stream, and the head before the first. Waits until the connection takes more. */
   write(headers: Readonly<Record<string, string>>, text: string): Promise<void>;
   /** Ends the reply with its last text and the settlement as trailer. */
@@ -45,6 +47,7 @@ export interface OutboxOptions {
 
 export function createOutbox({ response, dialect, clock, lastReply }: OutboxOptions): Outbox {
   const gone = new AbortController();
+  let told: Readonly<Record<string, string>> = {};
   const closed = Promise.withResolvers<boolean>();
   response.once('close', () => {
     if (!response.writableFinished) gone.abort(new GatewayGone('the gateway closed the connection'));
@@ -54,7 +57,7 @@ export function createOutbox({ response, dialect, clock, lastReply }: OutboxOpti
 
   const begin = (headers: Readonly<Record<string, string>>): void => {
     if (response.headersSent) return;
-    response.writeHead(200, { ...headers, ...closing(), trailer: `${settlementTrailer}, ${refusalHeader}` });
+    response.writeHead(200, { ...headers, ...told, ...closing(), trailer: `${settlementTrailer}, ${refusalHeader}` });
   };
   const closing = (): Record<string, string> => (lastReply() ? { connection: 'close' } : {});
   const whole = (status: number, body: string, headers: Record<string, string>): void => {
@@ -65,6 +68,7 @@ export function createOutbox({ response, dialect, clock, lastReply }: OutboxOpti
   return {
     signal: gone.signal,
     closed: closed.promise,
+    tell: (headers) => void (told = { ...told, ...headers }),
     async write(headers, text) {
       gone.signal.throwIfAborted();
       begin(headers);

@@ -39,11 +39,7 @@ export async function serveShow(
     const model = await catalog.find(name);
     if (model === null) throw modelNotFound(asked);
     const resident = residency.residents().find((each) => each.name === name);
-    const card = cardOf(model, resident, {
-      contextTokens: engine.contextTokens,
-      failed: residency.failed,
-      isPinned: () => false,
-    });
+    const card = cardOf(model, resident, { contextTokens: engine.contextTokens, failed: residency.failed });
     const body = showBody(card, model, verbose ? await wholeFacts(model.path) : null);
     const length = Buffer.byteLength(body);
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': length }).end(body);

@@ -28,6 +28,8 @@ import { createObedience } from './models/obedience.ts';
 import { createResidency } from './models/residency.ts';
 import type { ResidencyEvent, Resident } from './models/entry.ts';
 import type { Residency } from './models/residency.ts';
+import { createPace } from './pace.ts';
+import { createPrefixes } from './prefixes.ts';
 import { reasonOf } from './reason.ts';
 import { createStanding } from './standing.ts';
 import { createSolitude } from './models/solitude.ts';
@@ -127,9 +129,16 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   const catalog = createCatalog({ ...options, modelsFile: { path: options.modelsFile ?? '', file: modelsFile } });
   await catalog.scan();
 
+  const pace = createPace(clock);
+  const prefixes = createPrefixes({ slots: engine.slots, keepsFiles: Boolean(engine.promptCache) });
+  const sizeOf = (name: string): number => catalog.models().find((model) => model.name === name)?.sizeBytes ?? 0;
   const onEvent = (event: ResidencyEvent): void => {
     metrics.residency(event);
-    if (event.kind === 'unloaded') standing.settled(event.model);
+    if (event.kind === 'loaded') pace.loaded(event.model, event.loadMs, sizeOf(event.model));
+    if (event.kind === 'unloaded') {
+      standing.settled(event.model);
+      prefixes.gone(event.model);
+    }
     // A request may have brought a keep-alive of its own meanwhile.
     if (event.kind === 'idle' && standing.isLeaving(event.model)) residency.unload(event.model);
     if (event.kind === 'loaded' || event.kind === 'unloaded') shareThreads(engine.threads, residency.residents());
@@ -151,16 +160,21 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
       if (order !== null) standing.settled(order.model);
       obedience.hear(order);
     };
-    const now = (): ReturnType<AnnouncerOptions['now']> =>
-      beatOf(who(), its, {
+    const now = (): ReturnType<AnnouncerOptions['now']> => {
+      if (its === slots) pace.sampled(new Map(residency.residents().map(({ name, users }) => [name, users])));
+      return beatOf(who(), its, {
         models: models(),
         residents: residency.residents(),
         order: obedience.order,
         isTaken: (model) => solitude.taken().has(model) || standing.isLeaving(model),
         isPinned: standing.isPinned,
+        pace,
+        weight: standing.weight,
+        prefixes: its === slots ? prefixes.list() : [],
         contextTokens: engine.contextTokens,
         failed: residency.failed,
       });
+    };
     return createAnnouncer({ ledger, now, clock, log, onOrder, onStale });
   };
   const embedders = (): Model[] => catalog.models().filter(isEmbedder);
@@ -175,6 +189,10 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     lane(embedSelf, embedSlots, embedders),
     () => embedders().length > 0,
   );
+  const noted: Metrics['settled'] = (model, settlement, request) => {
+    metrics.settled(model, settlement, request);
+    pace.settled(model, settlement, sizeOf(model));
+  };
   const cut = new AbortController();
   const kit = {
     slots,
@@ -184,7 +202,8 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     solitude,
     watchdog,
     activity: createActivityLog(clock, embedSlots),
-    metrics,
+    metrics: { ...metrics, settled: noted },
+    prefixes,
     cut: cut.signal,
     onNews: announcer.soon,
   };

@@ -47,13 +47,22 @@ export function placementRoutes({ standing, loads, refresh, log, ...shelf }: Opt
     if (worker === null) return { model: first.card.name, worker };
     const own = copies.find((copy) => processOf(copy.worker.worker) === processOf(worker));
     if (own) return { model: first.card.name, worker: own.worker.worker };
-    return refuse('worker', `has no such model: ${copies.map((copy) => copy.worker.worker).join(', ')} have it`);
+    return refuse(
+      'worker',
+      `has no such model: ${copies
+        .map((copy) => copy.worker.worker)
+        .sort()
+        .join(', ')} have it`,
+    );
   };
   const readWorker = async (exchange: Exchange): Promise<string> => {
     await refresh();
     const worker = fieldsOf(parseJson(await readBody(exchange, bodyBytesMax)), '').required('worker', name);
     if (roster.worker(worker)) return worker;
-    const there = roster.workers().map((each) => each.worker);
+    const there = roster
+      .workers()
+      .map((each) => each.worker)
+      .sort();
     return refuse('worker', `is not there: ${there.join(', ') || 'none'} are`);
   };
   const say = (what: string, fields: object, { owner }: Exchange) => log.warn(what, { ...fields, by: owner.id });

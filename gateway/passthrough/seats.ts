@@ -92,6 +92,7 @@ function jobFor({ id, owner, request, reply, arrivedMs, record }: Exchange, name
     path: holdPath,
     generation,
     model,
+    milestones: [],
     body: Buffer.alloc(0),
     owner,
     arrivedMs,

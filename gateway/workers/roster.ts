@@ -4,6 +4,9 @@ import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
+import type { Contexts } from '../placement/fit.ts';
+import { createHolders } from './holders.ts';
+import type { Holders } from './holders.ts';
 import { readAnnouncement } from './announcement.ts';
 
 /**
@@ -26,6 +29,12 @@ export interface Roster {
   holders(name: string): readonly Announcement[];
   /** Ids of the workers that are ready and have the model loaded, in a fixed order. */
   warm(model: string): readonly string[];
+  /** The least and the largest context of a model, tokens of one slot. */
+  contexts(model: string): Contexts;
+  /** Who has cached the beginning of a prompt. */
+  readonly cached: Pick<Holders, 'of' | 'sent'>;
+  /** What was unused of a worker lately, in [0, 1]. */
+  spare(worker: string): number;
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
   apply(change: RosterChange): void;
@@ -47,6 +56,8 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
   const lives = new Map<string, Life>();
   let byModel = new Map<string, { worker: Announcement; card: ModelCard }[]>();
   let warm = new Map<string, string[]>();
+  let contexts = new Map<string, Contexts>();
+  const cached = createHolders(clock);
   let version = 0;
 
   /** Looked up for each request, so made once per change: a request's cost does not grow with the pool. */
@@ -54,6 +65,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     const all = [...known.values()].flatMap((worker) => worker.models.map((card) => ({ worker, card })));
     byModel = Map.groupBy(all, ({ card }) => card.name);
     warm = new Map([...byModel].map(([name, copies]) => [name, warmWorkers(copies)]));
+    contexts = new Map([...byModel].map(([name, copies]) => [name, contextsOf(copies)]));
   };
   const read = (worker: string, text: string): Announcement[] => {
     const announcement = readAnnouncement(worker, text);
@@ -101,6 +113,14 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       return worker === undefined ? [] : [worker];
     },
     warm: (name) => warm.get(name) ?? [],
+    contexts: (name) => contexts.get(name) ?? { least: Infinity, most: Infinity },
+    cached,
+    spare(id) {
+      const worker = known.get(id);
+      if (worker === undefined) return 0;
+      const heat = worker.models.reduce((sum, card) => sum + (card.heat ?? 0), 0);
+      return Math.max(0, 1 - heat / Math.max(1, worker.slots));
+    },
     cards: () => [...known.values()].flatMap(({ models }) => models),
     apply(change) {
       const present = change.present.flatMap(({ worker, announcement }) => read(worker, announcement));
@@ -110,11 +130,15 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       // A ledger that tells who has gone knows it; one that lists all may have been emptied, and be told of them soon.
       const left = new Set(change.whole ? [] : change.gone);
       const gone = [...known.keys()].filter((worker) => left.has(worker) || missingMs(worker) >= rebuildMs);
-      for (const worker of gone) known.delete(worker);
+      for (const worker of gone) {
+        known.delete(worker);
+        cached.announced(worker, []);
+      }
       for (const announcement of present) {
         if (!known.has(announcement.worker))
           log.info('worker joined', { worker: announcement.worker, url: announcement.url });
         known.set(announcement.worker, announcement);
+        cached.announced(announcement.worker, announcement.prefixes ?? []);
         see(announcement);
       }
       version = change.version;
@@ -129,6 +153,11 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       return life?.epoch === epoch ? life.over.signal : AbortSignal.abort(new Error(`worker ${worker} is not known`));
     },
   };
+}
+
+function contextsOf(copies: { card: ModelCard }[]): Contexts {
+  const all = copies.map(({ card }) => card.contextTokens);
+  return { least: Math.min(...all), most: Math.max(...all) };
 }
 
 function warmWorkers(copies: { worker: Announcement; card: ModelCard }[]): string[] {

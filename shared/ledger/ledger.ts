@@ -25,7 +25,7 @@ export interface Take {
   slack: number;
   /** Workers to take first, best first; at most 4. */
   prefer: readonly string[];
-  /** Workers that failed this job; at most 3. */
+  /** Workers that failed this job, or whose context is too small for it; at most 8. */
   exclude: readonly string[];
 }
 

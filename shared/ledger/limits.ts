@@ -5,7 +5,7 @@ import type { Beat, Claim, Leave, Session, Take } from './ledger.ts';
 export const nameCharsMax = 512;
 export const announcementBytesMax = 65_536;
 export const preferMax = 4;
-export const excludeMax = 3;
+export const excludeMax = 8;
 /** Most models that a worker serves, most leases that it runs, most tickets of a gateway. */
 export const servesMax = 256;
 export const runningMax = 1_024;

@@ -11,6 +11,7 @@ export function aJob(change: Partial<Job> = {}): Job {
     path: '/v1/chat/completions',
     generation: parseOpenaiChat({ model: 'tiny', messages: [{ role: 'user', content: 'hello' }] }),
     model: 'tiny:latest',
+    milestones: [],
     body: Buffer.alloc(400),
     owner: { team: 'red', key: 'k' },
     priority: 1,

@@ -57,7 +57,7 @@ describe('an answer', () => {
     rig.worker.act(stream(['data: 1\n\n']));
     const { text } = await raw(rig, wire(chat({ stream: true }), closing));
     expect(text).toMatch(/0\r\n\r\n$/);
-    expect(text.match(/berth-[a-z-]+/g)).toEqual(['berth-worker']);
+    expect(text.match(/berth-[a-z-]+/g)).toEqual(['berth-worker', 'berth-gateway', 'berth-reason', 'berth-wait-ms']);
   });
 
   it('has the same bytes however the worker cuts it into chunks', async () => {

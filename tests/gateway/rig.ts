@@ -10,6 +10,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import { createLog } from '@berth/shared/log.ts';
 import { startGateway } from '../../gateway/gateway.ts';
 import type { Gateway, GatewayOptions } from '../../gateway/gateway.ts';
+import { checkQuestion } from '../../gateway/explain.ts';
 import { createAuthenticate, createHolder, openDoor } from '../../gateway/keys.ts';
 import { createKeyBook } from '../../gateway/policy/book.ts';
 import type { KeyBook } from '../../gateway/policy/book.ts';
@@ -123,6 +124,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     isKept: (_, until) => Number(until) > clock.now(),
   });
   const standing = await openRegisters({ ...common, check: checkStanding });
+  const questions = await openRegisters({ ...common, check: checkQuestion });
   const usage = createUsage({ registers: used, clock, node: 'here' });
   const book = createKeyBook({ registers, clock });
   const gateway = await startGateway({
@@ -139,6 +141,7 @@ export async function startRig(wish: RigWish = {}): Promise<Rig> {
     usage,
     marks,
     standing,
+    questions,
     settings: { ...settings, ...wish.settings },
     clock,
     random,

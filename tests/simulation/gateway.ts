@@ -1,6 +1,7 @@
 // A gateway of the simulation: the production's stages, put together as gateway/gateway.ts does, without a server.
 import { openai } from '@berth/shared/dialects/openai.ts';
 import { silentLog } from '@berth/shared/log.ts';
+import { milestonesOf } from '@berth/shared/prefix.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Random } from '@berth/shared/random.ts';
 import { createDoor } from '../../gateway/admit.ts';
@@ -78,8 +79,8 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
-  const loads = createLoads({ ledger, roster, log, gateway: id, onClaim: () => {}, tell: () => {} });
-  const ours = { ledger, room, roster, estimate, loads, standing: { keep: async () => {} } };
+  const loads = createLoads({ ledger, roster, estimate, log, gateway: id, onClaim: () => {}, tell: () => {} });
+  const ours = { ledger, room, roster, estimate, loads, onTurn: () => {} };
   const session = await openSession({ ...ours, clock, log, gateway: id, onHandOff: () => {} });
   const refresh = () => session.refresh();
   const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
@@ -108,7 +109,14 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
       for (const [name, { state }] of poison.list()) if (state === 'quarantined') oracle.quarantined(name, job.id);
     }
   };
-  const settling = { clock, log, metrics, remember: () => undefined, learn: estimate.learn };
+  const settling = {
+    clock,
+    log,
+    metrics,
+    remember: () => undefined,
+    learn: estimate.learn,
+    explain: { ended: () => {} },
+  };
   const clients = new Set<Client>();
 
   async function run(work: Work, client: Client): Promise<void> {
@@ -190,15 +198,17 @@ function jobOf(work: Work, arrivedMs: number): Job {
     frequencyPenalty: null,
     seed: null,
   };
+  const prompt = { kind: 'chat' as const, messages: [{ role: 'user' as const, content: says }], tools: [] };
   return {
     id,
     dialect: openai,
     path: '/v1/chat/completions',
+    milestones: milestonesOf(team, model, { prompt }),
     generation: {
       dialect: 'openai',
       endpoint: 'chat',
       model,
-      prompt: { kind: 'chat', messages: [{ role: 'user', content: says }], tools: [] },
+      prompt,
       stream,
       includeUsage: false,
       sampling,

@@ -8,6 +8,7 @@ import type { Engine } from '../../worker/engine/engine.ts';
 import type { Model } from '../../worker/models/catalog.ts';
 import { createObedience } from '../../worker/models/obedience.ts';
 import { createResidency } from '../../worker/models/residency.ts';
+import { createPace } from '../../worker/pace.ts';
 import type { Slots } from '../../worker/slots.ts';
 
 export interface Loads {
@@ -45,8 +46,12 @@ export function createShelf(clock: Clock, names: readonly string[], loads: Loads
     keepAliveMs: 300_000,
     clock,
     log: silentLog,
-    onEvent: ({ kind }) => (kind === 'used' ? undefined : onChange()),
+    onEvent: (event) => {
+      if (event.kind === 'loaded') pace.loaded(event.model, event.loadMs, 1);
+      if (event.kind !== 'used') onChange();
+    },
   });
+  const pace = createPace(clock);
   const obedience = createObedience({
     residency,
     catalog: { find: async (name) => named(name) },
@@ -63,6 +68,9 @@ export function createShelf(clock: Clock, names: readonly string[], loads: Loads
         order: obedience.order,
         isTaken: (name) => taken.has(name),
         isPinned: () => false,
+        pace,
+        weight: 1,
+        prefixes: [],
         contextTokens: 4_096,
         failed: residency.failed,
       }),

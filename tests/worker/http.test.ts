@@ -62,6 +62,7 @@ beforeAll(async () => {
       gpus: async () => [],
       clock: systemClock,
     }),
+    prefixes: { began: () => undefined },
     cut: new AbortController().signal,
     onNews: () => undefined,
     engine: { contextTokens: 512 },

@@ -1,7 +1,7 @@
 // Which worker loads a model that is waited for, and which model goes for it.
 import { describe, expect, test } from 'vitest';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
-import { copyAfterMs, loadFailure, patienceMs, planLoad } from '../../../gateway/placement/load.ts';
+import { copyAfterMs, loadFailure, patienceMs, patienceMsMax, planLoad } from '../../../gateway/placement/load.ts';
 import type { Demand } from '../../../gateway/placement/load.ts';
 import { aCard } from '../../doubles/fake-worker.ts';
 
@@ -79,6 +79,58 @@ describe('a copy of a model that others serve is loaded', () => {
     expect(plan([served, other], { cold: false, waitedMs: patienceMs - 1 })).toBeNull();
     expect(plan([served, other], late)).toEqual(['b', 'm']);
     expect(plan([served, aWorker('b', [busy('m'), onDisk('x')])], late)).toBeNull();
+  });
+});
+
+describe('with measured times', () => {
+  const loads = (ms: number, change: Partial<ModelCard> = {}) => onDisk('x', { loadMs: ms, ...change });
+
+  test('a model is loaded where that is fastest, and what about equals by the number of models', () => {
+    const slow = aWorker('a', [loads(20_000)]);
+    expect(plan([slow, aWorker('b', [loads(4_000)])])).toEqual(['b', '']);
+    expect(plan([aWorker('a', [idle('m'), loads(4_000)], { loadedMax: 2 }), aWorker('b', [loads(4_400)])])).toEqual([
+      'b',
+      '',
+    ]);
+  });
+
+  test('the idle model goes whose going costs least, by its load, its use and its other copies', () => {
+    const box = (worker: string, heat: number, loadMs: number) =>
+      aWorker(worker, [aCard({ name: `m${worker}`, expiresAt: 1, heat, loadMs }), loads(1_000)]);
+    const late = { waitedMs: 9_000 };
+    expect(plan([box('a', 0.5, 8_000), box('b', 0.2, 8_000)], late)).toEqual(['b', 'mb']);
+    expect(plan([box('a', 0.5, 1_000), box('b', 0.2, 8_000)], late)).toEqual(['a', 'ma']);
+    const copied = aWorker('d', [aCard({ name: 'mb' })]);
+    expect(plan([box('a', 0.2, 6_000), box('b', 0.2, 8_000), copied], late)).toEqual(['b', 'mb']);
+  });
+
+  test('what was used all the time stays for as long as both loads take, and no longer', () => {
+    const workers = [aWorker('a', [aCard({ name: 'm', expiresAt: 1, heat: 3, loadMs: 2_000 }), loads(4_000)])];
+    expect(plan(workers, { waitedMs: 5_999 })).toBeNull();
+    expect(plan(workers, { waitedMs: 6_000 })).toEqual(['a', 'm']);
+  });
+
+  test('a busy one stays for twice the load, within the bound', () => {
+    const box = (ms: number) => [aWorker('a', [busy('m'), loads(ms)])];
+    expect(plan(box(15_000), { waitedMs: 29_999 })).toBeNull();
+    expect(plan(box(15_000), { waitedMs: 30_000 })).toEqual(['a', 'm']);
+    expect(plan(box(1e9), { waitedMs: patienceMsMax })).toEqual(['a', 'm']);
+  });
+
+  test('a copy is loaded when the queue pays for the load, and in the place of an idle model when it pays twice', () => {
+    const served = aWorker('a', [busy('x')]);
+    const free = [served, aWorker('b', [loads(4_000)])];
+    const queue = (waiting: number) => ({ cold: false, waitedMs: copyAfterMs, waiting, serviceMs: 2_000 });
+    expect(plan(free, queue(7))).toBeNull();
+    expect(plan(free, queue(8))).toEqual(['b', '']);
+    const full = [served, aWorker('b', [idle('m'), loads(4_000)])];
+    expect(plan(full, queue(15))).toBeNull();
+    expect(plan(full, queue(16))).toEqual(['b', 'm']);
+  });
+
+  test('a pinned model never goes', () => {
+    const box = [aWorker('a', [aCard({ name: 'm', expiresAt: 1, evictable: false, pinned: true }), loads(1)])];
+    expect(plan(box, { waitedMs: Infinity })).toBeNull();
   });
 });
 

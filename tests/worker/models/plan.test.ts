@@ -32,6 +32,13 @@ describe('the next step', () => {
     expect(nextStep([aResident('a', { users: 1 })], ['c', 'b'], 2)).toEqual({ kind: 'load', name: 'c' });
   });
 
+  it('never lets a pinned model make room, though it be told so', () => {
+    const pinned = aResident('a', { pinned: true });
+    expect(nextStep([pinned], ['b'], 1)).toEqual({ kind: 'none' });
+    expect(nextStep([pinned, aResident('c', { lastUsedMs: 9 })], ['b'], 2, 'a')).toEqual({ kind: 'unload', name: 'c' });
+    expect(nextStep([pinned, aResident('c', { users: 1 })], ['b'], 2)).toEqual({ kind: 'withdraw', name: 'c' });
+  });
+
   it('unloads the idle model that was unused for longest', () => {
     const residents = [
       aResident('a', { lastUsedMs: 5 }),

@@ -1,0 +1,36 @@
+// Which copy of a model is too many: its use fits on the others with room to spare. Pure.
+import type { Announcement } from '@berth/shared/announcement.ts';
+
+/** A copy stays for this long at least, so that a queue which comes and goes does not load it again and again. */
+export const copyMsMin = 120_000;
+/** The others have to have so many times the slots that are used. */
+const spare = 2;
+
+export interface Copy {
+  worker: Announcement;
+  model: string;
+}
+
+/**
+ * At most one copy of each model: that on the worker whose name comes last, so that gateways which see the same copies
+ * name the same one, and never all of them.
+ * @param agedMs since when this gateway has seen the copy
+ * @param isWaited requests wait for the model
+ */
+export function copiesTooMany(
+  workers: readonly Announcement[],
+  agedMs: (copy: Copy) => number,
+  isWaited: (model: string) => boolean,
+): Copy[] {
+  const all = workers
+    .filter(({ state }) => state === 'ready')
+    .flatMap((worker) => worker.models.filter(({ loaded }) => loaded).map((card) => ({ worker, card })));
+  return [...Map.groupBy(all, ({ card }) => card.name)].flatMap(([model, copies]) => {
+    const last = copies.toSorted((a, b) => (a.worker.worker < b.worker.worker ? -1 : 1)).at(-1);
+    if (copies.length < 2 || last === undefined || last.card.pinned === true || isWaited(model)) return [];
+    const copy = { worker: last.worker, model };
+    const used = copies.reduce((sum, { card }) => sum + (card.heat ?? 0), 0);
+    const slots = copies.reduce((sum, { worker }) => sum + (worker === last.worker ? 0 : worker.slots), 0);
+    return used * spare <= slots && agedMs(copy) >= copyMsMin ? [copy] : [];
+  });
+}
