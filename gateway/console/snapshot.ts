@@ -41,7 +41,18 @@ export interface WorkerRow {
   /** `null` = it does not tell what it does. */
   memory: Memory | null;
   /** Only what is loaded, or cannot be. */
-  models: { name: string; bytes: number; onDevice: boolean; expiresAt: number | null; failed: string | null }[];
+  models: WorkerModel[];
+}
+
+interface WorkerModel {
+  name: string;
+  bytes: number;
+  /** It stays, whatever else is waited for. */
+  pinned: boolean;
+  /** When it will be unloaded, ms since the Unix epoch; `null` = not by itself. */
+  expiresAt: number | null;
+  /** Why it is not to be loaded now. */
+  failed: string | null;
 }
 
 export interface ModelRow {

@@ -108,10 +108,10 @@ function workerOf(lanes: readonly Announcement[], activities: ReadonlyMap<string
     slots: embeds(first) ? 0 : first.slots,
     embedSlots: embeds(first) ? first.slots : (second?.slots ?? 0),
     memory: activities.get(first.url)?.memory ?? null,
-    models: shown.map(({ name, vramBytes, sizeBytes, expiresAt, failed }) => ({
+    models: shown.map(({ name, vramBytes, sizeBytes, pinned = false, expiresAt, failed }) => ({
       name,
       bytes: vramBytes || sizeBytes,
-      onDevice: vramBytes > 0,
+      pinned,
       expiresAt,
       failed: failed === null ? null : (failed.reason ?? 'its engine died too often'),
     })),

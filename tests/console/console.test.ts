@@ -4,6 +4,10 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import type { Activity } from '@berth/shared/activity.ts';
+import { systemClock } from '@berth/shared/clock.ts';
+import { aCard } from '../doubles/fake-worker.ts';
+import { startRig } from '../gateway/rig.ts';
 import { echoModels, startGateway, startWorker, workersReady } from '../e2e/berth.ts';
 import type { Berth } from '../e2e/berth.ts';
 import { browserProgram, startChromium } from '../tools/chromium.ts';
@@ -26,13 +30,14 @@ beforeAll(async () => {
   [gateway] = await Promise.all([startGateway({ ...common, API_KEY: key }), ...workers]);
   for (const berth of [gateway, ...(await Promise.all(workers))]) stack.use(berth);
   await workersReady(gateway, 2);
+  await post('/admin/preload', { model: 'm', worker: 'w1' });
   browser = await startChromium();
   stack.defer(() => browser.close());
 }, 90_000);
 afterAll(() => stack.disposeAsync());
 
 /** A page of its own, without anybody's session. */
-async function open(hash = ''): Promise<Page & AsyncDisposable> {
+async function open(hash = '', url = gateway.url): Promise<Page & AsyncDisposable> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   context.setDefaultTimeout(20_000);
   const page = await context.newPage();
@@ -42,7 +47,7 @@ async function open(hash = ''): Promise<Page & AsyncDisposable> {
     'console',
     (line) => line.type() === 'error' && !/status of 40\d/.test(line.text()) && complaints.push(line.text()),
   );
-  await page.goto(`${gateway.url}/console${hash}`);
+  await page.goto(`${url}/console${hash}`);
   return Object.assign(page, { [Symbol.asyncDispose]: () => context.close() });
 }
 
@@ -59,20 +64,27 @@ async function signedIn(hash = ''): Promise<Page & AsyncDisposable> {
 }
 
 /** What axe-core finds that keeps people out. */
-async function barriers(page: Page): Promise<string[]> {
+async function barriers(page: Page, only?: string): Promise<string[]> {
   await page.evaluate(axe);
-  const found = (await page.evaluate('axe.run()')) as { violations: { id: string; nodes: { html: string }[] }[] };
+  const wish = only === undefined ? '{}' : JSON.stringify({ runOnly: [only] });
+  const found = (await page.evaluate(`axe.run(${wish})`)) as {
+    violations: { id: string; nodes: { html: string }[] }[];
+  };
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
 }
 
-/** An answer that takes its time, read whole. */
-function slowly(content: string, more: Record<string, unknown> = {}) {
-  const body = { model: 'm', stream: true, messages: [{ role: 'user', content }], ...more };
-  return fetch(`${gateway.url}/v1/chat/completions`, {
-    method: 'POST',
-    headers: { authorization, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-  });
+function post(path: string, body: object): Promise<Response> {
+  const headers = { authorization, 'content-type': 'application/json' };
+  return fetch(`${gateway.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+}
+
+const slowly = (content: string, more: Record<string, unknown> = {}) =>
+  post('/v1/chat/completions', { model: 'm', stream: true, messages: [{ role: 'user', content }], ...more });
+
+/** A request that runs for long, until its client leaves at the end of the scope. */
+async function running(): Promise<Disposable> {
+  const reply = await slowly('[[tokenDelayMs=30 repeat=2000]] word ', { max_tokens: 2_000 });
+  return { [Symbol.dispose]: () => void reply.body?.cancel().catch(() => undefined) };
 }
 
 /** The last event of a stream that is cut. */
@@ -119,16 +131,161 @@ describe('the console', () => {
   });
 });
 
-describe('who cannot see or point', () => {
-  it.each(['light', 'dark'] as const)('finds nothing in the way on any page, in %s colours', async (colorScheme) => {
+describe('buttons', () => {
+  it('pin and unpin a model, preload another, drain and undrain a worker', async () => {
+    await using page = await signedIn();
+    await page.getByRole('button', { name: 'Pin m on w1' }).click();
+    await page.getByText('m stays on w1').waitFor();
+    await page.getByRole('button', { name: 'Unpin m on w1' }).click();
+    await page.getByRole('button', { name: 'Pin m on w1' }).waitFor();
+    await page.getByRole('button', { name: 'Preload other' }).click();
+    await page.getByText(/^other on w\d: (loaded|ordered|loading)$/).waitFor();
+    await page.getByRole('row', { name: /^other.* 1 of 2/ }).waitFor();
+    await page.getByRole('button', { name: 'Drain w2', exact: true }).click();
+    await page.getByText('drained', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Undrain w2' }).click();
+    await page.getByText('drained', { exact: true }).waitFor({ state: 'hidden' });
+  });
+});
+
+describe('the playground', () => {
+  it('chats with a model, and tells first token, speed, worker and slot', async () => {
+    await using page = await signedIn('#playground');
+    await page.getByLabel('Model', { exact: true }).selectOption('m:latest');
+    await page.getByLabel('Message').fill('[[tokenDelayMs=20 repeat=3]] hello <b>you</b> ');
+    await page.keyboard.press('Control+Enter');
+    const answer = page.getByRole('article').nth(1);
+    await answer.getByText(/^hello <b>you<\/b>hello/).waitFor();
+    const figures = answer.locator('.figures');
+    await figures.getByText('Worker').waitFor();
+    expect(await figures.textContent()).toMatch(
+      /First token\d+.*sSpeed[\d.,]+ tokens\/sTokens[1-9]\d*Total.*sWorkerw[12]Slot[12]Request\w+/,
+    );
+  });
+});
+
+describe('sessions and themes', () => {
+  it('a session that is left in one window ends in the other', async () => {
+    await using page = await signedIn();
+    const other = await page.context().newPage();
+    await other.goto(`${gateway.url}/console`);
+    await other.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByText('Your session has ended.').waitFor();
+    expect(await page.locator('.worker').count()).toBe(0);
+  });
+
+  it('the theme is what the system wants, until somebody chooses', async () => {
     await using page = await open();
-    await page.emulateMedia({ colorScheme });
+    const background = () => page.evaluate('getComputedStyle(document.body).backgroundColor');
+    await page.emulateMedia({ colorScheme: 'light' });
+    const light = await background();
+    await page.emulateMedia({ colorScheme: 'dark' });
+    const dark = await background();
+    expect(dark).not.toBe(light);
+    await page.getByRole('button', { name: 'Theme: system' }).click();
+    expect(await background()).toBe(light);
+    await page.reload();
+    expect(await background()).toBe(light);
+    await page.getByRole('button', { name: 'Theme: light' }).click();
+    expect(await background()).toBe(dark);
+  });
+});
+
+describe('who cannot see or point', () => {
+  it('finds nothing in the way on any page, in both themes', async () => {
+    await using page = await open();
     expect(await barriers(page)).toEqual([]);
     await signIn(page);
     await page.getByRole('heading', { name: 'w1' }).waitFor();
     expect(await barriers(page)).toEqual([]);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    expect(await barriers(page, 'color-contrast')).toEqual([]);
     await page.getByRole('link', { name: 'Playground' }).click();
     expect(await barriers(page)).toEqual([]);
+  });
+
+  it('does everything with the keyboard alone', async () => {
+    await using page = await open();
+    await page.locator('#login').waitFor();
+    // The field has the focus from the start.
+    await page.keyboard.type(key);
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'w1' }).waitFor();
+    using _client = await running();
+    const mine = page.getByRole('button', { name: /^Slot \d: team default, m, / });
+    await mine.waitFor();
+    const focused = () => page.evaluate('document.activeElement.getAttribute("aria-label")') as Promise<string>;
+    await page.keyboard.press('s');
+    for (let steps = 0; !(await focused()).includes('team default'); steps += 1) {
+      expect(steps).toBeLessThan(8);
+      await page.keyboard.press('ArrowRight');
+    }
+    await page.keyboard.press('Enter');
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Holds its slot').waitFor();
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    expect(await focused()).toContain('team default');
+    await page.keyboard.press('/');
+    await page.keyboard.type('w2');
+    await page.getByRole('heading', { name: 'w1' }).waitFor({ state: 'hidden' });
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.keyboard.press('2');
+    await page.getByLabel('Message').waitFor();
+    expect(await page.evaluate('document.activeElement.getAttribute("aria-label")')).toBe('Message');
+  });
+});
+
+describe('a hundred workers, some with names that want to be markup, and an open door', () => {
+  const evil = '<img src=x onerror="window.hacked=1">';
+  const aName = (at: number) => (at === 0 ? `0${evil}` : `box-${at}`);
+  let busy = 0;
+  const activityOf = (at: number): Activity => ({
+    runs: Array.from({ length: 8 }, (_, slot) => ({
+      request: `r${at}-${slot}`,
+      model: evil,
+      team: evil,
+      key: evil,
+      slot,
+      embeds: false,
+      phase: 'decode',
+      seconds: 1,
+      promptTokens: 5,
+      cachedTokens: 0,
+      outputTokens: (busy += 1),
+      outputMax: 100_000,
+    })),
+    memory: { usedBytes: 2 ** 35, bytes: 2 ** 36, utilization: 0.9 },
+  });
+
+  it('are shown as text, are 800 cells that move, and unfold one by one', async () => {
+    const workers = Array.from({ length: 100 }, (_, at) => ({
+      id: aName(at),
+      slots: 8,
+      models: [aCard({ name: evil, vramBytes: 2 ** 33, failed: at === 1 ? { reason: evil } : null })],
+      activity: () => activityOf(at),
+    }));
+    await using rig = await startRig({ clock: systemClock, workers });
+    for (const worker of rig.workers.slice(0, 1)) worker.announce({ device: evil });
+    await using page = await open('', rig.url);
+    await page.getByRole('button', { name: aName(0), exact: true }).waitFor();
+    await expect.poll(() => page.locator('.slot[data-phase=decode]').count(), { timeout: 15_000 }).toBe(800);
+    const last = page.locator('.worker').last().locator('.slot').last();
+    const before = await last.getAttribute('aria-label');
+    await expect.poll(() => last.getAttribute('aria-label'), { timeout: 15_000 }).not.toBe(before);
+    await page.getByLabel('Filter workers and requests').fill('box-77');
+    await expect.poll(() => page.locator('.worker').count(), { timeout: 15_000 }).toBe(1);
+    await page.getByRole('button', { name: 'box-77' }).click();
+    await page.getByText('32.0 GiB of 64.0 GiB, 90 % busy').waitFor();
+    await page.getByRole('button', { name: /^Slot 1: team <img/ }).click();
+    await page.getByRole('dialog').getByText('Request r77-0').waitFor();
+    expect(await page.evaluate('window.hacked')).toBeUndefined();
+    expect(await page.locator('main img, dialog img').count()).toBe(0);
+    // What a page can hold stays small.
+    expect(Number(await page.evaluate('document.querySelectorAll("*").length'))).toBeLessThan(15_000);
   });
 });
 

@@ -4,6 +4,8 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { seatOn } from '@berth/shared/announcement.ts';
+import { activityPath } from '@berth/shared/activity.ts';
+import type { Activity } from '@berth/shared/activity.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Checked } from '@berth/shared/auth.ts';
@@ -61,6 +63,8 @@ export interface FakeWorkerOptions {
   epoch?: string;
   slots?: number;
   models?: ModelCard[];
+  /** What it tells of its slots; left out = it does not know the question. */
+  activity?: () => Activity;
 }
 
 export function aCard(change: Partial<ModelCard> = {}): ModelCard {
@@ -118,6 +122,10 @@ export async function startFakeWorker(options: FakeWorkerOptions): Promise<FakeW
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '', url: path = '', headers } = request;
     const checked = checkCall(secret, method, path, headers, clock.now());
+    if (path === activityPath && checked.kind === 'ok') {
+      response.writeHead(options.activity ? 200 : 404, json).end(JSON.stringify(options.activity?.() ?? {}));
+      return;
+    }
     const entry: Seen = { method, path, headers, body: '', checked, aborted: false, running: true };
     seen.push(entry);
     running.set(entry, checked.kind === 'ok' ? checked.call.lease : '');

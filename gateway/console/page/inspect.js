@@ -1,12 +1,13 @@
 // One request, looked at closely: a dialog that follows it while it runs, with the button that ends it.
-import { announce, el, list, say } from './dom.js';
+import { act } from './actions.js';
+import { el, list, say } from './dom.js';
 import { clock, duration, model } from './format.js';
 import { whyOf } from './requests.js';
-import { ask } from './server.js';
 
 /**
  * @typedef {import('../snapshot.ts').RunningRow} RunningRow
  * @typedef {import('../snapshot.ts').RecentRow} RecentRow
+ * @typedef {import('../snapshot.ts').QueueRow} QueueRow
  */
 
 /** @param {HTMLDialogElement} dialog */
@@ -23,16 +24,8 @@ export function createInspector(dialog) {
   dialog.append(title, facts, note, el('div', { class: 'buttons' }, cancel, close));
 
   async function end() {
-    cancel.disabled = true;
-    try {
-      const reply = await ask('POST', '/admin/cancel', { request });
-      await reply.body?.cancel();
-      say(note, 'Cancelled: its client is told so.');
-      announce(`Request ${request} was cancelled`);
-    } catch (error) {
-      say(note, error instanceof Error ? error.message : String(error));
-      cancel.disabled = false;
-    }
+    const sentence = 'Cancelled: its client is told so.';
+    if (await act(cancel, '/admin/cancel', { request }, () => sentence)) say(note, sentence);
   }
 
   /** @param {[name: string, value: string][]} pairs */
@@ -55,16 +48,17 @@ export function createInspector(dialog) {
       ended = row;
       say(title, `Request ${id}`);
       say(note, '');
-      cancel.disabled = false;
       cancel.hidden = row !== undefined;
       showFacts(row ? factsOfEnded(row) : []);
       dialog.showModal();
     },
-    /** @param {RunningRow[]} running */
-    show(running) {
+    /** @param {RunningRow[]} running @param {QueueRow[]} waiting */
+    show(running, waiting) {
       if (!dialog.open || ended) return;
       const run = running.find((each) => each.request === request);
       if (run) return showFacts(factsOfRun(run));
+      const waits = waiting.find((each) => each.request === request);
+      if (waits) return showFacts(factsOfWaiting(waits));
       if (cancel.hidden) return;
       cancel.hidden = true;
       if (note.textContent === '') say(note, 'It has ended.');
@@ -97,6 +91,19 @@ function factsOfRun({
     ['Prompt', `${promptTokens} tokens`],
     ['Answer', `${outputTokens} tokens${outputMax === null ? '' : ` of at most ${outputMax}`}`],
     ['Holds its slot', `for ${clock(seconds)}`],
+  ];
+}
+
+/** @param {QueueRow} row @returns {[string, string][]} */
+function factsOfWaiting({ model: name, team, key, priority, place, waitedS, waitP50S, waitP90S }) {
+  return [
+    ['Model', model(name)],
+    ['Team', team],
+    ['Key', key],
+    ['Class', priority],
+    ['Place', place === null ? 'not known' : String(place)],
+    ['Waits', `for ${clock(waitedS)}`],
+    ['Expected', waitP50S === null ? 'not known' : `${clock(waitP50S)} to ${clock(waitP90S ?? waitP50S)}`],
   ];
 }
 

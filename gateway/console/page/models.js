@@ -1,8 +1,9 @@
 // The models of the pool: on how many workers they lie, where they are loaded, and what can be done with them.
+import { act } from './actions.js';
 import { el, list, say } from './dom.js';
 import { bytes, model, number } from './format.js';
+import { hueOf } from './loaded.js';
 import { heads, scroll } from './queue.js';
-import { hueOf } from './workers.js';
 
 /** @typedef {import('../snapshot.ts').ModelRow} ModelRow */
 
@@ -60,6 +61,13 @@ function row(name) {
     { href: `#playground`, 'aria-label': `Chat with ${model(name)}`, click: () => choose(name) },
     'Chat',
   );
+  const preload = el(
+    'button',
+    { type: 'button', class: 'small', 'aria-label': `Preload ${model(name)}`, click: () => void load() },
+    'Preload',
+  );
+  const load = () =>
+    act(preload, '/admin/preload', { model: name }, ({ worker, state }) => `${model(name)} on ${worker}: ${state}`);
   const title = el(
     'th',
     { scope: 'row' },
@@ -67,7 +75,7 @@ function row(name) {
     el('span', { class: 'name' }, model(name)),
     about,
   );
-  const node = el('tr', {}, title, size, context, loaded, el('td', { class: 'actions' }, chat));
+  const node = el('tr', {}, title, size, context, loaded, el('td', { class: 'actions' }, preload, chat));
   return {
     node,
     /** @param {ModelRow} it */
@@ -76,6 +84,7 @@ function row(name) {
       say(size, bytes(sizeBytes));
       say(context, number(contextTokens));
       say(loaded, `${copies} of ${workers}`);
+      preload.hidden = copies === workers;
       chat.hidden = !capabilities.includes('completion');
     },
   };

@@ -26,13 +26,13 @@ export function createPool(root) {
   const summary = el('p', { class: 'summary' });
   const tiles = createTiles();
   const workers = createWorkers(inspector.open);
-  const queue = createQueue();
+  const queue = createQueue(inspector.open);
   const models = createModels();
   const requests = createRequests(inspector.open);
   root.append(
     el('h1', { class: 'unseen' }, 'Pool'),
     tiles.node,
-    el('div', { class: 'head' }, el('h2', { id: 'workers-title' }, 'Workers'), summary, filter),
+    el('div', { class: 'head' }, el('h2', { id: 'workers-title' }, 'Workers'), summary, legend(), filter),
     workers.node,
     el('div', { class: 'columns' }, queue.node, models.node),
     requests.node,
@@ -48,7 +48,7 @@ export function createPool(root) {
     queue.show(seen.queue, matches);
     models.show(seen.models ?? []);
     requests.show(seen.recent ?? [], { matches, nowMs: clockMs });
-    inspector.show(seen.running ?? []);
+    inspector.show(seen.running ?? [], seen.queue?.here ?? []);
     const { workers: hidden, running } = pool.left;
     const left = hidden + running > 0 ? `; ${hidden} workers and ${running} requests more are not shown` : '';
     const gateways = pool.gateways === 1 ? '1 gateway' : `${pool.gateways} gateways`;
@@ -91,4 +91,13 @@ function matcher(text) {
     const all = texts.join(' ').toLowerCase();
     return words.every((word) => all.includes(word));
   };
+}
+
+/** What the marks of the cells mean. */
+function legend() {
+  const marks = { load: 'waits for its model', prefill: 'reads', decode: 'writes' };
+  const items = Object.entries(marks).map(([phase, text]) =>
+    el('li', {}, el('span', { class: 'mark', 'data-phase': phase }), text),
+  );
+  return el('ul', { class: 'legend', 'aria-label': 'Marks of the slots' }, ...items);
 }

@@ -7,7 +7,8 @@ import { clock, counted, model } from './format.js';
  * @typedef {import('../snapshot.ts').QueueRow} QueueRow
  */
 
-export function createQueue() {
+/** @param {(request: string) => void} onOpen */
+export function createQueue(onOpen) {
   const totals = el('p', { class: 'summary' });
   const body = el('tbody');
   const empty = el('p', { class: 'empty' });
@@ -41,26 +42,38 @@ export function createQueue() {
         body,
         here,
         ({ request }) => request,
-        () => row(),
+        () => row(onOpen),
       );
       table.hidden = here.length === 0;
       const waiting = queue?.models.reduce((sum, { tickets }) => sum + tickets, 0) ?? 0;
       empty.hidden = here.length > 0;
       say(empty, waiting === 0 ? 'Nobody waits.' : `${counted(waiting, 'request')} wait at other gateways.`);
     },
-    clear: () => list(body, [], () => '', row),
+    clear: () =>
+      list(
+        body,
+        [],
+        () => '',
+        () => row(onOpen),
+      ),
   };
 }
 
-function row() {
-  const cells = Array.from({ length: 6 }, (_, at) => el('td', { class: at === 0 || at > 3 ? 'number' : '' }));
-  const node = el('tr', {}, ...cells);
+/** @param {(request: string) => void} onOpen */
+function row(onOpen) {
+  let shown = '';
+  const open = el('button', { type: 'button', class: 'link', click: () => onOpen(shown) });
+  const cells = ['', '', '', 'number', 'number'].map((kind) => el('td', { class: kind }));
+  const node = el('tr', {}, el('td', { class: 'number' }, open), ...cells);
   return {
     node,
     /** @param {QueueRow} it */
     update({ place, model: name, team, key, priority, waitedS, waitP50S, waitP90S, request }) {
+      shown = request;
       const expected = waitP50S === null ? '–' : `${clock(waitP50S)} to ${clock(waitP90S ?? waitP50S)}`;
-      const texts = [place === null ? '–' : String(place), model(name), team, priority, clock(waitedS), expected];
+      say(open, place === null ? '–' : String(place));
+      set(open, 'aria-label', `Place ${place ?? 'not known'}, request ${request}`);
+      const texts = [model(name), team, priority, clock(waitedS), expected];
       texts.forEach((text, at) => say(cells[at] ?? node, text));
       set(node, 'title', `request ${request}, key ${key}`);
     },
@@ -73,6 +86,10 @@ export function heads(...names) {
 }
 
 /** A wide table scrolls by itself, also with the keyboard. @param {HTMLElement} table @param {string} label */
-export function scroll(table, label) {
-  return el('div', { class: 'scroll', tabindex: '0', role: 'region', 'aria-label': `${label}, as a table` }, table);
+export function scroll(table, label, kind = '') {
+  return el(
+    'div',
+    { class: `scroll ${kind}`, tabindex: '0', role: 'region', 'aria-label': `${label}, as a table` },
+    table,
+  );
 }

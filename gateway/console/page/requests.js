@@ -35,7 +35,7 @@ export function createRequests(onOpen) {
     { class: 'panel', 'aria-labelledby': 'recent-title' },
     el('h2', { id: 'recent-title' }, 'Recent requests'),
     el('p', { class: 'summary' }, 'Of this gateway, newest first'),
-    scroll(table, 'Recent requests'),
+    scroll(table, 'Recent requests', 'tall'),
     empty,
   );
   return {
@@ -108,6 +108,7 @@ function outcomeState(outcome) {
 
 /** Why that worker, in words. @type {Record<string, string>} */
 const reasons = {
+  prefix: 'the worker has the beginning of the prompt cached',
   preferred: "the conversation's own worker was free",
   warm: 'a worker that has the model was free',
   cold: 'the model was not known to be loaded there',

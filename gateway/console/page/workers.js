@@ -1,6 +1,8 @@
 // The workers: their slots as cells, their memory, what they have loaded.
+import { act } from './actions.js';
 import { el, fill, list, say, set } from './dom.js';
-import { bytes, clock, model } from './format.js';
+import { clock, model } from './format.js';
+import { hueOf, modelLine, showMemory } from './loaded.js';
 
 /**
  * @typedef {import('../snapshot.ts').WorkerRow} WorkerRow
@@ -70,8 +72,9 @@ export function createWorkers(onOpen) {
           ...(ofWorker.get(worker) ?? []).flatMap(({ request, model, team, key }) => [request, model, team, key]),
         ]),
       );
-      set(node, 'data-dense', rows.length > roomyMax);
-      const items = shown.map((row) => ({ row, runs, nowMs: around.nowMs }));
+      set(node, 'data-dense', rows.length > roomyMax ? 'true' : 'false');
+      const dense = rows.length > roomyMax;
+      const items = shown.map((row) => ({ row, runs, dense, nowMs: around.nowMs }));
       list(
         node,
         items,
@@ -96,11 +99,13 @@ export function createWorkers(onOpen) {
   };
 }
 
-/** @typedef {{ row: WorkerRow, runs: Map<string, RunningRow>, nowMs: number }} Item */
+/** @typedef {{ row: WorkerRow, runs: Map<string, RunningRow>, dense: boolean, nowMs: number }} Item */
 
 /** @param {(request: string) => void} onOpen */
 function card(onOpen) {
-  const name = el('h3');
+  let worker = '';
+  let drained = false;
+  const name = el('button', { type: 'button', class: 'title', click: () => unfold() });
   const state = el('span', { class: 'badge' });
   const device = el('p', { class: 'device' });
   const strip = el('div', { class: 'strip', role: 'group' });
@@ -109,37 +114,53 @@ function card(onOpen) {
   const bar = el('div', { class: 'memory', role: 'img' });
   const memory = el('p', { class: 'note' });
   const loaded = el('ul', { class: 'loaded' });
+  const drain = el('button', { type: 'button', class: 'small', click: () => void rest() });
   const node = el(
     'article',
     { class: 'worker' },
-    el('header', {}, name, state, device),
+    el('header', {}, el('h3', {}, name), state, device, drain),
     strip,
     embedRow,
     el('div', { class: 'room' }, bar, memory),
     loaded,
   );
+  const unfold = () => {
+    const folded = !node.hasAttribute('data-unfolded');
+    set(node, 'data-unfolded', folded);
+    set(name, 'aria-expanded', String(folded));
+  };
+  const rest = () =>
+    drained
+      ? act(drain, '/admin/undrain', { worker }, () => `${worker} takes requests again`)
+      : act(drain, '/admin/drain', { worker }, () => `${worker} finishes what runs and takes nothing new`);
   return {
     node,
     /** @param {Item} item */
-    update({ row, runs, nowMs }) {
-      say(name, row.worker);
-      say(state, row.memory === null && row.state === 'ready' ? 'silent' : row.state);
-      set(state, 'data-state', row.memory === null && row.state === 'ready' ? 'silent' : row.state);
+    update({ row, runs, dense, nowMs }) {
+      worker = row.worker;
+      drained = row.state === 'drained';
+      const silent = row.memory === null && row.state === 'ready';
+      say(name, worker);
+      name.disabled = !dense;
+      if (dense) set(name, 'aria-expanded', String(node.hasAttribute('data-unfolded')));
+      say(state, silent ? 'silent' : row.state);
+      set(state, 'data-state', silent ? 'silent' : row.state);
       say(device, row.device === 'cpu' ? 'Processor' : row.device);
-      set(strip, 'aria-label', `Slots of ${row.worker}`);
-      set(embeds, 'aria-label', `Slots for embeddings of ${row.worker}`);
+      say(drain, drained ? 'Undrain' : 'Drain');
+      set(drain, 'aria-label', `${drained ? 'Undrain' : 'Drain'} ${worker}`);
+      drain.hidden = row.state === 'draining';
+      set(strip, 'aria-label', `Slots of ${worker}`);
+      set(embeds, 'aria-label', `Slots for embeddings of ${worker}`);
       embedRow.hidden = row.embedSlots === 0;
       cells(strip, row, false, row.slots, runs, onOpen);
       cells(embeds, row, true, row.embedSlots, runs, onOpen);
       showMemory(bar, memory, row);
       list(
         loaded,
-        row.models,
-        (each) => each.name,
-        () => modelLine(),
+        row.models.map((each) => ({ each, nowMs })),
+        ({ each }) => each.name,
+        ({ each }) => modelLine(worker, each.name),
       );
-      for (const [at, each] of row.models.entries())
-        countdown(/** @type {HTMLElement} */ (loaded.children[at]), each, nowMs);
     },
   };
 }
@@ -168,7 +189,9 @@ function cells(strip, row, embeds, count, runs, onOpen) {
 /** @param {(request: string) => void} onOpen */
 function cell(onOpen) {
   let request = '';
-  const who = el('span', { class: 'who' });
+  const dot = el('span', { class: 'dot' });
+  const team = el('span');
+  const who = el('span', { class: 'who' }, dot, team);
   const far = el('span', { class: 'far' });
   const node = el(
     'button',
@@ -183,7 +206,9 @@ function cell(onOpen) {
       request = run?.request ?? '';
       set(node, 'data-phase', run?.phase ?? 'free');
       set(node, 'aria-disabled', run ? false : 'true');
-      say(who, run ? run.team : '');
+      who.hidden = run === undefined;
+      say(team, run?.team ?? '');
+      set(dot, 'data-hue', run ? hueOf(run.model) : false);
       say(far, run ? progressOf(run) : 'free');
       fill(node, run ? doneOf(run) : 0);
       set(node, 'data-open', run !== undefined && run.phase === 'decode' && run.outputMax === null);
@@ -206,68 +231,4 @@ function progressOf({ phase, outputTokens, outputMax, promptTokens, embeds }) {
 /** @param {RunningRow} run */
 function doneOf({ outputTokens, outputMax }) {
   return outputMax === null || outputMax === 0 ? 0 : outputTokens / outputMax;
-}
-
-/** What models take, what else is in use, what is free. @param {HTMLElement} bar @param {HTMLElement} text @param {WorkerRow} row */
-function showMemory(bar, text, { device, memory, models }) {
-  const total = memory?.bytes ?? null;
-  const own = models.filter(({ failed }) => failed === null);
-  const sum = own.reduce((all, each) => all + each.bytes, 0);
-  const other = Math.max(0, (memory?.usedBytes ?? sum) - sum);
-  const parts = [...own.map(({ name, bytes }) => ({ name, bytes })), { name: 'other', bytes: other }];
-  list(
-    bar,
-    total === null ? [] : parts,
-    ({ name }) => name,
-    ({ name }) => {
-      const node = el('span', { 'data-hue': name === 'other' ? 'other' : hueOf(name) });
-      return { node, update: (part) => fill(node, part.bytes / (total ?? 1)) };
-    },
-  );
-  bar.hidden = total === null;
-  const what = device === 'cpu' ? 'memory of the machine' : 'memory of the GPU';
-  const busy =
-    memory?.utilization === null || memory === null ? '' : `, ${Math.round(memory.utilization * 100)} % busy`;
-  const said =
-    total === null
-      ? memory === null
-        ? 'It does not tell what it does'
-        : `${bytes(sum)} loaded`
-      : `${bytes(memory?.usedBytes ?? sum)} of ${bytes(total)}${busy}`;
-  say(text, said);
-  set(bar, 'aria-label', `${said}, ${what}`);
-}
-
-function modelLine() {
-  const node = el(
-    'li',
-    {},
-    el('span', { class: 'dot' }),
-    el('span', { class: 'name' }),
-    el('span', { class: 'size' }),
-    el('span', { class: 'until' }),
-  );
-  return { node, update: () => undefined };
-}
-
-/** @param {HTMLElement} node @param {WorkerRow['models'][number]} each @param {number} nowMs */
-function countdown(node, each, nowMs) {
-  const [dot, name, size, until] = node.children;
-  if (!dot || !name || !size || !until) return;
-  set(dot, 'data-hue', hueOf(each.name));
-  say(name, model(each.name));
-  say(size, each.failed === null ? bytes(each.bytes) : '');
-  say(
-    until,
-    each.failed ??
-      (each.expiresAt === null ? 'in use or kept' : `unloads in ${clock((each.expiresAt - nowMs) / 1_000)}`),
-  );
-  set(node, 'data-failed', each.failed !== null);
-}
-
-/** The same model has the same colour everywhere. @param {string} name */
-export function hueOf(name) {
-  let sum = 0;
-  for (const letter of name) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) % 997;
-  return String(sum % 6);
 }
