@@ -270,8 +270,11 @@ const contentPart: Check<string | Medium> = (value, path) => {
 const imageUrl: Check<string> = (value, path) =>
   typeof value === 'string' ? text(value, path) : fieldsOf(value, path).required('url', text);
 
+/** Looked at before it is read: what is inside of a string is not among the brackets that the body may have. */
+const argumentCharsMax = 128 * 1024;
+
 const argumentText: Check<JsonObject> = (value, path) => {
-  const written = text(value, path);
+  const written = textUpTo(argumentCharsMax)(value, path);
   return written.trim() === '' ? {} : parts.schema(parsed(written, path), path);
 };
 

@@ -77,6 +77,12 @@ describe('reading a body', () => {
     expect(refused(() => parseJson(bytes('['.repeat(1_000_000)))).outcome).toBe('bad_request');
   });
 
+  test('names are counted over all objects, and what is quoted is none', () => {
+    const names = (count: number) => bytes(`{${Array.from({ length: count }, (_, at) => `"n${at}":"a:b"`).join()}}`);
+    expect(Object.keys(parseJson(names(100_000)) as object)).toHaveLength(100_000);
+    expect(refused(() => parseJson(names(100_001))).message).toBe('the body has more than 100000 names');
+  });
+
   test('a long string without an end is refused like a short one', () => {
     const refusal = refused(() => parseJson(bytes(`{"a":"${'x'.repeat(5_000_000)}`)));
     expect(refusal.message).toBe('the body is not valid JSON: it ends too early');

@@ -1,19 +1,25 @@
 // Keys over real gateways and a real Redis: they outlive FLUSHALL and restarts, and no secret is ever written down.
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectRedis } from '@berth/shared/redis.ts';
+import { startMounted } from '../gateway/passthrough/server.ts';
+import type { MountedServer } from '../gateway/passthrough/server.ts';
 import { ownRedis } from '../tools/redis.ts';
 import type { RedisServer } from '../tools/redis.ts';
-import { aFolder, echoModels, startGateway, startWorker, workersReady } from './berth.ts';
+import { aFolder, cleanEnv, echoModels, root as repository, startGateway, startWorker, workersReady } from './berth.ts';
 import type { Berth, Env, Folder } from './berth.ts';
 import { eventually } from './eventually.ts';
 import { ask, begin, chat } from './requests.ts';
 
 const root = 'canary-of-the-settings-0001';
+const run = promisify(execFile);
 const folders: Folder[] = [];
 let redis: RedisServer;
 let gateways: Berth[] = [];
 let worker: Berth;
 let envs: Env[] = [];
+let mounted: MountedServer;
 
 beforeAll(async () => {
   redis = await ownRedis((why) => {
@@ -21,8 +27,15 @@ beforeAll(async () => {
   });
   folders.push(await echoModels('m'), await aFolder(), await aFolder());
   const [models, ...states] = folders.map(({ path }) => path);
+  mounted = await startMounted();
   const common = { REDIS_URL: redis.url, POOL: 'keys', LOG_LEVEL: 'debug' };
-  envs = states.map((state) => ({ ...common, API_KEY: root, AUTH: 'on', STATE_DIR: state }));
+  envs = states.map((state) => ({
+    ...common,
+    API_KEY: root,
+    AUTH: 'on',
+    STATE_DIR: state,
+    MOUNTS: `/page=${mounted.url};infer`,
+  }));
   gateways = await Promise.all(envs.map(startGateway));
   worker = await startWorker({ ...common, ENGINE: 'echo', MODELS_DIR: models ?? '', NUM_PARALLEL: '4' });
   await Promise.all(gateways.map((gateway) => workersReady(gateway, 1)));
@@ -30,6 +43,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.all([...gateways, worker].map((each) => each.stop()));
   await redis[Symbol.asyncDispose]();
+  await mounted[Symbol.asyncDispose]();
   await Promise.all(folders.map((folder) => folder[Symbol.asyncDispose]()));
 });
 
@@ -57,6 +71,32 @@ const statusWith = async (gateway: number, key: string) =>
 async function requestsOf(gateway: number, key: string): Promise<number> {
   const { usage } = (await admin(gateway, 'GET', '/admin/usage')) as { usage: { key: string; requests: number }[] };
   return usage.filter((row) => row.key === key).reduce((sum, row) => sum + row.requests, 0);
+}
+
+/** Whatever an administrator can look at. */
+const shown = [
+  '/metrics',
+  '/health',
+  '/api/queue',
+  '/admin/keys',
+  '/admin/export',
+  '/admin/usage',
+  '/admin/usage.csv',
+  '/admin/session',
+  '/admin/placement',
+];
+type Targets = { labels: Record<string, string> }[];
+
+/** What the command line says. */
+function spoken(commands: string[]): Promise<string[]> {
+  const env = { ...cleanEnv(), BERTH_URL: urlOf(0), BERTH_KEY: root };
+  return Promise.all(
+    commands.map(async (command) => {
+      const said = run(process.execPath, ['cli/start.mjs', ...command.split(' ')], { env, cwd: repository });
+      const { stdout, stderr } = await said.catch((error: { stdout: string; stderr: string }) => error);
+      return `${command}: ${stdout}${stderr}`;
+    }),
+  );
 }
 
 const leaksIn = (texts: readonly string[]): string[] =>
@@ -103,6 +143,7 @@ test('no prompt, answer, key or user is in a log, a metric, an error or what an 
   const canary = (what: string) => `canary-${what}-7f3a`;
   const headers = { ...bearer(secret), 'x-user': canary('user') };
   const told: string[] = [];
+  const cookies: string[] = [];
   for (const url of [urlOf(0), urlOf(1)]) {
     const asks = ['/v1/chat/completions', '/api/chat'].flatMap((path) => [
       { path, body: chat(canary('prompt'), { stream: true }) },
@@ -123,15 +164,57 @@ test('no prompt, answer, key or user is in a log, a metric, an error or what an 
       { headers: { 'x-api-key': canary('wrong-key') }, body: chat(canary('prompt')) },
       { headers: { ...headers, cookie: canary('cookie') }, path: `/nothing?q=${canary('query')}`, body: chat('x') },
       { headers, path: '/admin/keys', body: { name: canary('prompt') } },
+      { headers: { ...headers, cookie: `berth_session=${canary('session')}` }, path: '/admin/session', body: {} },
+      { headers, path: '/api/embed', body: { model: 'm', input: [canary('prompt')] } },
+      { headers, path: `/upstream/${canary('worker')}/x`, body: {} },
+      { headers: bearer(root), path: '/admin/pin', body: { worker: 'w', model: canary('model'), [canary('name')]: 1 } },
+      {
+        headers: bearer(root),
+        path: '/admin/import',
+        body: { keys: [{ id: canary('id'), secret: canary('secret') }] },
+      },
+      { headers, path: '/page/%2e%2e/x', body: { text: canary('prompt') } },
     ];
+    // What passes through to another server, what is computed, and what kills an engine.
+    const page = `/page/sub/${canary('path')}?q=${canary('query')}`;
+    const passed = await ask({
+      url,
+      headers: { ...headers, cookie: `a=${canary('cookie')}` },
+      path: page,
+      body: { text: canary('prompt') },
+    });
+    expect([passed.status, passed.text.includes('page')]).toEqual([200, true]);
+    expect(
+      (await ask({ url, headers, path: '/tokenize', body: { model: 'm', content: canary('prompt') } })).status,
+    ).toBe(200);
+    const session = await fetch(`${url}/admin/session`, { method: 'POST', headers: bearer(root), body: '{}' });
+    const cookie = (session.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+    told.push(await session.text(), await (await fetch(`${url}/admin/keys`, { headers: { cookie } })).text());
+    cookies.push(cookie.slice('berth_session='.length));
     for (const one of wrong) {
       const { status, text } = await ask({ url, ...one });
       expect(status).toBeGreaterThanOrEqual(400);
       told.push(text);
     }
-    for (const path of ['/metrics', '/health', '/api/queue', '/admin/keys', '/admin/export', '/admin/usage'])
-      told.push(await (await fetch(`${url}${path}`, { headers: bearer(root) })).text());
+    const workers = (await (await fetch(`${url}/metrics/workers`, { headers: bearer(root) })).json()) as Targets;
+    const ofWorker = workers.flatMap(({ labels }) => labels['__metrics_path__'] ?? []);
+    expect(ofWorker).toHaveLength(1);
+    for (const path of [...shown, ...ofWorker]) {
+      const reply = await fetch(`${url}${path}`, { headers: bearer(root) });
+      expect([path, reply.status]).toEqual([path, 200]);
+      told.push(await reply.text());
+    }
   }
+  // Once, for a model whose engine died again and again rests for a while.
+  const poison = { url: urlOf(0), headers, body: chat(`[[dieAfterTokens=0]] ${canary('poison')}`) };
+  expect((await ask(poison)).status).toBe(422);
+  for (const gateway of [0, 1]) {
+    const list = async () => JSON.stringify(await admin(gateway, 'GET', '/admin/quarantine'));
+    await eventually('both know it', async () => (await list()).includes('"what":"request"'));
+    told.push(await list());
+  }
+  told.push((await ask({ ...poison, url: urlOf(1) })).text);
+  told.push(...(await spoken(['status', 'usage', 'keys list', 'quarantine list', 'queue'])));
   told.push(await (await fetch(`${worker.url}/metrics`)).text());
   // What was logged last is written within a moment.
   await eventually('the logs have come', () => gateways.every(({ output }) => /client_gone/.test(output)));
@@ -139,5 +222,8 @@ test('no prompt, answer, key or user is in a log, a metric, an error or what an 
   expect(told.join('\n').length).toBeGreaterThan(10_000);
   expect(leaksIn([`it says ${canary('prompt')}`, root])).toHaveLength(2); // the net has no hole
   expect(leaksIn(told)).toEqual([]);
-  for (const text of told) expect([text.includes(secret), text.includes(secret.slice(-24))]).toEqual([false, false]);
+  expect(cookies.every((cookie) => cookie.length > 60)).toBe(true);
+  for (const hidden of [secret, secret.slice(-24), ...cookies]) {
+    expect(told.filter((text) => text.includes(hidden))).toEqual([]);
+  }
 });

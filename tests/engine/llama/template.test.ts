@@ -50,6 +50,16 @@ test('a message may contain the characters that hide control tokens', () => {
   expect(textOf(promptReader(aModel())(chat('x\uF8FE0\uF8FFy')))).toContain('x\uF8FE0\uF8FFy');
 });
 
+test('a template that writes more than 16 Mi characters is refused, and what it wrote is not tokenised', () => {
+  const writes = (count: number) =>
+    aModel({ compile: () => () => 'x'.repeat(count), tokenize: () => new Uint32Array(1) });
+  expect(promptReader(writes(16 * 2 ** 20))(chat('a'))).toHaveLength(1);
+  const tokenize = () => expect.fail('it was tokenised');
+  expect(() => promptReader({ ...writes(16 * 2 ** 20 + 1), tokenize })(chat('a'))).toThrow(
+    /more than 16777216 characters/,
+  );
+});
+
 test('the first token stands there once, whether the template writes it or not', () => {
   const silent = promptReader(aModel({ firstToken: 1 }))(chat('a'));
   const writing = promptReader(aModel({ firstToken: 1, compile: () => (values) => `<s>${joinMessages(values)}` }))(
