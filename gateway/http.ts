@@ -9,6 +9,7 @@ import { createCrowd } from '@berth/shared/crowd.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Random } from '@berth/shared/random.ts';
+import type { Certificate } from '@berth/shared/tls.ts';
 import { traceOf } from '@berth/shared/trace.ts';
 import type { Held } from './admit.ts';
 import { dialectOf, notFound } from './api/absent.ts';
@@ -19,7 +20,6 @@ import type { Caller, Scope as KeyScope } from './policy/key.ts';
 import { createReply } from './reply.ts';
 import type { Reply } from './reply.ts';
 import type { Record } from './settle.ts';
-import type { Certificate } from './tls.ts';
 import { cameBy, checkFraming } from './wire.ts';
 import type { Wire } from './wire.ts';
 

@@ -10,6 +10,7 @@ import { createLog, formatFor } from '@berth/shared/log.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
+import { tlsFiles } from '@berth/shared/tls.ts';
 import { connectRedis } from '@berth/shared/redis.ts';
 import type { Redis } from '@berth/shared/redis.ts';
 import manifest from './package.json' with { type: 'json' };
@@ -38,7 +39,6 @@ import { checkMark, isMarkKept } from './poison.ts';
 import { checkStanding, isStandingKept } from './standing.ts';
 import { gatewaySettings } from './settings.ts';
 import type { GatewaySettings } from './settings.ts';
-import type { TlsFiles } from './tls.ts';
 
 async function main(): Promise<void> {
   const settings = readSettings(gatewaySettings, process.env);
@@ -49,7 +49,7 @@ async function main(): Promise<void> {
     clock: systemClock,
     write: batchedWriter(process.stdout),
   });
-  const tls = tlsFiles(settings);
+  const tls = tlsFiles(settings.tlsCert, settings.tlsKey);
   const { ledger, degraded, secret, redis } = await openLedger(settings, log);
   const { keys, used, marks, ended, standing, questions, node } = await openPolicy(settings, redis, log);
   const book = createKeyBook({ registers: keys, clock: systemClock });
@@ -93,12 +93,6 @@ async function main(): Promise<void> {
   await gateway.drain(settings.drainTimeoutMs, settings.drainNoticeMs);
   await Promise.all([keys, used, marks, ended, standing, questions].map((each) => each[Symbol.asyncDispose]()));
   process.exit(0);
-}
-
-function tlsFiles({ tlsCert, tlsKey }: GatewaySettings): TlsFiles | null {
-  if (tlsCert === null && tlsKey === null) return null;
-  if (tlsCert !== null && tlsKey !== null) return { certPath: tlsCert, keyPath: tlsKey };
-  throw new Error('TLS_CERT and TLS_KEY belong together: set both, or neither for plain HTTP');
 }
 
 /** Open on loopback until there are keys, a key beyond it; open beyond it only when told so, with a warning each time. */

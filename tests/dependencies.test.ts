@@ -1,5 +1,5 @@
-// What others have written that runs here: each package is asked for by one exact version and has its reason in
-// DECISIONS.md; install scripts are approved by name; the gateway's whole tree is small.
+// What others have written that runs here: each package is asked for by one exact version, install scripts are
+// approved by name, and the gateway's whole tree is small. Their reasons are compared in docs.test.ts.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -28,13 +28,6 @@ interface Locked extends Manifest {
   link?: boolean;
 }
 const { packages } = JSON.parse(read('package-lock.json')) as { packages: Record<string, Locked> };
-
-test('each package that is asked for has its reason in DECISIONS.md, and no other has', () => {
-  const [, section = ''] = read('DECISIONS.md').split('## Packages of others\n');
-  const rows = [...(section.split('\n## ')[0] ?? '').matchAll(/^\| (`.*?) \| (.{10,}) \|$/gm)];
-  const named = rows.flatMap(([, names = '']) => [...names.matchAll(/`(.+?)`/g)].map(([, name]) => name));
-  expect(named.toSorted()).toEqual([...new Set(asked.map(([name]) => name))].toSorted());
-});
 
 test('each is asked for by one exact version, and the lock says what its bytes are', () => {
   expect(asked.filter(([, version]) => !/^(npm:[\w-]+@)?\d+\.\d+\.\d+$/.test(version))).toEqual([]);

@@ -1,4 +1,5 @@
 // The documents that are made from the code are compared with it.
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -22,3 +23,20 @@ test.each(dashboards.map((each) => [each.uid, each]))(
     expect(readFileSync(path, 'utf8')).toBe(dashboardText(each));
   },
 );
+
+test('DECISIONS.md has a reason for each package of others, and for no other', () => {
+  const root = join(import.meta.dirname, '..');
+  const read = (path: string) => readFileSync(join(root, path), 'utf8');
+  const git = execFileSync('git', ['ls-files', 'package.json', '*/package.json'], { cwd: root, encoding: 'utf8' });
+  const asked = git
+    .trim()
+    .split('\n')
+    .flatMap((path) => {
+      const { dependencies, devDependencies } = JSON.parse(read(path)) as Record<string, Record<string, string>>;
+      return Object.keys({ ...dependencies, ...devDependencies }).filter((name) => !name.startsWith('@berth/'));
+    });
+  const [, section = ''] = read('DECISIONS.md').split('## Packages of others\n');
+  const rows = [...(section.split('\n## ')[0] ?? '').matchAll(/^\| (`.*?) \| (.{10,}) \|$/gm)];
+  const named = rows.flatMap(([, names = '']) => [...names.matchAll(/`(.+?)`/g)].map(([, name]) => String(name)));
+  expect(named.toSorted()).toEqual([...new Set(asked)].toSorted());
+});

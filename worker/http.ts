@@ -1,11 +1,14 @@
 // The worker's HTTP server: who may call is asked first, then the route.
 import { createServer } from 'node:http';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import { activityPath, cancelPath } from '@berth/shared/activity.ts';
 import type { Activity } from '@berth/shared/activity.ts';
 import { checkCall } from '@berth/shared/auth.ts';
 import type { Call, Checked } from '@berth/shared/auth.ts';
 import type { Scrape } from '@berth/shared/metrics/instruments.ts';
+import { keepCertificate } from '@berth/shared/tls.ts';
+import type { Certificate, TlsFiles } from '@berth/shared/tls.ts';
 import { pagesPath } from './pages.ts';
 import type { Pages } from './pages.ts';
 import { reasonOf } from './reason.ts';
@@ -42,8 +45,16 @@ export interface Handlers {
   scrape(accept: string | undefined): Promise<Scrape>;
 }
 
+/** The certificate that gateways are shown, and where it is renewed. */
+export interface WorkerTls {
+  files: TlsFiles;
+  first: Certificate;
+}
+
 export interface ServerOptions extends Pick<ServeKit, 'activity' | 'clock' | 'log' | 'metrics' | 'onNews'> {
   secret: string;
+  /** Left out = plain HTTP. */
+  tls?: WorkerTls | null;
   /** What the slots and the memory behind them are used for. */
   look: () => Promise<Activity>;
   handlers: Handlers;
@@ -54,7 +65,7 @@ export interface ServerOptions extends Pick<ServeKit, 'activity' | 'clock' | 'lo
 
 export function createWorkerServer(options: ServerOptions): Server {
   const complain = forgeryLog(options);
-  const server = createServer(limits, (request, response) => {
+  const server = serverOf(options, (request, response) => {
     route(options, complain, request, response).catch((error: unknown) => {
       options.log.error('a request ended in an unforeseen way', { reason: reasonOf(error) });
       response.destroy();
@@ -67,6 +78,13 @@ export function createWorkerServer(options: ServerOptions): Server {
     if (checked.kind === 'ok' && url.startsWith(pagesPath)) options.handlers.pages.join(request, socket, head);
     else socket.destroy();
   });
+}
+
+function serverOf({ tls, clock, log }: ServerOptions, listener: RequestListener): Server {
+  if (!tls) return createServer(limits, listener);
+  const server = createTlsServer({ ...limits, ...tls.first, minVersion: 'TLSv1.2' }, listener);
+  const renewal = keepCertificate(server, tls.files, { first: tls.first, clock, log });
+  return server.once('close', () => renewal[Symbol.dispose]());
 }
 
 /**

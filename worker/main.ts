@@ -13,6 +13,7 @@ import { createLog, formatFor } from '@berth/shared/log.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { batchedWriter, refuseToStart, toldToLeave } from '@berth/shared/process.ts';
 import { systemRandom } from '@berth/shared/random.ts';
+import { readCertificate, tlsFiles } from '@berth/shared/tls.ts';
 import { deviceName } from './device.ts';
 import { gpuNames, gpuReader } from './gpu.ts';
 import type { EngineOptions, OpenEngine, PromptCacheOptions } from './engine/engine.ts';
@@ -34,11 +35,14 @@ async function main(): Promise<void> {
   const format = formatFor(settings.logFormat, process.stdout.isTTY, Boolean(process.env['NO_COLOR']));
   const log = createLog({ source: 'worker', level: settings.logLevel, format, clock: systemClock, write });
   const { ledger, secret } = await openLedger(settings, log);
+  const tls = tlsFiles(settings.tlsCert, settings.tlsKey, 'WORKER_TLS');
   const common = {
     ...settings,
     id: settings.workerId ?? `${hostname()}-${systemRandom.id().slice(0, 4)}`,
-    url: (port: number) => settings.advertisedUrl ?? `http://${reachable(settings.host)}:${port}`,
+    url: (port: number) =>
+      settings.advertisedUrl ?? `${tls === null ? 'http' : 'https'}://${reachable(settings.host)}:${port}`,
     secret,
+    tls: tls && { files: tls, first: await readCertificate(tls) },
     version: manifest.version,
     ledger,
     clock: systemClock,

@@ -101,6 +101,19 @@ export const workerSettings = {
     fallbackAbout: 'the address and port it listens on',
     parse: url('http', 'https'),
   }),
+  tlsCert: optional({
+    name: 'WORKER_TLS_CERT',
+    about:
+      'PEM file with the certificate of the host in WORKER_URL: gateways then reach this worker by HTTPS. A renewed one is taken within 10 s.',
+    fallbackAbout: 'plain HTTP',
+    parse: text,
+  }),
+  tlsKey: optional({
+    name: 'WORKER_TLS_KEY',
+    about: 'PEM file with the private key of `WORKER_TLS_CERT`.',
+    fallbackAbout: 'plain HTTP',
+    parse: text,
+  }),
   gpu: setting({
     name: 'GPU',
     about: '`auto`, `cpu`, `cuda`, `metal`, `vulkan`, or which NVIDIA GPUs: numbers or UUIDs, separated by commas.',

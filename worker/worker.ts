@@ -16,6 +16,7 @@ import type { Self } from './cards.ts';
 import type { EngineOptions, OpenEngine } from './engine/engine.ts';
 import { engineHandlers } from './generate.ts';
 import { createWorkerServer } from './http.ts';
+import type { WorkerTls } from './http.ts';
 import type { ReadGpus } from './gpu.ts';
 import { createMetrics } from './metrics.ts';
 import type { Metrics } from './metrics.ts';
@@ -45,6 +46,8 @@ export interface WorkerOptions {
   /** Origin at which gateways reach it, from the port that it got. */
   url: (port: number) => string;
   secret: string;
+  /** Left out = plain HTTP. */
+  tls?: WorkerTls | null;
   device: string;
   /** What the driver tells of this worker's GPUs. */
   gpus: ReadGpus;

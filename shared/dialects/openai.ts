@@ -268,7 +268,11 @@ const contentPart: Check<string | Medium> = (value, path) => {
 
 /** Some servers take the bare URL as well. */
 const imageUrl: Check<string> = (value, path) =>
-  typeof value === 'string' ? text(value, path) : fieldsOf(value, path).required('url', text);
+  typeof value === 'string' ? dataUrl(value, path) : fieldsOf(value, path).required('url', dataUrl);
+
+/** Anything else would be fetched from inside of the team's network by whoever reads it. */
+const dataUrl: Check<string> = (value, path) =>
+  /^data:/i.test(text(value, path)) ? text(value, path) : refuse(path, 'must be a data: URL: nothing is fetched here');
 
 /** Looked at before it is read: what is inside of a string is not among the brackets that the body may have. */
 const argumentCharsMax = 128 * 1024;

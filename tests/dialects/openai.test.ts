@@ -227,6 +227,14 @@ describe('requests that are refused', () => {
       'messages[1].content[0].image_url.url',
       withMessage({ role: 'user', content: [{ type: 'image_url', image_url: {} }] }),
     ],
+    [
+      'messages[1].content[0].image_url.url',
+      withMessage({ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://10.0.0.1/a.png' } }] }),
+    ],
+    [
+      'messages[1].content[0].image_url',
+      withMessage({ role: 'user', content: [{ type: 'image_url', image_url: 'file:///etc/passwd' }] }),
+    ],
     ['messages[1].content[0].input_audio', withMessage({ role: 'user', content: [{ type: 'input_audio' }] })],
     ['messages[1].content[0].type', withMessage({ role: 'user', content: [{ type: 'video' }] })],
     ['messages[1].content[0].text', withMessage({ role: 'user', content: [{ type: 'text', text: 1 }] })],

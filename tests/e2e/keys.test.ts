@@ -167,7 +167,7 @@ test('no prompt, answer, key or user is in a log, a metric, an error or what an 
       { headers: { ...headers, cookie: `berth_session=${canary('session')}` }, path: '/admin/session', body: {} },
       { headers, path: '/api/embed', body: { model: 'm', input: [canary('prompt')] } },
       { headers, path: `/upstream/${canary('worker')}/x`, body: {} },
-      { headers: bearer(root), path: '/admin/pin', body: { worker: 'w', model: canary('model'), [canary('name')]: 1 } },
+      { headers: bearer(root), path: '/admin/pin', body: { worker: canary('worker'), [canary('name')]: 1 } },
       {
         headers: bearer(root),
         path: '/admin/import',

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { readCertificate } from '../../gateway/tls.ts';
+import { readCertificate } from '@berth/shared/tls.ts';
 import { chat, startRig, until } from './rig.ts';
 import type { Rig } from './rig.ts';
 

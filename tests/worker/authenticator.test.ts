@@ -2,6 +2,7 @@
 // nothing of them is run.
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { activityPath, cancelPath } from '@berth/shared/activity.ts';
 import { signCall, skewMs } from '@berth/shared/auth.ts';
 import type { Call } from '@berth/shared/auth.ts';
 import { wishes } from '../../worker/standing.ts';
@@ -24,9 +25,12 @@ const paths = [
   '/internal/activity',
   '/internal/cancel/some-request',
   '/internal/hold',
+  activityPath,
+  cancelPath,
   ...wishes.map((wish) => `/internal/${wish}`),
   `${pagesPath}health`,
 ];
+const methodOf = (path: string) => (path === activityPath || path.startsWith(pagesPath) ? 'GET' : 'POST');
 let leases = 0;
 const aCall = (): Call => ({
   lease: `lease ${(leases += 1)}`,
@@ -35,7 +39,11 @@ const aCall = (): Call => ({
   owner: { team: 'red', key: 'k', gateway: 'g' },
 });
 
-function send(path: string, headers: Record<string, string | string[]>, method = 'POST'): Promise<[number, string]> {
+function send(
+  path: string,
+  headers: Record<string, string | string[]>,
+  method = methodOf(path),
+): Promise<[number, string]> {
   return new Promise((resolve, reject) => {
     const outgoing = request(`${worker.worker.url}${path}`, { method, headers, agent: false }, (response) => {
       let text = '';
@@ -50,7 +58,7 @@ function send(path: string, headers: Record<string, string | string[]>, method =
 }
 
 type Headers = Record<string, string>;
-const signed = (path: string, call = aCall(), nowMs = Date.now(), with_ = secret, method = 'POST'): Headers =>
+const signed = (path: string, call = aCall(), nowMs = Date.now(), with_ = secret, method = methodOf(path)): Headers =>
   signCall(with_, method, path, call, nowMs);
 const without = (headers: Headers, name: string): Headers =>
   Object.fromEntries(Object.entries(headers).filter(([each]) => each !== name));
@@ -73,7 +81,10 @@ const wrong: [string, (path: string) => Headers | Record<string, string | string
   ['has no time', (path) => without(signed(path), 'berth-time')],
   ['is signed for another path', (path) => signed(path === '/api/chat' ? '/api/generate' : '/api/chat')],
   ['is signed for the path with a query', (path) => signed(`${path}?a=b`)],
-  ['is signed for another method', (path) => signed(path, aCall(), Date.now(), secret, 'GET')],
+  [
+    'is signed for another method',
+    (path) => signed(path, aCall(), Date.now(), secret, methodOf(path) === 'GET' ? 'POST' : 'GET'),
+  ],
   ['has another lease', (path) => changed(path, 'berth-lease', 'lease of another')],
   ['has another epoch', (path) => changed(path, 'berth-epoch', 'a life before')],
   ['has another model', (path) => changed(path, 'berth-model', 'other%3Alatest')],

@@ -37,6 +37,7 @@ type Common =
   | 'port'
   | 'url'
   | 'secret'
+  | 'tls'
   | 'loadedMax'
   | 'version'
   | 'ledger'

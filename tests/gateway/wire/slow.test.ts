@@ -31,6 +31,8 @@ it(`${slowMax} slow heads are cut off within ${cutMs / 1_000} s, and answers tak
   for (const socket of sockets) socket.destroy();
   const sorted = took.toSorted((a, b) => a - b);
   expect([still.open, sorted.length > 50]).toEqual([0, true]);
-  expect(sorted[Math.floor(sorted.length * 0.99)]).toBeLessThan(feltMs);
+  const p99Ms = sorted[Math.floor(sorted.length * 0.99)] ?? 0;
+  if (process.env['FIGURES']) console.log(`beside ${slowMax} slow heads an answer takes ${p99Ms.toFixed(0)} ms at p99`);
+  expect(p99Ms).toBeLessThan(feltMs);
   expect(performance.now() - startMs).toBeGreaterThan(9_000);
 });

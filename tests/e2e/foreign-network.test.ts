@@ -1,4 +1,5 @@
-// A Redis that is locked as SECURITY.md says: TLS, a user with a password and no more rights than a pool needs.
+// A pool on a network that is not its own: TLS to Redis and to the workers, and a user of Redis with a password and no
+// more rights than a pool needs, as SECURITY.md says.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -13,6 +14,7 @@ const password = 'canary-of-redis-0001';
 const certificate = join(root, 'tests/gateway/tls/first.crt');
 let redis: RedisServer;
 let models: Folder;
+let others: Folder;
 let port = 0;
 const key = 'the-key-of-the-settings';
 
@@ -33,22 +35,28 @@ beforeAll(async () => {
     throw new Error(why);
   };
   redis = await ownRedis(skip, { port, args: [...tls, ...user] });
-  models = await echoModels('m');
+  [models, others] = [await echoModels('m'), await echoModels('other')];
 });
 afterAll(async () => {
   await redis[Symbol.asyncDispose]();
-  await models[Symbol.asyncDispose]();
+  for (const folder of [models, others]) await folder[Symbol.asyncDispose]();
 });
 
 const env = (url: string) => ({ REDIS_URL: url, API_KEY: key, AUTH: 'on', LOG_LEVEL: 'debug' });
 const url = (secret = password, scheme = 'rediss') => `${scheme}://berth:${secret}@127.0.0.1:${port}`;
 const trusts = { NODE_EXTRA_CA_CERTS: certificate };
 
-test('a pool works over it: slots, keys, usage, the pool’s secret', async () => {
+const shows = (file: string) => ({ WORKER_TLS_CERT: file, WORKER_TLS_KEY: file.replace('.crt', '.key') });
+
+test('a pool works over it: slots, keys, usage, the pool’s secret; a worker that nobody can trust is sent nothing', async () => {
   await using gateway = await startGateway({ ...env(url()), ...trusts });
-  const part = { ...env(url()), ...trusts, ENGINE: 'echo', MODELS_DIR: models.path };
-  await using worker = await startWorker(part);
-  await workersReady(gateway, 1);
+  const part = { ...env(url()), ...trusts, ENGINE: 'echo' };
+  await using worker = await startWorker({ ...part, ...shows(certificate), MODELS_DIR: models.path });
+  const strange = shows(certificate.replace('first', 'second'));
+  await using stranger = await startWorker({ ...part, ...strange, MODELS_DIR: others.path });
+  await workersReady(gateway, 2);
+  expect([worker.url, stranger.url].map((each) => new URL(each).protocol)).toEqual(['https:', 'https:']);
+  await expect(fetch(worker.url.replace('https', 'http'))).rejects.toThrow();
   const headers = { authorization: `Bearer ${key}` };
   const made = await fetch(`${gateway.url}/admin/keys`, { method: 'POST', headers, body: '{"team":"red"}' });
   const { secret } = (await made.json()) as { secret: string };
@@ -56,6 +64,10 @@ test('a pool works over it: slots, keys, usage, the pool’s secret', async () =
     const answer = await ask({ url: gateway.url, headers: { authorization: `Bearer ${bearer}` }, body: chat('hello') });
     expect([answer.status, answer.text.includes('hello')]).toEqual([200, true]);
   }
+  const ofStranger = await ask({ url: gateway.url, headers, body: { ...chat('canary-for-nobody'), model: 'other' } });
+  expect([502, 503]).toContain(ofStranger.status);
+  expect(gateway.output).toMatch(/a worker failed.*self-signed certificate/);
+  expect(stranger.output).not.toContain('canary');
   await gateway.stop(); // tells Redis what it still has to tell
   const said = gateway.output + worker.output;
   expect([said.includes(password), /NOPERM|is away|not kept/.exec(said)]).toEqual([false, null]);

@@ -2,14 +2,23 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Server } from 'node:https';
-import type { Clock } from '@berth/shared/clock.ts';
-import type { Log } from '@berth/shared/log.ts';
+import type { Clock } from './clock.ts';
+import type { Log } from './log.ts';
 
 export interface TlsFiles {
   /** PEM: the certificate, and those between it and a root behind it. */
   certPath: string;
   /** PEM: its private key. */
   keyPath: string;
+  /** Of the settings that name them: `TLS`, or what stands before `_CERT` and `_KEY` instead. */
+  settings?: string;
+}
+
+/** @throws Error when there is one file of the two */
+export function tlsFiles(certPath: string | null, keyPath: string | null, settings = 'TLS'): TlsFiles | null {
+  if (certPath === null && keyPath === null) return null;
+  if (certPath !== null && keyPath !== null) return { certPath, keyPath, settings };
+  throw new Error(`${settings}_CERT and ${settings}_KEY belong together: set both, or neither for plain HTTP`);
 }
 
 export interface Certificate {
@@ -21,19 +30,18 @@ export interface Certificate {
 const lookEveryMs = 10_000;
 
 /** @throws Error that names the file and says what to do */
-export async function readCertificate({ certPath, keyPath }: TlsFiles): Promise<Certificate> {
+export async function readCertificate({ certPath, keyPath, settings = 'TLS' }: TlsFiles): Promise<Certificate> {
   const read = (path: string, name: string) =>
     readFile(path, 'utf8').catch((error: Error) => {
       throw new Error(`${name} cannot be read: ${error.message}`, { cause: error });
     });
-  const [cert, key] = await Promise.all([read(certPath, 'TLS_CERT'), read(keyPath, 'TLS_KEY')]);
+  const [cert, key] = await Promise.all([read(certPath, `${settings}_CERT`), read(keyPath, `${settings}_KEY`)]);
   let fits = false;
   try {
     fits = new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
   } catch (error) {
-    throw new Error('TLS_CERT and TLS_KEY must be a certificate and its key as PEM, without a passphrase', {
-      cause: error,
-    });
+    const both = `${settings}_CERT and ${settings}_KEY`;
+    throw new Error(`${both} must be a certificate and its key as PEM, without a passphrase`, { cause: error });
   }
   if (!fits) throw new Error(`the key in ${keyPath} is not that of the certificate in ${certPath}`);
   return { cert, key };
