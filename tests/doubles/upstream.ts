@@ -31,6 +31,8 @@ interface Behaviour {
   /** Answers everything with a page. */
   isPage: boolean;
   loads: 'well' | 'never';
+  /** What it answers, token by token, to everybody; `null` = it echoes. */
+  says: readonly string[] | null;
 }
 
 interface Request {
@@ -64,6 +66,7 @@ const well: Behaviour = {
   key: null,
   isPage: false,
   loads: 'well',
+  says: null,
 };
 
 export interface UpstreamOptions {
@@ -169,7 +172,7 @@ export async function startUpstream({
     await write(
       response,
       writer,
-      wordsOf(body),
+      wordsOf(body, now.says),
       body['stream'] !== false && (body['stream'] === true || path.startsWith('/api/')),
       gone,
     );
@@ -295,13 +298,13 @@ function tokens(response: ServerResponse, path: string, body: Record<string, unk
 }
 
 /** What it echoes: the last message or the prompt, each word a token; a marked word is thought or a call. */
-function wordsOf(body: Record<string, unknown>): string[] {
+function wordsOf(body: Record<string, unknown>, says: readonly string[] | null): string[] {
   const messages = body['messages'] as { content: unknown }[] | undefined;
   const content = messages?.at(-1)?.content;
   const said = Array.isArray(content) ? JSON.stringify(content) : textOf(content) || textOf(body['prompt']);
   const options = (body['options'] ?? {}) as Record<string, unknown>;
   const most = Number(body['max_tokens'] ?? body['max_completion_tokens'] ?? options['num_predict'] ?? Infinity);
-  const words = said.split(/(?= )/);
+  const words = says ?? said.split(/(?= )/);
   return words.slice(0, most > 0 ? most : Infinity);
 }
 
@@ -319,11 +322,13 @@ const usageOf = (words: string[]) => ({
   total_tokens: 5 + words.length,
 });
 
+let replies = 0;
+
 /** `<think>` before a word makes it a thought, `<call>` a call of the tool `look` with the rest as its place. */
 function chunks(path: string, body: Record<string, unknown>): Writer {
   const isChat = path === '/v1/chat/completions';
   const head = {
-    id: 'up-1',
+    id: `up-${(replies += 1)}`,
     object: isChat ? 'chat.completion.chunk' : 'text_completion',
     created: 1,
     model: body['model'],

@@ -1,12 +1,11 @@
 // A request in the dialect that the joined server speaks: what is sent, and how the server's frames reach the client.
-import { answersOf } from '@berth/shared/request.ts';
 import type { Generation } from '@berth/shared/request.ts';
-import { refuse } from '@berth/shared/dialects/check.ts';
 import { lineJson } from '@berth/shared/dialects/json.ts';
 import type { JsonObject } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { openai } from '@berth/shared/dialects/openai.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { usageOf } from '../replies/openai.ts';
 import { wholeHeaders } from '../replies/reply.ts';
 import type { Ending } from '../replies/reply.ts';
 import { object, text } from './listed.ts';
@@ -29,49 +28,78 @@ export interface Asked {
 }
 
 /**
- * The way of one answer. Always a stream on the server's side: its progress is seen, and it notices when it is left.
+ * The way of a request's answers. Always a stream on the server's side: its progress is seen, and it notices when it is
+ * left.
  */
 export interface Passage {
   path: string;
-  body: JsonObject;
+  /** One for each answer, sent one after another: several at once would take several of the server's slots. */
+  bodies: readonly JsonObject[];
   form: 'sse' | 'lines';
   headers: Readonly<Record<string, string>>;
-  tally: Tally;
+  /** A new one for each answer. */
+  tally: () => Tally;
   /** Text for the client; '' when there is none, or the reply is sent whole. */
-  read(frame: JsonObject, nowMs: number): string;
+  read(frame: JsonObject, nowMs: number, answer: number): string;
   /** The last text of a stream, or all of a reply that is sent whole. */
   end(settlement: Settlement, ending: Ending): string;
 }
 
-/** @throws Refusal `bad_request` for what this server would leave out without a word */
-export function openaiPassage({ path, body, generation, model, kind }: Asked): Passage {
-  if (kind === 'ollama' && answersOf(generation) > 1)
-    refuse('n', 'must be 1: an Ollama has this model, which gives one answer');
-  const { stream, includeUsage, model: name } = generation;
-  const tally = tallyOpenai();
+export function openaiPassage(asked: Asked): Passage {
+  const { path, generation } = asked;
+  const { stream, includeUsage, model } = generation;
+  const bodies = bodiesOf(asked);
+  const several = bodies.length > 1;
   const frames: JsonObject[] = [];
-  const sent = {
+  /** What all chunks of a reply have in common, whichever of the server's replies they come from. */
+  let head: JsonObject | null = null;
+  const named = (frame: JsonObject, index: number): JsonObject => {
+    const { id, created } = frame;
+    head ??= { id, created, model };
+    const choices = Array.isArray(frame['choices']) ? frame['choices'].map(object) : [];
+    return { ...frame, ...head, choices: several ? choices.map((choice) => ({ ...choice, index })) : choices };
+  };
+  const whole = (settlement: Settlement): string =>
+    lineJson({ ...merged(frames), ...(several && { usage: usageOf(settlement) }) });
+  return {
+    path,
+    bodies,
+    form: 'sse',
+    headers: stream ? openai.streamHeaders : wholeHeaders,
+    tally: tallyOpenai,
+    read(frame, _nowMs, answer) {
+      if (!stream) frames.push(named(frame, answer));
+      if (!stream || (isUsageOnly(frame) && (several || !includeUsage))) return '';
+      const chunk = named(frame, answer);
+      return `data: ${lineJson(includeUsage ? chunk : withoutUsage(chunk))}\n\n`;
+    },
+    end(settlement) {
+      if (!stream) return whole(settlement);
+      const object = path === '/v1/completions' ? 'text_completion' : 'chat.completion.chunk';
+      const usage = { ...head, object, choices: [], usage: usageOf(settlement) };
+      return `${several && includeUsage ? `data: ${lineJson(usage)}\n\n` : ''}data: [DONE]\n\n`;
+    },
+  };
+}
+
+/** A seed of one's own for each answer, as our engines have it: each can be had again. */
+function bodiesOf({ body, generation, model }: Asked): JsonObject[] {
+  const { prompt } = body;
+  const prompts = generation.morePrompts === undefined || !Array.isArray(prompt) ? [prompt] : prompt;
+  const { seed } = generation.sampling;
+  const common = {
     ...body,
     ...bound(body, generation),
     model: model.id,
+    n: undefined,
+    best_of: undefined,
     stream: true,
     stream_options: { ...object(body['stream_options']), include_usage: true },
   };
-  return {
-    path,
-    body: sent,
-    form: 'sse',
-    headers: stream ? openai.streamHeaders : wholeHeaders,
-    tally,
-    read(frame) {
-      tally.read(frame);
-      const named = { ...frame, model: name };
-      if (!stream) frames.push(named);
-      if (!stream || (!includeUsage && isUsageOnly(frame))) return '';
-      return `data: ${lineJson(includeUsage ? named : withoutUsage(named))}\n\n`;
-    },
-    end: () => (stream ? 'data: [DONE]\n\n' : lineJson(merged(frames))),
-  };
+  const seeds = Array.from({ length: generation.answersEach ?? 1 }, (_, index) =>
+    seed === null ? undefined : (seed + index) % 2 ** 32,
+  );
+  return prompts.flatMap((each: unknown) => seeds.map((own) => ({ ...common, prompt: each, seed: own })));
 }
 
 /** Under the field that the client used; -1 is how some say "no bound", and others refuse it. */
@@ -106,18 +134,16 @@ const runnerOptions = [
 
 export function ollamaPassage({ path, body, generation, model }: Asked): Passage {
   const { stream, model: name, maxTokens } = generation;
-  const tally = tallyOllama();
   const lines: JsonObject[] = [];
   const options = Object.entries(object(body['options'])).filter(([option]) => !runnerOptions.includes(option));
   const most = maxTokens === null ? {} : { num_predict: maxTokens };
   return {
     path,
-    body: { ...body, model: model.id, stream: true, options: { ...Object.fromEntries(options), ...most } },
+    bodies: [{ ...body, model: model.id, stream: true, options: { ...Object.fromEntries(options), ...most } }],
     form: 'lines',
     headers: stream ? ollama.streamHeaders : wholeHeaders,
-    tally,
+    tally: tallyOllama,
     read(line) {
-      tally.read(line);
       const named = { ...line, model: name };
       if (stream) return `${lineJson(named)}\n`;
       lines.push(named);

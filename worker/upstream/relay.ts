@@ -6,7 +6,9 @@ import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import type { JsonObject } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
+import type { Settlement } from '@berth/shared/settlement.ts';
 import { linked } from '../abort.ts';
+import { settledTogether } from '../answers.ts';
 import type { Endpoint } from '../endpoints.ts';
 import { reasonOf } from '../reason.ts';
 import { bounded, readBody } from '../serve.ts';
@@ -82,26 +84,45 @@ function passageOf(asked: Asked): Passage {
   return asked.kind === 'ollama' ? ollamaPassage(asked) : translatedPassage(asked);
 }
 
+/** The answers of a request, one after another in the one slot. */
+async function passOn(kit: RelayKit, sent: Sent, passage: Passage): Promise<Answer> {
+  const { clock } = kit;
+  const { exchange, generation } = sent;
+  const settlements: Settlement[] = [];
+  let pending = '';
+  for (const index of passage.bodies.keys()) {
+    const passed = await passOne(kit, sent, passage, index, pending);
+    settlements.push(passed.settlement);
+    ({ pending } = passed);
+  }
+  const settlement = settledTogether(settlements, generation);
+  const totalMs = clock.monotonic() - exchange.acceptedMs;
+  const text = passage.end(settlement, { nowMs: clock.now(), totalMs });
+  return { headers: passage.headers, text: generation.stream ? pending + text : text, settlement };
+}
+
 /**
  * The server's frames → text on the wire. As with our own engines the head waits for the first token, so that what
  * fails before it is a true HTTP error that the gateway may try elsewhere.
+ * @param before text that was not written yet
  */
-async function passOn(kit: RelayKit, sent: Sent, passage: Passage): Promise<Answer> {
+async function passOne(kit: RelayKit, sent: Sent, passage: Passage, index: number, before: string) {
   const { clock, metrics, pulse } = kit;
   const { exchange, generation, model } = sent;
-  const { tally } = passage;
-  let pending = '';
+  const tally = passage.tally();
+  let pending = before;
   let firstMs: number | null = null;
   let lastMs = 0;
-  for await (const frame of frames(kit, sent, passage)) {
+  for await (const frame of frames(kit, sent, passage, index)) {
     const value = readFrame(pulse, frame);
-    pending += passage.read(value, clock.now());
+    const says = tally.read(value);
+    pending += passage.read(value, clock.now(), index);
     if (!tally.begun) continue;
     const nowMs = clock.monotonic();
-    exchange.progress.note({ kind: 'text', text: '', tokens: 1 }); // about one token a frame
-    if (firstMs !== null) metrics.piece(model.name, nowMs - lastMs, 1);
+    if (says) exchange.progress.note({ kind: 'text', text: '', tokens: 1 }); // about one token a frame
+    if (says && firstMs !== null) metrics.piece(model.name, nowMs - lastMs, 1);
     firstMs ??= nowMs;
-    lastMs = nowMs;
+    if (says) lastMs = nowMs;
     if (!generation.stream || pending === '') continue;
     await exchange.outbox.write(passage.headers, pending);
     pending = '';
@@ -110,19 +131,18 @@ async function passOn(kit: RelayKit, sent: Sent, passage: Passage): Promise<Answ
     pulse.suspect();
     throw new Refusal('worker_failed', 'the joined server broke off in the middle of its answer');
   }
-  const totalMs = clock.monotonic() - exchange.acceptedMs;
-  const settlement = tally.settle((firstMs ?? clock.monotonic()) - exchange.acceptedMs, totalMs);
-  const text = passage.end(settlement, { nowMs: clock.now(), totalMs });
-  return { headers: passage.headers, text: generation.stream ? pending + text : text, settlement };
+  const nowMs = clock.monotonic();
+  const settlement = tally.settle((firstMs ?? nowMs) - exchange.acceptedMs, nowMs - exchange.acceptedMs);
+  return { pending, settlement };
 }
 
 /** Until the server has ended its reply: only then it has forgotten the request. */
-async function* frames(kit: RelayKit, sent: Sent, { path, body, form }: Passage): AsyncGenerator<string> {
+async function* frames(kit: RelayKit, sent: Sent, passage: Passage, index: number): AsyncGenerator<string> {
   const { ask, signal } = sent;
-  const reply = await ask(path, body);
+  const reply = await ask(passage.path, passage.bodies[index] ?? {});
   try {
     const bytes = heard(reply.body, sent.heard);
-    for await (const frame of framesOf(bytes, form)) if (frame !== '[DONE]') yield frame;
+    for await (const frame of framesOf(bytes, passage.form)) if (frame !== '[DONE]') yield frame;
   } catch (error) {
     if (signal.aborted || error instanceof Refusal) throw error;
     kit.pulse.down(reasonOf(error));

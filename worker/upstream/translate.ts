@@ -23,7 +23,6 @@ export function translatedPassage(asked: Asked): Passage {
   const reading = readDeltas(generation);
   const context = { id, createdMs: 0, thoughts: null, syntax: syntaxOf(null) };
   const reply = ollamaReply(generation, context, reading);
-  const tally = tallyOpenai();
   const common = {
     model: model.id,
     stream: true,
@@ -37,12 +36,11 @@ export function translatedPassage(asked: Asked): Passage {
   const raw = prompt.kind === 'raw' ? { prompt: prompt.text } : {};
   return {
     path: prompt.kind === 'raw' ? '/v1/completions' : '/v1/chat/completions',
-    body: { ...common, ...chat, ...raw },
+    bodies: [{ ...common, ...chat, ...raw }],
     form: 'sse',
     headers: generation.stream ? ollama.streamHeaders : wholeHeaders,
-    tally,
+    tally: tallyOpenai,
     read(frame, nowMs) {
-      tally.read(frame);
       reading.take(frame);
       return reply.piece({ kind: 'text', text: '', tokens: 0 }, nowMs);
     },
