@@ -128,6 +128,8 @@ describe('the console', () => {
     await page.keyboard.press('Escape');
     expect(await end).toMatchObject({ error: { code: 'request_cancelled' } });
     await page.getByRole('cell', { name: 'an administrator ended this request' }).waitFor();
+    await page.getByRole('row', { name: 'an administrator ended this request' }).getByRole('button').click();
+    await dialog.getByText(/^After .*: a slot on w\d\./).waitFor();
   });
 });
 

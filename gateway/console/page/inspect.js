@@ -1,6 +1,7 @@
 // One request, looked at closely: a dialog that follows it while it runs, with the button that ends it.
 import { act } from './actions.js';
 import { el, list, say } from './dom.js';
+import { createExplained } from './explained.js';
 import { clock, duration, model } from './format.js';
 import { whyOf } from './requests.js';
 
@@ -18,10 +19,11 @@ export function createInspector(dialog) {
   let ended;
   const title = el('h2', { id: 'inspect-title' });
   const facts = el('dl', { class: 'facts' });
+  const explained = createExplained();
   const note = el('p', { class: 'note', role: 'status' });
   const cancel = el('button', { type: 'button', class: 'danger', click: () => void end() }, 'Cancel this request');
   const close = el('form', { method: 'dialog' }, el('button', { class: 'quiet' }, 'Close'));
-  dialog.append(title, facts, note, el('div', { class: 'buttons' }, cancel, close));
+  dialog.append(title, facts, explained.node, note, el('div', { class: 'buttons' }, cancel, close));
 
   async function end() {
     const sentence = 'Cancelled: its client is told so.';
@@ -50,6 +52,7 @@ export function createInspector(dialog) {
       say(note, '');
       cancel.hidden = row !== undefined;
       showFacts(row ? factsOfEnded(row) : []);
+      void explained.show(id);
       dialog.showModal();
     },
     /** @param {RunningRow[]} running @param {QueueRow[]} waiting */

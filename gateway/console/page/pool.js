@@ -17,7 +17,7 @@ export function createPool(root) {
   const filter = el('input', {
     type: 'search',
     id: 'filter',
-    placeholder: 'worker, model, team, request …',
+    placeholder: 'Filter: worker, model, team',
     'aria-label': 'Filter workers and requests',
     autocomplete: 'off',
     spellcheck: 'false',
