@@ -12,7 +12,7 @@ COPY gateway/package.json gateway/
 COPY shared/package.json shared/
 COPY worker/package.json worker/
 RUN --mount=type=cache,target=/npm npm ci --omit=dev -w gateway --ignore-scripts --no-audit --no-fund --cache /npm
-RUN npm sbom --sbom-format cyclonedx --omit=dev -w gateway > sbom.cdx.json
+RUN npm sbom --package-lock-only --sbom-format cyclonedx -w gateway > sbom.cdx.json
 
 FROM ${NODE_IMAGE}
 ARG VERSION=0.1.0

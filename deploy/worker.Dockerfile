@@ -19,7 +19,7 @@ COPY gateway/package.json gateway/
 COPY shared/package.json shared/
 COPY worker/package.json worker/
 RUN --mount=type=cache,target=/npm npm ci --omit=dev -w worker --ignore-scripts --no-audit --no-fund --cache /npm
-RUN npm sbom --sbom-format cyclonedx --omit=dev -w worker > sbom.cdx.json
+RUN npm sbom --package-lock-only --sbom-format cyclonedx -w worker > sbom.cdx.json
 
 # The engine comes built for everything; each image keeps what it can run.
 FROM packages AS packages-cpu

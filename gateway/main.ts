@@ -199,7 +199,7 @@ async function openLedger(
     const ledger = createMemoryLedger({ clock: systemClock });
     return { ledger, degraded: () => false, secret: clusterSecret ?? fresh(), redis: null };
   }
-  const redis = await connectRedis({ url: redisUrl, log });
+  const redis = await connectRedis({ url: redisUrl, pool, log });
   const shared = await createRedisLedger({ redis, pool });
   const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
   const ledger = createFallbackLedger({ shared, clock: systemClock, log });

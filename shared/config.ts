@@ -1,5 +1,6 @@
 // Settings: declared once, read from the environment once, documented by their declaration.
 import { readFileSync } from 'node:fs';
+import { redisUrl } from './redis-url.ts';
 
 export interface Setting<T> {
   /** Name of the environment variable. */
@@ -176,10 +177,10 @@ export const poolSettings = {
   redisUrl: optional({
     name: 'REDIS_URL',
     about:
-      'Redis 7 or newer that holds the ledger, shared by all gateways and workers of a pool. What was run is 7.0.15.',
+      'Redis 7 or newer that holds the ledger, shared by all gateways and workers of a pool: `redis://host:port`, `rediss://` for TLS, `redis+sentinel://host:port,host:port/name` or `redis+cluster://host:port,host:port`. What was run is 7.0.15.',
     fallbackAbout: 'in memory, for one gateway',
     secret: true,
-    parse: url('redis', 'rediss'),
+    parse: redisUrl,
   }),
   pool: setting({
     name: 'POOL',

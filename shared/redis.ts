@@ -1,11 +1,13 @@
-// The one place that knows ioredis: a connection on which no command runs twice and every promise settles.
-import { Redis as Client, type RedisOptions } from 'ioredis';
+// A connection to Redis on which no command runs twice and every promise settles.
+import type { Redis as Client } from 'ioredis';
 import { systemClock, type Clock } from './clock.ts';
 import { createCrowd } from './crowd.ts';
 import { silentLog, type Log } from './log.ts';
 import { systemRandom, type Random } from './random.ts';
 import { whatIsUnfit, whyUnreachable } from './redis-checks.ts';
+import { connectMs, createClient, sameServer } from './redis-client.ts';
 import { fromIoredis, RedisReplyError, RedisUnavailable, RedisUnfit } from './redis-errors.ts';
+import { redactUrl } from './redis-url.ts';
 
 export interface Redis extends AsyncDisposable {
   /** False from the first sign that the server is gone until it answers again. */
@@ -25,8 +27,10 @@ export interface Redis extends AsyncDisposable {
 }
 
 export interface RedisConnectOptions {
-  /** `redis://user:password@host:port/db`, `rediss://` for TLS. */
+  /** `redis://user:password@host:port/db`, `rediss://` for TLS; sentinels or a cluster as the setting tells. */
   url: string;
+  /** Whose node is looked for where the URL names a cluster. */
+  pool?: string;
   clock?: Clock;
   random?: Random;
   log?: Log;
@@ -35,11 +39,10 @@ export interface RedisConnectOptions {
 }
 
 const commandMsDefault = 500;
-const connectMs = 1_000;
-const backoffMsMax = 2_000;
 /** So many commands in a row without an answer mean that the connection is dead, though nobody closed it. */
 const silentMax = 2;
 const inFlightMax = 10_000;
+const openMs = 5_000;
 /** Subscriptions are repeated this often: that repairs one that was lost, and finds a dead connection. */
 const resubscribeMs = 5_000;
 
@@ -48,14 +51,20 @@ const resubscribeMs = 5_000;
  * @throws RedisUnfit whose message says what is wrong and what to do
  */
 export async function connectRedis(options: RedisConnectOptions): Promise<Redis> {
-  const { url, clock = systemClock, random = systemRandom, log = silentLog, commandMs = commandMsDefault } = options;
-  const settings = safeOptions(random);
-  const commands = new Client(url, settings);
-  const subscriber = new Client(url, settings);
+  const {
+    url,
+    pool = 'berth',
+    clock = systemClock,
+    random = systemRandom,
+    log = silentLog,
+    commandMs = commandMsDefault,
+  } = options;
+  const commands = createClient({ url, pool, clock, random });
+  const subscriber = createClient({ url, pool, clock, random });
   const redis = createRedis({ commands, subscriber, clock, log, commandMs, url: redactUrl(url) });
   try {
-    await open(commands, url);
-    await open(subscriber, url);
+    await open(commands, url, clock);
+    await open(subscriber, url, clock);
     const problem = await whatIsUnfit((name, ...args) => redis.command(name, ...args));
     if (problem !== null) throw new RedisUnfit(`Redis at ${redactUrl(url)} ${problem}`);
     return redis;
@@ -65,51 +74,14 @@ export async function connectRedis(options: RedisConnectOptions): Promise<Redis>
   }
 }
 
-/** The URL without its password and parameters, for logs and errors. */
-export function redactUrl(url: string): string {
-  if (!URL.canParse(url)) return 'an unreadable URL';
-  const { protocol, username, password, host, pathname } = new URL(url);
-  const user = username === '' && password === '' ? '' : `${username}:***@`;
-  return `${protocol}//${user}${host}${pathname}`;
-}
-
-/**
- * ioredis would by default keep commands while it is away, send them again after a lost reply, and wait for ever on a
- * half-open connection: measured, a script ran twice. None of it here.
- */
-function safeOptions(random: Random) {
-  return {
-    lazyConnect: true,
-    protocol: 2,
-    maxRetriesPerRequest: 0,
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    // Subscriptions are made anew below, where they are known; INFO may be forbidden to our user.
-    autoResubscribe: false,
-    enableReadyCheck: false,
-    disableClientInfo: true,
-    connectTimeout: connectMs,
-    disconnectTimeout: 100,
-    keepAlive: 10_000,
-    retryStrategy: (times) => backoffMs(times, random),
-    // After a failover the address may lead to the new primary.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  } satisfies RedisOptions;
-}
-
-/** 25–50 ms, doubled each time up to 1–2 s: gateways that lost the same server do not come back at the same moment. */
-function backoffMs(times: number, random: Random): number {
-  const most = Math.min(backoffMsMax, 25 * 2 ** Math.min(times, 10));
-  return most / 2 + random.integer(Math.ceil(most / 2));
-}
-
 /** Waits for the first connection. */
-async function open(client: Client, url: string): Promise<void> {
+async function open(client: Client, url: string, clock: Clock): Promise<void> {
   let last = '';
   const note = (error: Error) => (last = error.message || ('code' in error ? String(error.code) : ''));
   client.on('error', note);
   try {
-    await client.connect();
+    // Whoever looks for a server behind sentinels or in a cluster would look for ever.
+    await within(clock, openMs, 'nobody tells where it is', client.connect());
   } catch (error) {
     // Only the text: ioredis's errors carry the command, and with AUTH the password.
     const why = last || (error instanceof Error ? error.message : String(error));
@@ -141,6 +113,7 @@ function createRedis({ commands, subscriber, clock, log, commandMs, url }: Parts
   let lastError = 'the connection was closed';
   commands.on('error', (error: Error) => (lastError = error.message));
   commands.on('ready', () => {
+    if (subscriber.status === 'ready' && !sameServer(commands, subscriber)) subscriber.disconnect(true);
     // A server that hangs still accepts connections: it is there when it has answered, with whatever.
     line.send('PING').then(
       () => change(true, ''),

@@ -20,7 +20,7 @@ const importsOf = (path: string) =>
 /** Where each package may be imported; everything else goes through that place. */
 const homes: Record<string, RegExp> = {
   undici: /^(gateway\/forward\.ts|worker\/ledger-http\.ts|worker\/upstream\/client\.ts|tests\/)/,
-  ioredis: /^(shared\/redis\.ts|tests\/)/,
+  ioredis: /^(shared\/redis(-client)?\.ts|tests\/)/,
   'prom-client': /^shared\/metrics\/instruments\.ts$/,
   'node-llama-cpp': /^(worker\/engine\/llama\/|tests\/)/,
   'http-proxy-3': /^(gateway\/passthrough\/proxy\.ts|tests\/bench\/)/,

@@ -112,7 +112,7 @@ async function openLedger(settings: WorkerSettings, log: Log): Promise<{ ledger:
     // Loaded only where Redis is used.
     const { connectRedis } = await import('@berth/shared/redis.ts');
     const { createRedisLedger } = await import('@berth/shared/ledger/redis.ts');
-    const redis = await connectRedis({ url: redisUrl, log });
+    const redis = await connectRedis({ url: redisUrl, pool, log });
     const ledger = await createRedisLedger({ redis, pool });
     const secret = clusterSecret ?? (await poolSecret({ store: redis, pool, fresh, clock: systemClock, log }));
     return { ledger, secret };

@@ -31,10 +31,10 @@ async function secret(name: string, make: () => string | Promise<string> = fresh
 /** What a pool may do on its Redis, and nothing else; Redis itself knows only a digest. */
 function accessRules(password: string): string {
   const digest = createHash('sha256').update(password).digest('hex');
-  const berth = `resetkeys ~b:{${pool}}:* resetchannels &b:{${pool}}:*`;
+  const rights = '-@all +@read +@write +@pubsub +@scripting -@dangerous +ping +time +hello'; // as in SECURITY.md
   return [
     'user default off',
-    `user berth on #${digest} ${berth} -@all +@read +@write +@pubsub +@scripting +@connection -@dangerous +info +time`,
+    `user berth on #${digest} resetkeys ~b:{${pool}}:* resetchannels &b:{${pool}}:* ${rights}`,
     'user health on nopass resetkeys resetchannels -@all +ping',
   ].join('\n');
 }

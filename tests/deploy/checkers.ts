@@ -1,6 +1,7 @@
 // What the tests of deploy/ read its files with: YAML, and the published schemas.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { root } from '../e2e/berth.ts';
 import { install, loader } from '../tools/install.ts';
 
@@ -14,6 +15,11 @@ export const loadChecker = loader(folder);
 /** A file of a package that does not export it. */
 export const checkerFile = <T>(path: string): T =>
   JSON.parse(readFileSync(join(folder, 'node_modules', path), 'utf8')) as T;
+
+/** A file of a package that is an ES module and does not export it. */
+export async function importChecker<T>(path: string): Promise<T> {
+  return (await import(pathToFileURL(join(folder, 'node_modules', path)).href)) as T;
+}
 
 export const deployed = (path: string): string => readFileSync(join(root, 'deploy', path), 'utf8');
 

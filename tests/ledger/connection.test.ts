@@ -6,7 +6,8 @@ import { describe, expect, inject, test, vi } from 'vitest';
 import { createRedisLedger } from '@berth/shared/ledger/redis.ts';
 import { LedgerUnavailable } from '@berth/shared/ledger/ledger.ts';
 import { RedisReplyError, RedisUnavailable } from '@berth/shared/redis-errors.ts';
-import { connectRedis, redactUrl, type Redis } from '@berth/shared/redis.ts';
+import { connectRedis, type Redis } from '@berth/shared/redis.ts';
+import { redactUrl } from '@berth/shared/redis-url.ts';
 import { startTcpProxy, type TcpProxy } from '../doubles/tcp-proxy.ts';
 import { ownRedis } from '../tools/redis.ts';
 import { aSession, aTake } from './inputs.ts';
@@ -196,6 +197,10 @@ describe('at the start', () => {
     expect(redactUrl('rediss://u:p%40ss@host:6380/2?x=y')).toBe('rediss://u:***@host:6380/2');
     expect(redactUrl('redis://host')).toBe('redis://host');
     expect(redactUrl('no url: p@ss')).toBe('an unreadable URL');
+    expect(redactUrl('rediss+sentinel://u:p:q@a:1,b:2/main?sentinelPassword=s')).toBe(
+      'rediss+sentinel://u:***@a:1,b:2/main',
+    );
+    expect(redactUrl('redis+cluster://:p@a,b')).toBe('redis+cluster://:***@a,b');
   });
 });
 

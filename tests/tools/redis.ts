@@ -19,6 +19,8 @@ export interface RedisServer extends AsyncDisposable {
 export interface RedisServerOptions {
   /** More arguments of redis-server, e.g. `['--cluster-enabled', 'yes']`. */
   args?: readonly string[];
+  /** A file of its configuration, which it may write to. */
+  config?: string;
   /** Port to listen on; any free one unless given. */
   port?: number;
 }
@@ -51,7 +53,7 @@ export async function startRedis(options: RedisServerOptions = {}): Promise<Redi
   for (let tries = 1; ; tries++) {
     const port = options.port ?? (await freePort());
     try {
-      return await launch(program, port, options.args ?? []);
+      return await launch(program, port, options);
     } catch (error) {
       // Another process may have taken the port in between.
       if (tries >= triesMax || options.port !== undefined) throw error;
@@ -104,10 +106,15 @@ async function fromDebian(): Promise<Program> {
   }
 }
 
-async function launch(program: Program, port: number, args: readonly string[]): Promise<RedisServer> {
+async function launch(program: Program, port: number, { config, args = [] }: RedisServerOptions): Promise<RedisServer> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-redis-'));
-  const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'];
-  const child = spawn(program.path, [...fixed, ...args], { env: program.env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const fixed = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder];
+  // A sentinel has no data.
+  const data = args.includes('--sentinel') ? [] : ['--save', '', '--appendonly', 'no'];
+  const child = spawn(program.path, [...(config ? [config] : []), ...fixed, ...data, ...args], {
+    env: program.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const endWithUs = () => child.kill('SIGKILL');
   process.once('exit', endWithUs);
   const stop = async () => {
@@ -137,7 +144,7 @@ async function ready(child: ChildProcess): Promise<void> {
       if (stream === null) continue;
       createInterface({ input: stream }).on('line', (line) => {
         if (said.length < 1_000) said.push(line);
-        if (/ready to accept connections/i.test(line)) resolve();
+        if (/ready to accept connections|Sentinel ID is/i.test(line)) resolve();
       });
     }
   });
