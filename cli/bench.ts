@@ -146,7 +146,9 @@ function whyOf(results: readonly Result[]): string {
 
 async function draw(path: string, load: Load, results: readonly Result[], world: World): Promise<void> {
   const day = new Date(world.clock.now()).toISOString().slice(0, 10);
-  const about = `${load.model}, prompts of ${load.promptTokens} tokens, answers of at most ${load.outputTokens}; ${day}`;
+  // What the gateway counted, not what was asked for.
+  const [prompts, answers] = [results[0]?.promptTokens ?? 0, results[0]?.outputTokens ?? 0].map(Math.round);
+  const about = `${load.model}, prompts of ${prompts} tokens, answers of ${answers}; ${day}`;
   const points = results.map((it) => ({
     parallel: it.load.concurrency,
     all: it.tokensPerS,

@@ -8,8 +8,8 @@ export interface Point {
   user: number | null;
 }
 
-const [width, height] = [760, 340];
-const area = { top: 66, height: 210, width: 300 };
+const [width, height] = [770, 380];
+const area = { top: 92, height: 220, width: 300 };
 
 /** @param about what was measured, for the line below the title */
 export function plotCurve(points: readonly Point[], about: string): string {
@@ -19,7 +19,7 @@ export function plotCurve(points: readonly Point[], about: string): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#222">`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
-    `<text x="20" y="26" font-size="16" font-weight="600">Tokens a second, by requests at a time</text>`,
+    `<text x="20" y="26" font-size="16" font-weight="600">Tokens a second</text>`,
     `<text x="20" y="44" fill="#666">${escaped(about)}</text>`,
     panel(60, 'all together', '#1769aa', all),
     panel(440, 'each user', '#b3541e', users),
@@ -42,12 +42,13 @@ function panel(left: number, title: string, colour: string, spots: readonly Spot
   const yOf = (y: number) => round(bottom - (y / top) * area.height);
   const line = spots.map(({ x, y }) => `${xOf(x)},${yOf(y)}`).join(' ');
   return [
-    `<text x="${left}" y="${area.top - 8}" font-weight="600" fill="${colour}">${title}</text>`,
+    `<text x="${left}" y="${area.top - 14}" font-weight="600" fill="${colour}">${title}</text>`,
     ...[0, 0.5, 1].map(
       (share) =>
         `<line x1="${left}" x2="${left + area.width}" y1="${yOf(share * top)}" y2="${yOf(share * top)}" stroke="#ddd"/>` +
         `<text x="${left - 6}" y="${yOf(share * top) + 4}" text-anchor="end">${round(share * top)}</text>`,
     ),
+    `<text x="${left + area.width / 2}" y="${bottom + 40}" text-anchor="middle" fill="#666">requests at a time</text>`,
     `<polyline points="${line}" fill="none" stroke="${colour}" stroke-width="2"/>`,
     ...spots.map(
       ({ x, y }) =>

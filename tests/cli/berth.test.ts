@@ -98,7 +98,7 @@ describe('berth bench', () => {
     const line = 'bench --curve 1,2,4 --requests 4 --output-tokens 8 --plot speed.svg';
     const { said, written } = await type(line, { terminal: true });
     expect(said).toMatch(/^AT A TIME +TOKENS\/S TOGETHER .*\n1 .*\n2 .*\n4 .* 0$/);
-    expect(written['speed.svg']).toMatch(/^<svg .*berth-demo:latest, prompts of 128 tokens.*<\/svg>\n$/s);
+    expect(written['speed.svg']).toMatch(/^<svg .*berth-demo:latest, prompts of \d+ tokens.*<\/svg>\n$/s);
     expect(written['speed.svg']?.match(/<circle /g)).toHaveLength(6);
   });
 
