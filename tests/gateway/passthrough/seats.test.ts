@@ -4,9 +4,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '@berth/shared/clock.ts';
 import { parseMounts } from '../../../gateway/passthrough/mounts.ts';
 import { createPages } from '../../../worker/pages.ts';
+import { startUpstream } from '../../doubles/upstream.ts';
 import { eventually } from '../../e2e/eventually.ts';
 import { aWorker } from '../../worker/a-worker.ts';
 import type { TestWorker } from '../../worker/a-worker.ts';
+import { aJoined } from '../../worker/upstream/a-joined.ts';
 import { ask, secret, startRig } from '../rig.ts';
 import type { Rig } from '../rig.ts';
 import { aJoinedWorker } from './joined.ts';
@@ -255,6 +257,27 @@ describe('/upstream/WORKER/', () => {
     });
     const { status, text } = await get('/upstream/plain/api/tags').answer;
     expect([status, text]).toEqual([404, expect.stringContaining('/metrics and /health')]);
+  });
+
+  it('of an Ollama that has joined are its native routes, and what computes there holds the slot that it declared', async () => {
+    await using ollama = await startUpstream({ kind: 'ollama', models: ['native'], behaviour: { key: 'sk' } });
+    await using _worker = await aJoined(ollama.url, { ledger: rig.ledger, secret, id: 'ollama', slots: 1, key: 'sk' });
+    await eventually('it is known', async () => (await get('/upstream/ollama/api/tags').answer).status === 200);
+    expect((await get('/upstream/ollama/api/tags').answer).text).toContain('"native"');
+    ollama.behave({ hangs: true });
+    const chat = (path: string) => {
+      const body = { model: 'native', stream: false, messages: [{ role: 'user', content: 'hello' }] };
+      return ask(rig, { path, headers: bearer, body: JSON.stringify(body) });
+    };
+    using native = chat('/upstream/ollama/api/chat');
+    await eventually('its slot is taken', async () => String(await held()) === 'ollama,1');
+    using waiting = chat('/api/chat');
+    await eventually('the other waits', async () => (await rig.ledger.survey()).waiting.length === 1);
+    ollama.behave({ hangs: false });
+    native.leave();
+    expect((await waiting.answer).status).toBe(200);
+    expect(ollama.mostAtOnce()).toBe(1);
+    await idle();
   });
 
   it('cannot be mounted', async () => {
