@@ -110,6 +110,7 @@ function requestOf(job: Job, seat: Seat, { secret, gateway, clock }: Options): D
     owner: { team: job.owner.team, key: job.owner.key, gateway },
     ...(seat.alone && { alone: true as const }),
     ...(job.outputMax !== undefined && { outputMax: job.outputMax }),
+    ...(job.contextMax !== undefined && { contextMax: job.contextMax }),
   };
   return {
     origin: seat.url,

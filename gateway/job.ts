@@ -34,6 +34,8 @@ export interface Job {
   priority: PriorityClass;
   /** Most output tokens of each answer that the key may have; left out = as many as it asks for. */
   outputMax?: number;
+  /** Most tokens of prompt and answer together that the key may have; left out = the model's context. */
+  contextMax?: number;
   /** When the request arrived, on the monotonic clock. */
   arrivedMs: number;
   /** The client says that it sent this before. */

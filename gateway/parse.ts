@@ -41,6 +41,7 @@ export async function parse(
   const body = await readBody(exchange, bodyBytesMax, held);
   const asks = route.read(parseJson(body));
   const outputMax = outputMaxOf(exchange.owner.rights, asks);
+  const { contextMax } = exchange.owner.rights;
   // The bytes go on as they came, and the bound beside them.
   const generation =
     outputMax === null ? asks : { ...asks, maxTokens: Math.min(asks.maxTokens ?? Infinity, outputMax) };
@@ -63,6 +64,7 @@ export async function parse(
     body,
     owner: exchange.owner,
     ...(outputMax !== null && { outputMax }),
+    ...(contextMax !== null && { contextMax }),
     arrivedMs: exchange.arrivedMs,
     ...(exchange.record.trace && { trace: exchange.record.trace }),
     ...wishesOf(exchange.request.headers, exchange.owner),

@@ -3,6 +3,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import {
   aloneHeader,
+  contextMaxHeader,
   epochHeader,
   leaseHeader,
   modelHeader,
@@ -32,6 +33,8 @@ export interface Call {
   alone?: true;
   /** Most output tokens of each answer, whatever the client asked for; left out = no bound. */
   outputMax?: number;
+  /** Most tokens of prompt and answer together; left out = the model's context. */
+  contextMax?: number;
 }
 
 export const nobody: Call = { lease: '', epoch: '', model: '', owner: { team: '', key: '', gateway: '' } };
@@ -43,6 +46,18 @@ export const skewMs = 30_000;
 
 /** Longest value of any of these headers, in characters, before it is looked at. */
 const headerCharsMax = 2_048;
+
+/** In the order in which `signCall` has them. */
+const proven = [
+  leaseHeader,
+  epochHeader,
+  modelHeader,
+  ownerHeader,
+  aloneHeader,
+  outputMaxHeader,
+  contextMaxHeader,
+  timeHeader,
+];
 
 /**
  * The headers that prove a call. The body is not part of the proof (it would have to be read before it is trusted):
@@ -63,6 +78,7 @@ export function signCall(
     [ownerHeader]: encodeOwner(call.owner),
     [aloneHeader]: call.alone ? '1' : '0',
     [outputMaxHeader]: String(call.outputMax ?? 0),
+    [contextMaxHeader]: String(call.contextMax ?? 0),
     [timeHeader]: String(Math.trunc(nowMs)),
   };
   return { ...headers, [signatureHeader]: sign(secret, method, path, Object.values(headers)) };
@@ -76,20 +92,17 @@ export function checkCall(
   headers: Record<string, string | string[] | undefined>,
   nowMs: number,
 ): Checked {
-  const values = [leaseHeader, epochHeader, modelHeader, ownerHeader, aloneHeader, outputMaxHeader, timeHeader].map(
-    (name) => one(headers[name]),
-  );
+  const values = proven.map((name) => one(headers[name]));
   const signature = one(headers[signatureHeader]);
   if (signature === '' || values.some((value) => value.length > headerCharsMax)) return refused('unsigned');
-  const [lease = '', epoch = '', model = '', owner = '', alone = '', outputMax = '', time = ''] = values;
+  const [lease = '', epoch = '', model = '', owner = '', alone = '', outputMax = '', contextMax = '', time = ''] =
+    values;
   if (!same(signature, sign(secret, method, path, values))) return refused('forged');
   if (!(Math.abs(nowMs - Number(time || 'NaN')) <= skewMs)) return refused('expired');
   const call: Call = { lease, epoch, model: decodeURIComponent(model), owner: decodeOwner(owner) };
-  const bound = Number(outputMax);
-  return {
-    kind: 'ok',
-    call: { ...call, ...(alone === '1' && { alone: true }), ...(bound > 0 && { outputMax: bound }) },
-  };
+  const [output, context] = [Number(outputMax), Number(contextMax)];
+  const bounds = { ...(output > 0 && { outputMax: output }), ...(context > 0 && { contextMax: context }) };
+  return { kind: 'ok', call: { ...call, ...(alone === '1' && { alone: true }), ...bounds } };
 }
 
 /** Team, key and gateway in one header value; `|` never survives the encoding, so it separates. */

@@ -5,6 +5,8 @@ export const modelHeader = 'berth-model';
 export const ownerHeader = 'berth-owner';
 /** Most output tokens of each answer that the key may have; 0 = as many as the client asks for. */
 export const outputMaxHeader = 'berth-output-max';
+/** Most tokens of prompt and answer together that the key may have; 0 = the model's context. */
+export const contextMaxHeader = 'berth-context-max';
 /** `1` = no other request may use the model on the worker while this one does. */
 export const aloneHeader = 'berth-alone';
 /** On a reply, and told to the client: which of the worker's slots ran it, from 0. */

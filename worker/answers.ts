@@ -14,10 +14,16 @@ interface Asking {
   seed: number;
   /** Whose cached prompts may be used. */
   team: string;
+  /** Most tokens of a prompt and its answer together; left out = the model's context. */
+  contextMax: number | undefined;
 }
 
 /** What the engine is asked for, answer by answer: equal prompts follow each other, and find the first in the cache. */
-export function requestsOf(generation: Generation, prompt: Prompt, { template, seed, team }: Asking): EngineRequest[] {
+export function requestsOf(
+  generation: Generation,
+  prompt: Prompt,
+  { template, seed, team, contextMax }: Asking,
+): EngineRequest[] {
   const { sampling, maxTokens, stop, topLogprobs, tellsContext, morePrompts = [], answersEach = 1 } = generation;
   const syntax = syntaxOf(template);
   const thoughts = thoughtsOf(template);
@@ -27,6 +33,7 @@ export function requestsOf(generation: Generation, prompt: Prompt, { template, s
     format: answerFormat(generation, syntax, template ?? ''),
     tags: tagsOf(generation, syntax, thoughts),
     cacheScope: team,
+    ...(contextMax !== undefined && { contextMax }),
     ...(topLogprobs !== undefined && { topLogprobs }),
     ...(tellsContext && { tellsContext }),
     ...(thoughts?.kind === 'tags' && { thoughtOpens: thoughts.open }),
@@ -42,12 +49,16 @@ export function requestsOf(generation: Generation, prompt: Prompt, { template, s
  * refused any more.
  * @throws Refusal `context_exceeded`, `bad_request`
  */
-export async function checkPrompts(engine: Pick<Engine, 'tokenize' | 'info'>, prompts: readonly Prompt[]) {
+export async function checkPrompts(
+  engine: Pick<Engine, 'tokenize' | 'info'>,
+  prompts: readonly Prompt[],
+  contextMax = Infinity,
+) {
   if (prompts.length < 2) return;
   for (const [index, prompt] of prompts.entries()) {
     const param = `prompt[${index}]`;
     const count = await tokensIn(engine, prompt, param);
-    const { contextTokens } = engine.info;
+    const contextTokens = Math.min(engine.info.contextTokens, contextMax);
     if (count < contextTokens) continue;
     throw new Refusal('context_exceeded', `${param} has ${count} tokens, the context is ${contextTokens}`, { param });
   }

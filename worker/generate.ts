@@ -100,7 +100,7 @@ async function run(kit: Kit, endpoint: Endpoint, call: Call, exchange: Exchange)
   const { pending, settlement } =
     generation.prompt === null
       ? await loadOnly(kit, model, started)
-      : await generate(kit, model, call.owner.team, generation.prompt, started);
+      : await generate(kit, model, call, generation.prompt, started);
   const ending = { nowMs: kit.clock.now(), totalMs: kit.clock.monotonic() - exchange.acceptedMs };
   const text = generation.stream ? pending + reply.end(settlement, ending) : reply.whole(settlement, ending);
   return { headers: reply.headers, text, settlement };
@@ -132,13 +132,15 @@ async function loadOnly({ residency }: Kit, model: Model, { generation, signal }
   return { pending: '', settlement: { ...nothingRan, finish: 'load', loadMs: use.loadMs } };
 }
 
-async function generate(kit: Kit, model: Model, team: string, prompt: Prompt, started: Started): Promise<Ran> {
+async function generate(kit: Kit, model: Model, call: Call, prompt: Prompt, started: Started): Promise<Ran> {
   const { generation, signal, progress } = started;
   const seed = generation.sampling.seed ?? kit.random.integer(2 ** 32);
-  const requests = requestsOf(generation, prompt, { template: model.header.chatTemplate, seed, team });
+  const { owner, contextMax } = call;
+  const asking = { template: model.header.chatTemplate, seed, team: owner.team, contextMax };
+  const requests = requestsOf(generation, prompt, asking);
   using use = await kit.residency.use(model, generation.keepAliveMs, signal);
   progress.loaded(generation.maxTokens === null ? null : generation.maxTokens * requests.length);
-  await checkPrompts(use.engine, [prompt, ...(generation.morePrompts ?? [])]);
+  await checkPrompts(use.engine, [prompt, ...(generation.morePrompts ?? [])], contextMax);
   const settlements: Settlement[] = [];
   let pending = '';
   for (const request of requests) {

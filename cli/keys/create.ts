@@ -33,7 +33,7 @@ export const createKey: Command = {
   --waiting N              requests that wait for a slot of one model
   --tokens-per-minute N    prompt and output together
   --tokens-per-month N     prompt and output together, in a calendar month (UTC)
-  --context N              largest context that may be asked for
+  --context N              most tokens of prompt and answer together
   --output N               most output tokens; a request must then ask for at most as many
   --end-user-header NAME   header in which this key's client names its users, who then share fairly
   --json                   print the whole key as JSON

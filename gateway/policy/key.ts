@@ -30,7 +30,7 @@ export interface Rights {
   tokensPerMinute: number | null;
   /** Prompt and output together in a calendar month (UTC). */
   tokensPerMonth: number | null;
-  /** Context that a request may ask for. */
+  /** Prompt and answer of a request together. */
   contextMax: number | null;
   /** Output tokens that a request may ask for; one that asks for no bound gets so many. */
   outputMax: number | null;

@@ -25,7 +25,7 @@ async function aTeam(url: string, team: string): Promise<Team> {
 }
 
 /** Six digits; the first 900,000 are all different. */
-const nonceOf = (at: number): string => String(100_000 + ((at * 317_811 + 4_181) % 900_000));
+const nonceOf = (at: number): string => String(100_000 + ((at * 317_813 + 4_181) % 900_000));
 
 /** Those of one round begin alike, and with a number that no other round has. The model copies the code word. */
 const promptOf = (round: number, nonce: string): string =>

@@ -54,6 +54,7 @@ export interface TestCall {
   /** Nobody else may use the model meanwhile. */
   alone: boolean;
   outputMax: number | undefined;
+  contextMax: number | undefined;
 }
 
 interface Answer {
@@ -181,7 +182,7 @@ let calls = 0;
 
 export function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>): Running {
   calls += 1;
-  const { path, body, lease, epoch, model, headers, alone, outputMax } = {
+  const { path, body, lease, epoch, model, headers, alone, outputMax, contextMax } = {
     path: '/v1/chat/completions',
     body: chat('hello world'),
     lease: `lease${calls}`,
@@ -190,6 +191,7 @@ export function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>)
     headers: {},
     alone: false,
     outputMax: undefined,
+    contextMax: undefined,
     ...call,
   };
   const signed: Call = {
@@ -199,6 +201,7 @@ export function beginCall(worker: Worker, clock: Clock, call: Partial<TestCall>)
     owner: { team: 'red', key: 'k1', gateway: 'g1' },
     ...(alone && { alone }),
     ...(outputMax && { outputMax }),
+    ...(contextMax && { contextMax }),
   };
   const bytes = Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
   const so = { ...signCall(secret, 'POST', path, signed, clock.now()), 'content-length': bytes.length, ...headers };

@@ -91,6 +91,7 @@ const wrong: [string, (path: string) => Headers | Record<string, string | string
   ['has another owner', (path) => changed(path, 'berth-owner', 'blue|k|g')],
   ['wants to be alone', (path) => changed(path, 'berth-alone', '1')],
   ['wants more output', (path) => changed(path, 'berth-output-max', '999')],
+  ['wants a larger context', (path) => changed(path, 'berth-context-max', '9999')],
   ['has a lease of 3,000 characters', (path) => signed(path, { ...aCall(), lease: 'x'.repeat(3_000) })],
 ];
 

@@ -228,6 +228,18 @@ it.each([
   expect(body).toContain('"finish_reason":"length"');
 });
 
+it('prompt and answer have no more tokens together than the key may have, also where several prompts are asked', async () => {
+  const { call } = await started();
+  const answer = await call({ body: chat('one two three four'), contextMax: 6 });
+  expect([answer.status, answer.settlement?.outputTokens]).toEqual([200, 2]);
+  const prompt = ['one', 'one two three four five six seven'];
+  const several = { path: '/v1/completions', body: { model: 'm', prompt }, contextMax: 6 };
+  for (const asked of [{ body: chat('one two three four five six seven'), contextMax: 6 }, several]) {
+    const { status, body } = await call(asked);
+    expect([status, body]).toEqual([400, expect.stringMatching(/tokens.*the context is 6/)]);
+  }
+});
+
 describe('a dying engine', () => {
   it('before the first token is an HTTP error without "not started"', async () => {
     const { call } = await started();

@@ -103,7 +103,8 @@ function openEcho(
     using both = linked([signal, death.signal]);
     const either = both.signal;
     const { script, tokens, promptTokens } = read(request, usual);
-    if (promptTokens >= options.contextTokens) throw tooLong(promptTokens, options.contextTokens);
+    const context = Math.min(options.contextTokens, request.contextMax ?? Infinity);
+    if (promptTokens >= context) throw tooLong(promptTokens, context);
     using _slot = await slots.take(either);
     seen.runningMax = Math.max(seen.runningMax, slots.taken());
     const startedAt = clock.monotonic();
@@ -111,7 +112,7 @@ function openEcho(
     const prefilledAt = clock.monotonic();
     stepped(prefilledAt - startedAt, 0, promptTokens);
     yield { kind: 'started', promptTokens, cachedTokens: 0 };
-    const bound = Math.min(tokens.length, request.maxTokens ?? Infinity, options.contextTokens - promptTokens);
+    const bound = Math.min(tokens.length, request.maxTokens ?? Infinity, context - promptTokens);
     for (let index = 0; index < bound; index += 1) {
       const before = clock.monotonic();
       if (index >= script.hangAfterTokens) await pause(clock, Infinity, either);

@@ -20,6 +20,8 @@ export interface EngineRequest {
   tellsContext?: true;
   /** Prefixes in the KV cache are shared only between requests of the same scope. */
   cacheScope: string;
+  /** Most tokens of prompt and answer together; left out = the context. */
+  contextMax?: number;
 }
 
 /** The answer is held to calls of these tools, with arguments that follow their schemas. */

@@ -142,6 +142,17 @@ describe('the end of an answer', () => {
     });
     expect((await collect(engine, aRequest('ba', { maxTokens: 1 }))).end.finish).toBe('length');
   });
+
+  test('who may have less than the context gets so much of it, for prompt and answer together', async () => {
+    const engine = await opened(words);
+    const { started, end } = await collect(engine, aRequest('ba', { contextMax: 64 }));
+    expect([end.finish, started.promptTokens + end.usage.outputTokens]).toEqual(['length', 64]);
+    const refused = collect(engine, aRequest(longPrompt, { contextMax: 64 }));
+    await expect(refused).rejects.toMatchObject({
+      outcome: 'context_exceeded',
+      message: expect.stringMatching(/is 64/),
+    });
+  });
 });
 
 describe('the text of an answer', () => {

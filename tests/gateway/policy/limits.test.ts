@@ -62,6 +62,8 @@ describe('output and context', () => {
     const { secret } = await make(rig, { contextMax: 2_048 });
     const asked = (num_ctx: number) => infer(rig, secret, { options: { num_ctx }, prompt: 'x' }, '/api/generate');
     expect([(await asked(4_096)).status, (await asked(2_048)).status]).toEqual([400, 200]);
+    // How many tokens a prompt has, its worker knows.
+    expect(rig.worker.seen.map(({ headers }) => headers['berth-context-max'])).toEqual(['2048']);
   });
 });
 

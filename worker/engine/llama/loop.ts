@@ -7,7 +7,7 @@ import { beginsFreely } from './calls-grammar.ts';
 import { chunkFor, planStep } from './plan.ts';
 import type { PromptCache } from './prompt-cache.ts';
 import { withinTime } from './rendering.ts';
-import { advanceRun, newRun, startRun, takeToken, tellToken } from './run.ts';
+import { advanceRun, contextOf, newRun, startRun, takeToken, tellToken } from './run.ts';
 import type { Run, Sequence, Taken } from './run.ts';
 import { samplerSettings } from './sampling.ts';
 import type { RowScores } from './scores.ts';
@@ -62,7 +62,7 @@ export function openLoop(
     preparing.add(id);
     try {
       if (waiting.length >= tuning.waitingMax) throw new Refusal('internal', 'too many requests wait in the engine');
-      const prompt = fittingPrompt(promptOf(request), request, readPrompt, binding.contextTokens);
+      const prompt = fittingPrompt(promptOf(request), request, readPrompt, contextOf(binding, request));
       const settings = samplerSettings(request.sampling, prompt, binding.contextTokens, binding.vocabularyTokens);
       const sampler = await binding.sampler(settings, request.format);
       waiting.push(newRun(binding, id, request, prompt, sampler)); // `waiting` may be another list by now

@@ -60,6 +60,14 @@ export interface Run {
   answeringSince: number | null;
 }
 
+/** Tokens of prompt and answer that a request may have. */
+export function contextOf(
+  { contextTokens }: Pick<Binding, 'contextTokens'>,
+  { contextMax = Infinity }: EngineRequest,
+): number {
+  return Math.min(contextTokens, contextMax);
+}
+
 export function newRun(
   binding: Binding,
   id: number,
@@ -77,7 +85,7 @@ export function newRun(
     pieces: wholePieces(spelling(binding, request.tags ?? []), before),
     stops: stopSearch(request.stop),
     scoring: scoringOf(binding, request),
-    outputTokensMax: Math.max(1, Math.min(request.maxTokens ?? Infinity, binding.contextTokens - prompt.length)),
+    outputTokensMax: Math.max(1, Math.min(request.maxTokens ?? Infinity, contextOf(binding, request) - prompt.length)),
     sequence: null,
     ended: false,
     prefilled: 0,
