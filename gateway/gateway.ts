@@ -18,6 +18,7 @@ import { createDoor } from './admit.ts';
 import { createAliases } from './aliases.ts';
 import { cancelRoutes } from './api/cancel.ts';
 import { explainRoutes } from './api/explain.ts';
+import { askAll, processesOf } from './api/ask-worker.ts';
 import { healthRoutes } from './api/health.ts';
 import { libraryRoutes } from './api/library.ts';
 import { keyRoutes } from './api/keys.ts';
@@ -189,6 +190,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const authenticate = sessions.authenticate(identified);
   const workers = createWorkers({ roster, agent, secret, clock });
   const shown = { ledger, room, estimate, roster, workers, history, version, gateway, clock, wire, authenticate };
+  const asking = { agent, secret, gateway, clock, roster };
   const own = [
     ...generatingRoutes(async (route, exchange) => {
       using held = door.hold();
@@ -196,8 +198,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
       exchange.record.understood(job);
       explain.begins(exchange.record, exchange.arrivedMs);
       using _allowance = limits.admit(exchange.owner, job, exchange.record);
-      // What nobody has loaded needs no slot to be unloaded, and must not be loaded for that.
-      if (isUnload(job) && roster.warm(job.model).length === 0) {
+      // It needs no slot, and reaches every worker that could have loaded it, seen or not; nothing is loaded for it.
+      if (isUnload(job)) {
+        const holders = processesOf(roster.model(job.model).map(({ worker }) => worker));
+        const unload = { method: 'POST', path: '/internal/unload', model: job.model } as const;
+        await askAll(asking, holders, unload, exchange);
         const headers = job.generation.stream ? ollama.streamHeaders : {};
         return exchange.reply.json(200, ollamaUnloaded(job.generation, clock.now()), headers);
       }
@@ -205,7 +210,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     }),
     ...modelRoutes({ ...shelf, clock }),
     ...showRoutes({ ...shelf, agent, secret, gateway, clock }),
-    ...libraryRoutes(shelf),
+    ...libraryRoutes({ ...asking, log, refresh, aliases: shelf.aliases }),
     ...queueRoutes({ ledger, room, estimate, roster }),
     ...healthRoutes({ door, session, degraded: options.degraded, roster, metrics, version }),
     ...workerMetricsRoutes({ roster, agent, secret, clock }),

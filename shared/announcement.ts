@@ -59,6 +59,8 @@ export interface Announcement {
   /** Hashes of beginnings of prompts that it has cached (`prefix.ts`). */
   prefixes?: readonly number[];
   models: ModelCard[];
+  /** Models can be pulled into its folder. */
+  pulls?: true;
 }
 
 /**

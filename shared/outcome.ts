@@ -68,6 +68,8 @@ export const refusals = {
     code: 'model_load_failed',
     retryable: false,
   },
+  // A model could not be fetched: its registry, the disk, or what came of it.
+  pull_failed: { ...everywhere(500), type: 'server_error', code: 'pull_failed', retryable: false },
   worker_failed: { ...everywhere(502), type: 'server_error', code: 'worker_failed', retryable: false },
   mount_failed: { ...everywhere(502), type: 'server_error', code: 'bad_gateway', retryable: false },
   // Not the worker, but the process that ran the model, and with it all that it ran: one of them may be the cause.

@@ -15,6 +15,8 @@ export interface Self {
   slots: number;
   loadedMax: number;
   device: string;
+  /** Models can be pulled into its folder. */
+  pulls?: true;
 }
 
 /** What is on the disk, what is loaded, and what is about to be. */

@@ -32,7 +32,7 @@ const limits = {
 };
 
 /** Answers one signed call. Never rejects. */
-type Handle = (call: Call, request: IncomingMessage, response: ServerResponse) => Promise<void>;
+export type Handle = (call: Call, request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
 /** What stands behind the door: an engine of our own, or a joined server. */
 export interface Handlers {
@@ -61,6 +61,8 @@ export interface ServerOptions extends Pick<ServeKit, 'activity' | 'clock' | 'lo
   /** Of this worker's life. */
   epoch: string;
   standing: Standing;
+  /** What changes the models on the disk, by method and path; left out = nothing does. */
+  library?: Readonly<Record<string, Handle>>;
 }
 
 export function createWorkerServer(options: ServerOptions): Server {
@@ -117,6 +119,9 @@ async function route(
   if (method === 'POST' && url.startsWith(cancelPath)) return cancel(options, url.slice(cancelPath.length), response);
   const { handlers } = options;
   if (method === 'POST' && url === '/internal/hold') return await handlers.hold(checked.call, request, response);
+  const { library = {} } = options;
+  const change = Object.hasOwn(library, `${method} ${url}`) ? library[`${method} ${url}`] : undefined;
+  if (change !== undefined) return await change(checked.call, request, response);
   if (url.startsWith(pagesPath)) return await handlers.pages.pass(request, response);
   const handle = method === 'POST' ? handlers.generate(url) : undefined;
   if (handle === undefined) return plain(response, 404, '{"error":"there is nothing here"}');

@@ -19,6 +19,7 @@ import { gpuNames, gpuReader } from './gpu.ts';
 import type { EngineOptions, OpenEngine, PromptCacheOptions } from './engine/engine.ts';
 import { createHttpLedger } from './ledger-http.ts';
 import { createChecker } from './models/checker.ts';
+import { realDisk } from './pull/layer.ts';
 import { openPromptFolder } from './prompt-folder.ts';
 import manifest from './package.json' with { type: 'json' };
 import { workerSettings } from './settings.ts';
@@ -88,6 +89,7 @@ async function startOwn(settings: WorkerSettings, common: Common, log: Log): Pro
     ...settings,
     ...common,
     device: deviceName(gpu, settings.gpu.devices, await nvidiaFacts()),
+    pull: { hosts: settings.pullHosts, hubUrl: settings.hubUrl, disk: realDisk },
     ownGpus: await gpuNames(settings.gpu.devices),
     gpus: gpu === 'cuda' ? gpuReader(settings.gpu.devices, systemClock) : async () => [],
     engine: {

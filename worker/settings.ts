@@ -12,6 +12,7 @@ import {
   url,
 } from '@berth/shared/config.ts';
 import type { Settings } from '@berth/shared/config.ts';
+import { parsePullHosts } from './pull/hosts.ts';
 
 export const workerSettings = {
   numParallel: setting({
@@ -73,6 +74,19 @@ export const workerSettings = {
       'Folder with .gguf files, folders in it included; a folder in which Ollama keeps its models, such as `~/.ollama/models`; or one .gguf file.',
     fallbackAbout: 'the demo model',
     parse: text,
+  }),
+  pullHosts: setting({
+    name: 'PULL_HOSTS',
+    about:
+      'Hosts from which models may be pulled (`/api/pull`), separated by commas, `http://` before one without TLS; `none` = none. Redirects may lead to any public address, to a private one only when it is named here.',
+    fallback: 'registry.ollama.ai,huggingface.co',
+    parse: parsePullHosts,
+  }),
+  hubUrl: setting({
+    name: 'HF_ENDPOINT',
+    about: 'The hub behind `hf.co/owner/repo:quant`: Hugging Face, or a mirror that `PULL_HOSTS` names too.',
+    fallback: 'https://huggingface.co',
+    parse: url('http', 'https'),
   }),
   workerId: optional({
     name: 'WORKER_ID',

@@ -1,7 +1,7 @@
 // What gateways want of this worker: models that stay, models that go, whether it rests, what it is beside others.
 
 /** What a gateway may want; of what, a model or for `weigh` a number, stands in the signed call. */
-export const wishes = ['pin', 'unpin', 'retire', 'drain', 'undrain', 'weigh'] as const;
+export const wishes = ['pin', 'unpin', 'retire', 'unload', 'drain', 'undrain', 'weigh'] as const;
 export type Wish = (typeof wishes)[number];
 
 export interface Standing {
@@ -16,8 +16,8 @@ export interface Standing {
 }
 
 interface Options {
-  /** Unloads a model as soon as it is idle. */
-  unload: (model: string) => void;
+  /** Unloads a model as soon as it is idle; one that is pinned only where that is said. */
+  unload: (model: string, pinnedToo?: boolean) => void;
   rest: (resting: boolean) => void;
   onChange: () => void;
 }
@@ -36,8 +36,9 @@ export function createStanding({ unload, rest, onChange }: Options): Standing {
     retire(model) {
       if (leaving.size >= namesMax) return;
       leaving.add(model);
-      unload(model);
+      unload(model, true);
     },
+    unload: (model) => unload(model),
     drain: () => rest(true),
     undrain: () => rest(false),
     weigh(told) {

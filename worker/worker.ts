@@ -31,11 +31,14 @@ import type { ResidencyEvent, Resident } from './models/entry.ts';
 import type { Residency } from './models/residency.ts';
 import { createPace } from './pace.ts';
 import { createPrefixes } from './prefixes.ts';
-import { reasonOf } from './reason.ts';
+import { createLibrary } from './library.ts';
+import type { PullOptions } from './pull/pulls.ts';
 import { createStanding } from './standing.ts';
 import { createSolitude } from './models/solitude.ts';
 import { createSlots } from './slots.ts';
 import type { Slots } from './slots.ts';
+import { preload, rescan } from './upkeep.ts';
+import type { Upkeep } from './upkeep.ts';
 import { createWatchdog } from './watchdog.ts';
 import type { Watchdog } from './watchdog.ts';
 
@@ -58,6 +61,8 @@ export interface WorkerOptions {
   modelsDir: string | null;
   /** Settings of single models; `null` = there are none. */
   modelsFile: string | null;
+  /** From where models may be pulled. */
+  pull: Pick<PullOptions, 'hosts' | 'hubUrl' | 'stallMs' | 'disk'>;
   /** Names of the GPUs that the worker owns; `null` = all there are. */
   ownGpus?: readonly string[] | null;
   demoPath: string;
@@ -102,7 +107,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   };
 }
 
-interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
+interface Parts extends Pick<WorkerOptions, 'clock' | 'log'>, Upkeep {
   self: Self;
   slots: Slots;
   embedSlots: Slots;
@@ -114,14 +119,14 @@ interface Parts extends Pick<WorkerOptions, 'clock' | 'log'> {
   server: Server;
   /** Cuts what still runs when the drain took too long. */
   cut: AbortController;
-  /** Versions of models that were loaded because they are to be there from the start, or tried. */
-  preloaded: Set<string>;
 }
 
 async function createParts(options: WorkerOptions): Promise<Parts> {
   const { clock, log, engine } = options;
   const { id: worker, loadedMax, device } = options;
-  const self = { worker, epoch: options.random.id(), url: '', slots: engine.slots, loadedMax, device };
+  const life = { worker, epoch: options.random.id(), url: '' };
+  const pullable = options.modelsDir !== null && options.pull.hosts.length > 0;
+  const self: Self = { ...life, slots: engine.slots, loadedMax, device, ...(pullable && { pulls: true }) };
   const slots = createSlots(engine.slots, self.epoch);
   const embedSlots = createSlots(options.embedParallel, self.epoch);
   const metrics = createMetrics({ ...options, worker: options.id });
@@ -143,7 +148,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
       prefixes.gone(event.model);
     }
     // A request may have brought a keep-alive of its own meanwhile.
-    if (event.kind === 'idle' && standing.isLeaving(event.model)) residency.unload(event.model);
+    if (event.kind === 'idle' && standing.isLeaving(event.model)) residency.unload(event.model, true);
     if (event.kind === 'loaded' || event.kind === 'unloaded') shareThreads(engine.threads, residency.residents());
     // Use and rest change nothing but the hour of the unload: the next beat is soon enough for that.
     if (event.kind !== 'used' && event.kind !== 'idle') announcer.soon();
@@ -212,8 +217,9 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
   };
   const common = { ...options, ...kit, ledger };
   const handlers = engineHandlers(common);
+  const library = createLibrary({ ...common, rescan: () => rescan(parts) });
   const look = () => lookAt(kit.activity, device, options.gpus);
-  const server = createWorkerServer({ ...common, look, handlers, standing, epoch: self.epoch });
+  const server = createWorkerServer({ ...common, look, handlers, library, standing, epoch: self.epoch });
   const parts: Parts = {
     clock,
     log,
@@ -255,31 +261,6 @@ function watchEngines({ watchdog, slots, embedSlots, announcer, residency, log }
   else log.info('the engine works again');
   for (const lane of [slots, embedSlots]) lane.stall(stalled);
   announcer.soon();
-}
-
-/** Looks at the models again, and lets go of those whose files have gone. Never rejects. */
-async function rescan(parts: Parts): Promise<void> {
-  const { catalog, residency, announcer, log } = parts;
-  try {
-    if (!(await catalog.scan())) return;
-    const there = new Set(catalog.models().map(({ name }) => name));
-    for (const { name } of residency.residents()) if (!there.has(name)) residency.unload(name, true);
-    residency.refresh(catalog.models());
-    announcer.soon();
-    await preload(parts);
-  } catch (error) {
-    log.error('the models could not be looked at', { reason: reasonOf(error) });
-  }
-}
-
-/** Loads what is to be there from the start, while there is room. Never rejects; what fails, residency tells. */
-async function preload({ catalog, residency, preloaded, self, cut }: Parts): Promise<void> {
-  for (const model of catalog.models().filter(({ settings }) => settings.preload)) {
-    const { name, version } = model;
-    if (preloaded.has(`${name} ${version}`) || residency.residents().length >= self.loadedMax) continue;
-    preloaded.add(`${name} ${version}`);
-    await residency.load(model, '', cut.signal).catch(() => undefined);
-  }
 }
 
 async function drain(parts: Parts, timers: Disposable, withinMs: number): Promise<void> {

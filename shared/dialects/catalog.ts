@@ -11,8 +11,9 @@ const ollamaLevel = '0.13.0';
 /** Ollama's clients print `Forever` for a time so far away. */
 const foreverText = '2318-01-01T00:00:00Z';
 
-/** `x` means `x:latest`. A colon before the last slash is a registry's port, not a tag. */
-export function canonicalModel(name: string): string {
+/** `x` means `x:latest`, and `hf:o/r` is `hf.co/o/r`. A colon before the last slash is a registry's port, not a tag. */
+export function canonicalModel(written: string): string {
+  const name = written.replace(/^(hf:|huggingface\.co\/)/, 'hf.co/');
   return name.slice(name.lastIndexOf('/') + 1).includes(':') ? name : `${name}:latest`;
 }
 
@@ -99,8 +100,34 @@ export function parseOllamaPull(body: unknown): { model: string; stream: boolean
   return { model: modelOf(request), stream: request.optional('stream', flag) ?? true };
 }
 
+/**
+ * The body of `DELETE /api/delete`.
+ * @throws Refusal `bad_request`
+ */
+export function parseOllamaDelete(body: unknown): { model: string } {
+  return { model: modelOf(fieldsOf(body, '')) };
+}
+
+/**
+ * The body of `POST /api/copy`.
+ * @throws Refusal `bad_request`
+ */
+export function parseOllamaCopy(body: unknown): { source: string; destination: string } {
+  const request = fieldsOf(body, '');
+  return { source: request.required('source', modelName), destination: request.required('destination', modelName) };
+}
+
+/** What `POST /api/pull` tells, line by line, up to `success`. */
+export interface PullStatus {
+  status: string;
+  /** Of a file of the model, with the bytes that it has and that are there. */
+  digest?: string;
+  total?: number;
+  completed?: number;
+}
+
 /** What `POST /api/pull` tells of a model that is there already. */
-export function ollamaPulled({ digest, sizeBytes }: ModelCard) {
+export function ollamaPulled({ digest, sizeBytes }: ModelCard): PullStatus[] {
   const layer = { digest: `sha256:${digest}`, total: sizeBytes, completed: sizeBytes };
   return [
     { status: 'pulling manifest' },

@@ -225,8 +225,6 @@ describe('routes', () => {
   );
 
   it.each([
-    ['POST', '/api/copy'],
-    ['DELETE', '/api/delete'],
     ['POST', '/api/create'],
     ['POST', '/api/push'],
     ['POST', '/api/blobs/sha256:00'],

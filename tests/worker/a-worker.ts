@@ -23,6 +23,7 @@ import type { Settlement } from '@berth/shared/settlement.ts';
 import { echoEngines } from '../../worker/engine/echo.ts';
 import type { EchoEngines, EchoScript } from '../../worker/engine/echo.ts';
 import type { OpenEngine } from '../../worker/engine/engine.ts';
+import { realDisk } from '../../worker/pull/layer.ts';
 import { startWorker } from '../../worker/worker.ts';
 import type { Worker, WorkerOptions } from '../../worker/worker.ts';
 import { gguf, text, u32 } from './gguf-file.ts';
@@ -117,6 +118,7 @@ export async function aWorker({
     keepAliveMs: 300_000,
     modelsDir,
     modelsFile: null,
+    pull: { hosts: [], hubUrl: 'https://huggingface.co', disk: realDisk },
     demoPath: join(modelsDir, 'demo', 'none.gguf'),
     check: readGguf,
     wholeFacts: readWholeFacts,

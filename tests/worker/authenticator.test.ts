@@ -21,6 +21,8 @@ afterAll(() => worker[Symbol.asyncDispose]());
 const paths = [
   ...Object.keys(endpoints),
   '/api/show',
+  '/api/pull',
+  '/api/copy',
   '/internal/beat',
   '/internal/activity',
   '/internal/cancel/some-request',
@@ -109,7 +111,7 @@ describe.each(wrong)('a call that %s', (_what, headersOf) => {
 describe('a call that is right', () => {
   it('reaches every route; what is no route is told so only with a signature', async () => {
     for (const path of paths) expect([path, (await send(path, signed(path)))[0] === 401]).toEqual([path, false]);
-    for (const path of ['/', '/admin/keys', '/v1/models', '/api/tags', '/api/pull', '/v1/chat/completions/']) {
+    for (const path of ['/', '/admin/keys', '/v1/models', '/api/tags', '/api/create', '/v1/chat/completions/']) {
       expect((await send(path, signed(path)))[0]).toBe(404);
       expect((await send(path, {}))[0]).toBe(401);
     }

@@ -102,14 +102,22 @@ export function createCatalog(options: CatalogOptions): Catalog {
     return changed;
   };
 
+  // A scan that began earlier must not end later.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = (): Promise<boolean> => {
+    const next = last.then(scan);
+    last = next.catch(() => undefined);
+    return next;
+  };
+
   return {
     models: () => [...models.values()],
     problems: () => problems,
     async find(name) {
-      if (!models.has(name) && clock.monotonic() - scannedMs >= rescanMs) await scan();
+      if (!models.has(name) && clock.monotonic() - scannedMs >= rescanMs) await inTurn();
       return models.get(name) ?? null;
     },
-    scan,
+    scan: inTurn,
   };
 }
 

@@ -44,8 +44,8 @@ export interface Residency {
   load(model: Model, victim: string, signal: AbortSignal): Promise<void>;
   /** Why the model is not to be loaded now; `null` = it may be. */
   failed(model: Model): { reason: string | null } | null;
-  /** Unloads the model as soon as it is idle; a pinned one only when its file has gone. */
-  unload(name: string, isGone?: boolean): void;
+  /** Unloads the model as soon as it is idle; one that is pinned only where that is said. */
+  unload(name: string, pinnedToo?: boolean): void;
   /** What is known of the models has changed: settings that need no new load hold at once. */
   refresh(models: readonly Model[]): void;
   residents(): Resident[];
@@ -272,9 +272,9 @@ export function createResidency(options: ResidencyOptions): Residency {
       (await use(model, null, victim, signal))[Symbol.dispose]();
     },
     failed: ({ name, version }) => holding(failures.get(name), version, clock.monotonic()) ?? shutOut(name),
-    unload(name, isGone = false) {
+    unload(name, pinnedToo = false) {
       const entry = entries.get(name);
-      if (entry === undefined || (isPinned(entry.model) && !isGone)) return;
+      if (entry === undefined || (isPinned(entry.model) && !pinnedToo)) return;
       entry.keepAliveMs = 0;
       if (entry.users === 0) void shut(entry, 'asked');
     },

@@ -8,6 +8,7 @@ import type { Adapter } from '@berth/shared/models-file.ts';
 import { reasonOf } from '../reason.ts';
 import { noDefaults } from './defaults.ts';
 import type { Defaults } from './defaults.ts';
+import { nameOf } from './names.ts';
 
 export interface StoredModel {
   /** As Ollama writes it: without its own registry and `library`. */
@@ -43,7 +44,8 @@ export async function readStore(folder: string): Promise<Store | null> {
   if (!areFolders) return null;
   const store: Store = { models: [], problems: [] };
   for (const path of (await manifestsIn(manifests)).slice(0, manifestsMax)) {
-    const name = nameOf(path.split(sep));
+    const [host = '', namespace = '', model = '', tag = ''] = path.split(sep);
+    const name = nameOf({ host, namespace, model, tag });
     try {
       store.models.push(await readModel(name, join(manifests, path), blobs));
     } catch (error) {
@@ -58,11 +60,6 @@ async function manifestsIn(folder: string): Promise<string[]> {
   const files = entries.filter((entry) => entry.isFile() && !entry.name.startsWith('.'));
   const paths = files.map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1));
   return paths.filter((path) => path.split(sep).length === depth).toSorted();
-}
-
-function nameOf([host = '', namespace = '', model = '', tag = '']: string[]): string {
-  if (host !== 'registry.ollama.ai') return `${host}/${namespace}/${model}:${tag}`;
-  return namespace === 'library' ? `${model}:${tag}` : `${namespace}/${model}:${tag}`;
 }
 
 async function readModel(name: string, manifestPath: string, blobs: string): Promise<StoredModel> {
