@@ -112,7 +112,7 @@ export function createPlace(options: PlaceOptions): Place {
       const grant = held ?? (await wait(ticket, job, signal));
       // A worker that joined within the last second may be new to this gateway.
       if (roster.worker(grant.worker)?.epoch !== grant.epoch) await options.refresh();
-      roster.cached.sent(grant.worker, job.milestones.at(-1)?.hash ?? 0);
+      roster.cached.sent(grant.worker, job.milestones);
       return seatOf(grant, held?.placement ?? 'handed');
     } catch (error) {
       if (error instanceof Refusal && journey.age !== null) comebacks.refused(job, journey.age);

@@ -56,8 +56,8 @@ export interface Announcement {
   speed?: number;
   /** Beside others of the pool, as gateways have told it: it may have so many times their requests. */
   weight?: number;
-  /** Hashes of beginnings of prompts that it has cached (`prefix.ts`). */
-  prefixes?: readonly number[];
+  /** Hashes of beginnings of prompts that it has cached, packed (`prefix.ts`). */
+  prefixes?: string;
   models: ModelCard[];
   /** Models can be pulled into its folder. */
   pulls?: true;

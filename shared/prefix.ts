@@ -3,10 +3,12 @@ import type { ChatMessage, Generation, Tool } from './request.ts';
 
 /** The end of a message, or of a block of text. */
 export interface Milestone {
-  /** Of all that stands before it: scope, model, tools, messages; a whole number below 2^53. */
+  /** Of all that stands before it: scope, model, tools, messages; a whole number below 2^40. */
   hash: number;
   /** Characters of the prompt up to here. */
   chars: number;
+  /** Which it is, from 1. */
+  number: number;
 }
 
 /** Where each text begins and ends tells prompts apart; more would cost time on long ones. */
@@ -14,9 +16,11 @@ const sampleChars = 256;
 /** A prompt that is one text, or tokens, has a milestone after each so many. */
 const blockChars = 1_024;
 const blockTokens = 256;
-/** Most milestones of a prompt: the first ones, which others share, and the last ones, on which the next turn builds. */
-const firstMax = 4;
-const lastMax = 28;
+/** Of a long prompt are kept: the first milestones, then fewer and fewer of them, and the last, on which turns build. */
+const firstMax = 8;
+const lastMax = 16;
+/** Thinned when it has grown beyond this. */
+const keptMax = 96;
 
 /**
  * The milestones of a prompt, in order. Hashes are FNV-1a over UTF-16 units, in two lanes: what collides costs a
@@ -55,8 +59,8 @@ function createChain() {
   let a = 0x811c9dc5;
   let b = 0x9747b28c;
   let chars = 0;
-  const first: Milestone[] = [];
-  let last: Milestone[] = [];
+  let count = 0;
+  let kept: Milestone[] = [];
 
   const unit = (value: number): void => {
     a = Math.imul(a ^ value, 0x01000193);
@@ -74,11 +78,12 @@ function createChain() {
   const text = (it: string): void => span(it, 0, it.length);
   const milestone = (grown: number): void => {
     chars += grown;
-    const hash = mixed(b) * 0x200000 + (mixed(a ^ b) >>> 11);
-    if (first.length < firstMax) return void first.push({ hash, chars });
-    last.push({ hash, chars });
-    if (last.length >= 2 * lastMax) last = last.slice(-lastMax);
+    const hash = mixed(b) * 0x100 + (mixed(a ^ b) >>> 24);
+    count += 1;
+    kept.push({ hash, chars, number: count });
+    if (kept.length > keptMax) thin();
   };
+  const thin = () => void (kept = kept.filter(({ number }) => isAnchor(number) || number > count - lastMax));
   return {
     text,
     tool({ name, description }: Tool): void {
@@ -107,8 +112,35 @@ function createChain() {
         if ((at + 1) % blockTokens === 0 || at + 1 === ids.length) milestone(((at % blockTokens) + 1) * charsPerToken);
       });
     },
-    milestones: (): Milestone[] => [...first, ...last.slice(-lastMax)],
+    milestones(): Milestone[] {
+      thin();
+      return kept;
+    },
   };
+}
+
+/** Whether the milestone of this number, from 1, is kept however long the prompt: up to 8, then 2ⁿ and 1.5 · 2ⁿ. */
+export function isAnchor(number: number): boolean {
+  if (number <= firstMax) return true;
+  const power = 2 ** Math.floor(Math.log2(number));
+  return number === power || number === 1.5 * power;
+}
+
+const hashBytes = 5;
+
+/** Hashes as text that is short in JSON. */
+export function packHashes(hashes: readonly number[]): string {
+  const bytes = Buffer.alloc(hashes.length * hashBytes);
+  hashes.forEach((hash, at) => bytes.writeUIntBE(hash, at * hashBytes, hashBytes));
+  return bytes.toString('base64url');
+}
+
+/** What is no such text has none. */
+export function unpackHashes(packed: unknown): number[] {
+  const bytes = Buffer.from(typeof packed === 'string' ? packed : '', 'base64url');
+  return Array.from({ length: Math.floor(bytes.length / hashBytes) }, (_, at) =>
+    bytes.readUIntBE(at * hashBytes, hashBytes),
+  );
 }
 
 /** English text averages about four characters a token. */

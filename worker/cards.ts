@@ -37,7 +37,7 @@ export interface Stock {
   pace?: Pick<Pace, 'loadMs' | 'tokensPerS' | 'heat' | 'speed'>;
   /** What gateways say it is beside others; 1 unless they did. */
   weight?: number;
-  prefixes?: readonly number[];
+  prefixes?: string;
 }
 
 /** What the next beat says. */
@@ -48,7 +48,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
   const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
   const count = runnable(self.slots, stock.models, stock.residents);
   const names = servedOf(stock.models, loaded);
-  const { weight = 1, prefixes = [] } = stock;
+  const { weight = 1, prefixes = '' } = stock;
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
@@ -56,7 +56,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     state: slots.state,
     ...known('speed', stock.pace?.speed() ?? null),
     weight,
-    ...(prefixes.length > 0 && { prefixes }),
+    ...(prefixes !== '' && { prefixes }),
     models: cards,
   };
   return {

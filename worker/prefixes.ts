@@ -1,4 +1,5 @@
 // Which beginnings of prompts this worker has cached, as far as its requests tell: announced, so that the next turn comes.
+import { packHashes } from '@berth/shared/prefix.ts';
 import type { Milestone } from '@berth/shared/prefix.ts';
 
 export interface Prefixes {
@@ -6,8 +7,8 @@ export interface Prefixes {
   began(model: string, milestones: readonly Milestone[], cachedTokens: number): void;
   /** The model's engine has gone. */
   gone(model: string): void;
-  /** Hashes, of the newest first. */
-  list(): readonly number[];
+  /** Hashes, packed. */
+  list(): string;
 }
 
 interface Options {
@@ -17,12 +18,10 @@ interface Options {
   keepsFiles: boolean;
 }
 
-/** A file is kept for many a prompt that lost its sequence; more than these are not told of. */
-const filesMax = 32;
-/** Of each prompt the system's part and the last turns are told: so many from either end. */
-const firstTold = 2;
-const lastTold = 6;
-const toldMax = 256;
+/** A file is kept for many a prompt that lost its sequence; more than these are not remembered. */
+const filesMax = 1_000;
+/** About 7 KB in an announcement: the ends of all prompts, on which next turns build, then where others may have left. */
+const toldMax = 1_024;
 
 /**
  * The engine gives a request the sequence that it goes on from, else the one unused for longest; so what is held is
@@ -31,7 +30,7 @@ const toldMax = 256;
 export function createPrefixes({ slots, keepsFiles }: Options): Prefixes {
   const heldMax = slots + (keepsFiles ? filesMax : 0);
   const models = new Map<string, readonly Milestone[][]>();
-  let told: readonly number[] | null = null;
+  let told: string | null = null;
 
   return {
     began(model, milestones, cachedTokens) {
@@ -52,12 +51,17 @@ export function createPrefixes({ slots, keepsFiles }: Options): Prefixes {
     },
     list() {
       if (told !== null) return told;
-      const hashes = [...models.values()]
-        .flat()
-        .flatMap((held) => [...held.slice(-lastTold).toReversed(), ...held.slice(0, firstTold)])
-        .map(({ hash }) => hash);
-      told = [...new Set(hashes)].slice(0, toldMax);
+      const held = [...models.values()].flat();
+      const ends = held.slice(0, toldMax / 4).flatMap((milestones) => milestones.at(-1) ?? []);
+      const forks = held.flatMap((milestones) => milestones.filter(({ number }) => isFork(number)).toReversed());
+      const hashes = new Set([...ends, ...forks].map(({ hash }) => hash));
+      told = packHashes([...hashes].slice(0, toldMax));
       return told;
     },
   };
+}
+
+/** Few of the milestones that every longer prompt has, too. */
+function isFork(number: number): boolean {
+  return Number.isInteger(Math.log2(number));
 }

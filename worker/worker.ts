@@ -178,7 +178,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
         isPinned: standing.isPinned,
         pace,
         weight: standing.weight,
-        prefixes: its === slots ? prefixes.list() : [],
+        prefixes: its === slots ? prefixes.list() : '',
         contextTokens: engine.contextTokens,
         failed: residency.failed,
       });

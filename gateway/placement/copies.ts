@@ -1,10 +1,10 @@
-// Which copy of a model is too many: its use fits on the others with room to spare. Pure.
+// Which copy of a model is too many: it is hardly used, and its use fits on the others. Pure.
 import type { Announcement } from '@berth/shared/announcement.ts';
 
 /** A copy stays for this long at least, so that a queue which comes and goes does not load it again and again. */
-export const copyMsMin = 120_000;
-/** The others have to have so many times the slots that are used. */
-const spare = 2;
+export const copyMsMin = 300_000;
+/** One worker has to have so many times the slots that all copies use: whoever needs the room takes it anyway. */
+const spare = 8;
 
 export interface Copy {
   worker: Announcement;
@@ -30,7 +30,7 @@ export function copiesTooMany(
     if (copies.length < 2 || last === undefined || last.card.pinned === true || isWaited(model)) return [];
     const copy = { worker: last.worker, model };
     const used = copies.reduce((sum, { card }) => sum + (card.heat ?? 0), 0);
-    const slots = copies.reduce((sum, { worker }) => sum + (worker === last.worker ? 0 : worker.slots), 0);
+    const slots = Math.min(...copies.map(({ worker }) => worker.slots));
     return used * spare <= slots && agedMs(copy) >= copyMsMin ? [copy] : [];
   });
 }

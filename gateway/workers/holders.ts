@@ -1,24 +1,26 @@
 // Which workers have cached the beginning of a prompt: as they announce it, and as this gateway has sent it lately.
 import type { Clock } from '@berth/shared/clock.ts';
+import { unpackHashes } from '@berth/shared/prefix.ts';
+import type { Milestone } from '@berth/shared/prefix.ts';
 
 export interface Holders {
   /** Workers that hold all up to the milestone; few, in no order. */
   of(hash: number): readonly string[];
-  /** What a worker announces now; `[]` = it has gone. */
-  announced(worker: string, hashes: readonly number[]): void;
-  /** A request with this prompt was sent there: known before the worker announces it. */
-  sent(worker: string, hash: number): void;
+  /** What a worker announces now, packed; '' = nothing, or it has gone. */
+  announced(worker: string, packed: string): void;
+  /** A request was sent there: known before the worker announces it, and for longer than it does. */
+  sent(worker: string, milestones: readonly Milestone[]): void;
 }
 
-/** Longer than a beat of the worker and a session of this gateway take to bring the announcement. */
-const sentMs = 5_000;
-const sentMax = 4_096;
+/** As long as files of prompts may well be there. A worker that has lost one costs a detour within the slack. */
+const sentMs = 30 * 60_000;
+const sentMax = 65_536;
 /** What more workers than these hold (a system prompt) is known everywhere: who else has it does not matter. */
 const workersMax = 64;
 
 export function createHolders(clock: Pick<Clock, 'monotonic'>): Holders {
   const byHash = new Map<number, string[]>();
-  const byWorker = new Map<string, ReadonlySet<number>>();
+  const byWorker = new Map<string, { packed: string; hashes: ReadonlySet<number> }>();
   const lately = new Map<number, { worker: string; untilMs: number }>();
   const nobody: readonly string[] = [];
 
@@ -35,25 +37,34 @@ export function createHolders(clock: Pick<Clock, 'monotonic'>): Holders {
       if (sent === undefined || sent.untilMs < clock.monotonic() || known.includes(sent.worker)) return known;
       return [...known, sent.worker];
     },
-    announced(worker, hashes) {
-      const before = byWorker.get(worker);
-      if (before === undefined && hashes.length === 0) return;
-      const now = new Set(hashes);
+    announced(worker, packed) {
+      const known = byWorker.get(worker);
+      if ((known?.packed ?? '') === packed) return;
+      const before = known?.hashes;
+      const now = new Set(unpackHashes(packed));
       for (const hash of before ?? []) if (!now.has(hash)) remove(worker, hash);
       for (const hash of now) {
         if (before?.has(hash)) continue;
-        const known = byHash.get(hash);
-        if (known === undefined) byHash.set(hash, [worker]);
-        else if (known.length < workersMax) known.push(worker);
+        const others = byHash.get(hash);
+        if (others === undefined) byHash.set(hash, [worker]);
+        else if (others.length < workersMax) others.push(worker);
       }
-      if (now.size > 0) byWorker.set(worker, now);
+      if (now.size > 0) byWorker.set(worker, { packed, hashes: now });
       else byWorker.delete(worker);
     },
-    sent(worker, hash) {
-      lately.delete(hash);
-      lately.set(hash, { worker, untilMs: clock.monotonic() + sentMs });
-      const [oldest] = lately.keys();
-      if (lately.size > sentMax && oldest !== undefined) lately.delete(oldest);
+    sent(worker, milestones) {
+      const untilMs = clock.monotonic() + sentMs;
+      for (const { hash } of milestones) {
+        const known = lately.get(hash);
+        // The beginning is the same in each turn; it is written down anew when it is old.
+        if (known?.worker === worker && known.untilMs - untilMs > -sentMs / 2) continue;
+        lately.delete(hash);
+        lately.set(hash, { worker, untilMs });
+      }
+      for (const oldest of lately.keys()) {
+        if (lately.size <= sentMax) break;
+        lately.delete(oldest);
+      }
     },
   };
 }

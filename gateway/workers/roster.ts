@@ -132,13 +132,13 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       const gone = [...known.keys()].filter((worker) => left.has(worker) || missingMs(worker) >= rebuildMs);
       for (const worker of gone) {
         known.delete(worker);
-        cached.announced(worker, []);
+        cached.announced(worker, '');
       }
       for (const announcement of present) {
         if (!known.has(announcement.worker))
           log.info('worker joined', { worker: announcement.worker, url: announcement.url });
         known.set(announcement.worker, announcement);
-        cached.announced(announcement.worker, announcement.prefixes ?? []);
+        cached.announced(announcement.worker, announcement.prefixes ?? '');
         see(announcement);
       }
       version = change.version;

@@ -19,15 +19,31 @@ export interface Loads {
   hear?: (model: string, what: 'begins' | 'ends') => void;
 }
 
+/** What else a worker knows of its models. */
+export interface Wants {
+  isPinned?: (model: string) => boolean;
+  isLeaving?: (model: string) => boolean;
+  prefixes?: () => string;
+  onUnloaded?: (model: string) => void;
+}
+
 export interface Shelf {
   use(model: string, signal: AbortSignal): Promise<Disposable>;
   hear(order: Order | null): void;
   beat(self: Omit<Self, 'loadedMax'>, guard: Slots, taken: ReadonlySet<string>): Omit<Beat, 'boot' | 'last'>;
   serving(): string[];
   kill(model: string): void;
+  /** As soon as it is idle. */
+  unload(model: string): void;
 }
 
-export function createShelf(clock: Clock, names: readonly string[], loads: Loads, onChange: () => void): Shelf {
+export function createShelf(
+  clock: Clock,
+  names: readonly string[],
+  loads: Loads,
+  onChange: () => void,
+  { isPinned = () => false, isLeaving = () => false, prefixes = () => '', onUnloaded = () => {} }: Wants = {},
+): Shelf {
   const { loadedMax, loadMs, hear } = loads;
   const models = names.map(modelOf);
   const named = (name: string) => models.find((model) => model.name === name) ?? modelOf(name);
@@ -44,11 +60,14 @@ export function createShelf(clock: Clock, names: readonly string[], loads: Loads
     engine: { contextTokens: 4_096, slots: 64, threads: 1, gpu: false },
     loadedMax,
     keepAliveMs: 300_000,
+    isPinned,
     clock,
     log: silentLog,
     onEvent: (event) => {
       if (event.kind === 'loaded') pace.loaded(event.model, event.loadMs, 1);
-      if (event.kind !== 'used') onChange();
+      if (event.kind === 'unloaded') onUnloaded(event.model);
+      if (event.kind === 'idle' && isLeaving(event.model)) residency.unload(event.model);
+      if (event.kind !== 'used' && event.kind !== 'idle') onChange();
     },
   });
   const pace = createPace(clock);
@@ -61,24 +80,26 @@ export function createShelf(clock: Clock, names: readonly string[], loads: Loads
   return {
     use: (name, signal) => residency.use(named(name), null, signal),
     hear: obedience.hear,
-    beat: (self, guard, taken) =>
-      beatOf({ ...self, loadedMax }, guard, {
+    beat(self, guard, taken) {
+      pace.sampled(new Map(residency.residents().map(({ name, users }) => [name, users])));
+      return beatOf({ ...self, loadedMax }, guard, {
         models,
         residents: residency.residents(),
         order: obedience.order,
-        isTaken: (name) => taken.has(name),
-        isPinned: () => false,
+        isTaken: (name) => taken.has(name) || isLeaving(name),
+        isPinned,
         pace,
-        weight: 1,
-        prefixes: [],
+        prefixes: prefixes(),
         contextTokens: 4_096,
         failed: residency.failed,
-      }),
+      });
+    },
     serving: () =>
       residency
         .residents()
         .filter(({ phase, withdrawn, name }) => phase === 'ready' && !withdrawn && name !== obedience.order?.victim)
         .map(({ name }) => name),
+    unload: residency.unload,
     kill: (name) => residency.kill(name, 'killed'),
   };
 }

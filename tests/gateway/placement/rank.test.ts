@@ -66,6 +66,17 @@ describe('the order of workers', () => {
     expect(slackOf(huge, { 0: ['a'] })).toBe(0.75);
   });
 
+  it('looks at as few workers in a pool of thousands', () => {
+    let looks = 0;
+    const workers = Array.from({ length: 5_000 }, (_, at) => `w${String(at).padStart(4, '0')}`);
+    const count = <T>(value: T): T => {
+      looks += 1;
+      return value;
+    };
+    rankSeats(asking(turns, { warm: workers, holders: () => count(['w0007']), spare: () => count(1) }));
+    expect(looks).toBeLessThanOrEqual(turns.length + 5);
+  });
+
   it('has one home for all turns of a conversation, at every gateway', () => {
     const homes = turns.slice(1).map((_, at) => rankSeats(asking(turns.slice(0, at + 2))).prefer[0]);
     expect(new Set(homes).size).toBe(1);

@@ -1,0 +1,43 @@
+// A short form of `npm run sim:placement`: what must hold whatever is asked.
+import { expect, test } from 'vitest';
+import { sessionEveryMs } from '../../../gateway/session.ts';
+import { patienceMs } from '../../../gateway/placement/load.ts';
+import { beatEveryMs } from '../../../worker/announce.ts';
+import { measured } from './engine.ts';
+import { conversations, manyModels, sixModels } from './scenes.ts';
+import { likeAzure, likeMooncake, spreadOver, stretched } from './traces.ts';
+
+const asks = spreadOver(stretched(likeAzure(7, 700), 3), sixModels, 7);
+const longestS = Math.max(
+  ...asks.map((ask) => ask.promptTokens / measured.prefillPerS + ask.outputTokens / measured.decodePerS),
+);
+/** The patience, the longest stream of a victim beside seven others, the load, and each message by the slowest way. */
+const boundMs = patienceMs + 8 * longestS * 1_000 + measured.loadMs + sessionEveryMs + 2 * beatEveryMs;
+
+test('six models on four boxes with room for two: no busy or pinned model goes, nobody waits beyond the bound, half the loads and waits of a round robin', async () => {
+  const berth = await manyModels('Berth', asks, { pins: { w1: 'f:latest' } });
+  const ollama = await manyModels('Ollama, round robin', asks);
+  expect(berth.wrong).toEqual([]);
+  expect(berth.ended).toBe(asks.length);
+  expect(berth.mostMs).toBeLessThanOrEqual(boundMs);
+  expect(berth.loads * 2).toBeLessThanOrEqual(ollama.loads);
+  expect(berth.p95Ms * 2).toBeLessThanOrEqual(ollama.p95Ms);
+});
+
+test('more models than places: each gets its turn within the bound beside a model that is always asked for', async () => {
+  const four = { workers: 1, loadedMax: 1, slots: 4, models: sixModels.slice(0, 2) };
+  const steady = stretched(likeAzure(3, 200), 6).map((ask) => ({ ...ask, model: 'a:latest' }));
+  const rare = [30_000, 90_000].map((atMs, at) => ({ ...steady[0]!, id: 1_000 + at, atMs, model: 'b:latest' }));
+  const all = [...steady, ...rare].toSorted((x, y) => x.atMs - y.atMs);
+  const berth = await manyModels('Berth', all, four);
+  expect([berth.wrong, berth.ended]).toEqual([[], all.length]);
+  expect(berth.mostMs).toBeLessThanOrEqual(2 * boundMs);
+});
+
+test('conversations over four workers: most of what can be reused is, and no worker has much more than the others', async () => {
+  const talks = stretched(likeMooncake(7, 250), 8);
+  const [berth, robin] = [await conversations('Berth', talks, 64), await conversations('round robin', talks, 64)];
+  expect(berth.reused).toBeGreaterThanOrEqual(0.9);
+  expect(berth.reused).toBeGreaterThan(robin.reused * 1.5);
+  expect(berth.unevenness).toBeLessThanOrEqual(1.5);
+});
