@@ -17,6 +17,7 @@ const key = 'an-admin-key-of-the-console';
 const authorization = `Bearer ${key}`;
 const stack = new AsyncDisposableStack();
 let gateway: Berth;
+let other: Berth;
 let browser: Browser;
 /** What a page complained about: scripts that failed, and what its policy forbade. */
 const complaints: string[] = [];
@@ -27,9 +28,11 @@ beforeAll(async () => {
   const common = { REDIS_URL: inject('redisUrl'), POOL: `console-${randomUUID()}`, LOG_LEVEL: 'warn' };
   const echo = { ...common, ENGINE: 'echo', MODELS_DIR: models.path, NUM_PARALLEL: '2' };
   const workers = ['w1', 'w2'].map((id) => startWorker({ ...echo, WORKER_ID: id }));
-  [gateway] = await Promise.all([startGateway({ ...common, API_KEY: key }), ...workers]);
-  for (const berth of [gateway, ...(await Promise.all(workers))]) stack.use(berth);
-  await workersReady(gateway, 2);
+  const gateways = [1, 2].map(() => startGateway({ ...common, API_KEY: key }));
+  const started = await Promise.all([...gateways, ...workers]);
+  for (const berth of started) stack.use(berth);
+  [gateway, other] = started as [Berth, Berth, ...Berth[]];
+  for (const each of [gateway, other]) await workersReady(each, 2);
   await post('/admin/preload', { model: 'm', worker: 'w1' });
   browser = await startChromium();
   stack.defer(() => browser.close());
@@ -73,13 +76,13 @@ async function barriers(page: Page, only?: string): Promise<string[]> {
   return found.violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
 }
 
-function post(path: string, body: object): Promise<Response> {
+function post(path: string, body: object, { url } = gateway): Promise<Response> {
   const headers = { authorization, 'content-type': 'application/json' };
-  return fetch(`${gateway.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  return fetch(`${url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
 }
 
-const slowly = (content: string, more: Record<string, unknown> = {}) =>
-  post('/v1/chat/completions', { model: 'm', stream: true, messages: [{ role: 'user', content }], ...more });
+const slowly = (content: string, more: Record<string, unknown> = {}, at = gateway) =>
+  post('/v1/chat/completions', { model: 'm', stream: true, messages: [{ role: 'user', content }], ...more }, at);
 
 /** A request that runs for long, until its client leaves at the end of the scope. */
 async function running(): Promise<Disposable> {
@@ -131,6 +134,13 @@ describe('the console', () => {
     await page.getByRole('row', { name: 'an administrator ended this request' }).getByRole('button').click();
     await dialog.getByText(/^After .*: a slot on w\d\./).waitFor();
   });
+});
+
+it('a request is ended also by a gateway that it did not come through', async () => {
+  const reply = await slowly('[[tokenDelayMs=30 repeat=2000]] word ', { max_tokens: 2_000 }, other);
+  const ended = await post('/admin/cancel', { request: reply.headers.get('x-request-id') });
+  expect(ended.status).toBe(200);
+  expect(await lastOf(reply)).toMatchObject({ error: { code: 'request_cancelled' } });
 });
 
 describe('buttons', () => {

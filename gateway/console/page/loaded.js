@@ -38,8 +38,7 @@ export function showMemory(bar, text, { device, memory, models }) {
 /** @param {string} worker @param {string} name */
 export function modelLine(worker, name) {
   let pinned = false;
-  const size = el('span', { class: 'size' });
-  const until = el('span', { class: 'until' });
+  const about = el('span', { class: 'note' });
   const pin = el('button', { type: 'button', class: 'small', click: () => void stay() });
   const stay = () =>
     pinned
@@ -49,9 +48,7 @@ export function modelLine(worker, name) {
     'li',
     {},
     el('span', { class: 'dot', 'data-hue': hueOf(name) }),
-    el('span', { class: 'name', title: name }, model(name)),
-    size,
-    until,
+    el('span', { class: 'what' }, el('span', { class: 'name', title: name }, model(name)), about),
     pin,
   );
   return {
@@ -59,10 +56,9 @@ export function modelLine(worker, name) {
     /** @param {{ each: WorkerRow['models'][number], nowMs: number }} item */
     update({ each: { bytes: taken, expiresAt, failed, pinned: stays }, nowMs }) {
       pinned = stays;
-      say(size, failed === null ? bytes(taken) : '');
       const left = expiresAt === null ? 'in use' : `unloads in ${clock((expiresAt - nowMs) / 1_000)}`;
-      say(until, failed ?? (pinned ? 'stays' : left));
-      set(until, 'title', failed ?? '');
+      say(about, failed ?? `${bytes(taken)}, ${pinned ? 'stays' : left}`);
+      set(about, 'title', failed ?? '');
       set(node, 'data-failed', failed !== null);
       pin.hidden = failed !== null;
       say(pin, pinned ? 'Unpin' : 'Pin');
