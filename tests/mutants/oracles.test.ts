@@ -14,6 +14,7 @@ import { createMemoryLedger } from '../../gateway/ledger/memory.ts';
 import type { Endpoint } from '../../worker/endpoints.ts';
 import { serveGeneration, type Kit } from '../../worker/generate.ts';
 import { noDefaults } from '../../worker/models/defaults.ts';
+import { createActivityLog } from '../../worker/activity.ts';
 import { createSlots } from '../../worker/slots.ts';
 import { virtualClock } from '../doubles/clock.ts';
 import { aBeat, aSession, aTake } from '../ledger/inputs.ts';
@@ -72,6 +73,7 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
     writableFinished: true,
     shouldKeepAlive: false,
     req: { socket: null },
+    setHeader: () => response,
     writeHead: () => response,
     addTrailers: () => undefined,
     write: () => true,
@@ -88,6 +90,7 @@ test('a worker frees the slot before the last byte of an answer leaves', async (
   } as unknown as Endpoint;
   const kit = {
     slots,
+    activity: createActivityLog(virtualClock()),
     catalog: {
       models: () => [],
       find: async () => ({ name: 'llama', capabilities: ['completion'], defaults: noDefaults, header: {} }),
