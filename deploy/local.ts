@@ -79,6 +79,7 @@ async function welcome({ key, keyPath }: Ready, url: string): Promise<void> {
 
   say(`\nBerth is ready at ${url}  (OpenAI: ${url}/v1, Ollama: ${url})`);
   say(`Models: ${names.join(', ') || 'none: put a .gguf file into MODELS_DIR'}`);
+  say(`Console: ${url}/console`);
   if (names.includes('berth-demo')) {
     say(
       'berth-demo is a toy of 1 MB that comes with Berth. For a real model: MODELS_DIR=/folder/or/file.gguf npm start',

@@ -148,14 +148,16 @@ describe('buttons', () => {
     await using page = await signedIn();
     await page.getByRole('button', { name: 'Pin m on w1' }).click();
     await page.getByText('m stays on w1').waitFor();
-    await page.getByRole('button', { name: 'Unpin m on w1' }).click();
-    await page.getByRole('button', { name: 'Pin m on w1' }).waitFor();
     await page.getByRole('button', { name: 'Preload other' }).click();
     await page.getByText(/^other on w\d: (loaded|ordered|loading)$/).waitFor();
-    await page.getByRole('row', { name: /^other.* 1 of 2/ }).waitFor();
     await page.getByRole('button', { name: 'Drain w2', exact: true }).click();
+    await page.getByText('w2 finishes what runs and takes nothing new').waitFor();
+    // Each is seen as soon as the worker has said that it is so.
+    await page.getByRole('row', { name: /^other.* 1 of 2/ }).waitFor();
     await page.getByText('drained', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Unpin m on w1' }).click();
     await page.getByRole('button', { name: 'Undrain w2' }).click();
+    await page.getByRole('button', { name: 'Pin m on w1' }).waitFor();
     await page.getByText('drained', { exact: true }).waitFor({ state: 'hidden' });
   });
 });
