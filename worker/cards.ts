@@ -139,7 +139,7 @@ export function cardOf(
   };
 }
 
-function known<Name extends string>(name: Name, value: number | null): Partial<Record<Name, number>> {
+export function known<Name extends string>(name: Name, value: number | null): Partial<Record<Name, number>> {
   return value === null ? {} : ({ [name]: value } as Record<Name, number>);
 }
 

@@ -6,6 +6,7 @@ import { ollama } from '@berth/shared/dialects/ollama.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { Embedding, Tokenizing } from '@berth/shared/request.ts';
 import { fieldOf } from '../embed.ts';
+import { reasonOf } from '../reason.ts';
 import { embeddingsBody, shaped } from '../replies/embeddings.ts';
 import { ollamaReply } from '../replies/ollama.ts';
 import { wholeHeaders } from '../replies/reply.ts';
@@ -17,9 +18,6 @@ import { parsed } from './failing.ts';
 import { number, object } from './listed.ts';
 import { heard } from './sending.ts';
 import type { RelayKit, Sent } from './sending.ts';
-
-/** Vectors of many inputs come in one answer. */
-const vectorBytesMax = 256 * 1024 * 1024;
 
 /**
  * The vectors are asked for as numbers and written by us: servers differ in what they do with base64, dimensions and
@@ -119,9 +117,10 @@ export async function loadOnly(kit: RelayKit, sent: Sent): Promise<Answer> {
 /** @throws Refusal `worker_failed` for an answer that is no JSON object */
 async function askWhole(sent: Sent, path: string, body: JsonObject): Promise<JsonObject> {
   const reply = await sent.ask(path, body);
-  const text = await textOf(heard(reply.body, sent.heard), vectorBytesMax).catch((error: unknown) => {
+  const text = await textOf(heard(reply.body, sent.heard), Infinity).catch((error: unknown) => {
     sent.signal.throwIfAborted();
-    throw new Refusal('worker_failed', `the joined server broke off: ${String(error)}`);
+    if (error instanceof Refusal) throw error;
+    throw new Refusal('worker_failed', `the joined server broke off: ${reasonOf(error)}`);
   });
   const value = parsed(text);
   if (value === null) throw new Refusal('worker_failed', 'the joined server answered with something that is not JSON');

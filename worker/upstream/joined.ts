@@ -12,6 +12,7 @@ import { closeServer, cutMs, listen, within } from '../listen.ts';
 import { createMetrics } from '../metrics.ts';
 import type { Metrics } from '../metrics.ts';
 import { createObedience } from '../models/obedience.ts';
+import { createPace } from '../pace.ts';
 import { createPages } from '../pages.ts';
 import { serve } from '../serve.ts';
 import { createSlots } from '../slots.ts';
@@ -51,17 +52,18 @@ export interface JoinedOptions extends Pick<WorkerOptions, Common> {
   upstream: string;
   key: string | null;
   slots: number;
-  /** Context of a model whose server does not say. */
-  contextTokens: number;
   silenceMs: number;
 }
+
+const firstLookMs = 5_000;
 
 /** Starts a worker for a server, whether it is there or not. Settles when it listens and the ledger was told. */
 export async function startJoined(options: JoinedOptions): Promise<Worker> {
   const parts = createParts(options);
   const { self, server, announcer, pulse } = parts;
   self.url = options.url(await listen(server, options));
-  await pulse.start();
+  // A server that hangs is announced as one, rather than waited for.
+  await within(options.clock, firstLookMs, pulse.start());
   await announcer.start();
   return { url: self.url, epoch: self.epoch, drain: (withinMs) => drain(parts, options, withinMs) };
 }
@@ -82,15 +84,23 @@ function createParts(options: JoinedOptions): Parts {
   const device = `upstream ${new URL(options.upstream).host}`;
   const self = { worker, epoch: random.id(), url: '', slots: options.slots, loadedMax, device };
   const slots = createSlots(options.slots, self.epoch);
-  const metrics = createMetrics({ ...options, worker, device, gpus: async () => [] });
+  const counting = createMetrics({ ...options, worker, device, gpus: async () => [] });
+  const pace = createPace(clock);
+  const metrics: Metrics = {
+    ...counting,
+    settled(model, settlement, request) {
+      counting.settled(model, settlement, request);
+      pace.settled(model, settlement, shelf.find(model)?.sizeBytes ?? 0);
+    },
+  };
   const ledger = timedLedger(options.ledger, clock, metrics.ledgerCall);
   const client = createClient(options.upstream, options.key, clock);
   const onNews = (): void => announcer.soon();
   const shelf = createShelf({
     client,
     most: options.slots,
-    contextTokens: options.contextTokens,
     slots,
+    pace,
     clock,
     onChange: onNews,
   });

@@ -9,6 +9,8 @@ import { nameOfFile } from '../models/files.ts';
 import { thoughtsOf } from '../replies/thinking.ts';
 import type { JoinedModel } from './survey.ts';
 
+/** Of a model whose server does not tell: a guess that is too small would refuse what the server can do. */
+export const unknownContext = 2 ** 20;
 /** What no server tells: an id of the file's content. */
 export const noDigest = '0'.repeat(64);
 
@@ -22,14 +24,14 @@ function nameOf(id: string): string {
   return /^[./~]|\.gguf$/i.test(id) ? nameOfFile(id) : canonicalModel(id);
 }
 
-function common(entry: JsonObject, contextTokens: number): JoinedModel {
+function common(entry: JsonObject, contextTokens: number | null): JoinedModel {
   const id = text(entry['id']);
   const created = number(entry['created']);
   return {
     name: nameOf(id),
     id,
     loaded: true,
-    contextTokens,
+    contextTokens: contextTokens ?? unknownContext,
     trainedTokens: null,
     sizeBytes: 0,
     vramBytes: 0,
@@ -50,18 +52,18 @@ const anything: ModelCard['capabilities'] = ['completion', 'tools', 'thinking', 
 /** Models that embed and do not chat, by their names: nothing else tells them apart. */
 const embedders = /embed|(^|[-/_])(bge|e5|gte|minilm)([-_.]|$)/i;
 
-export function chatModel(entry: JsonObject, contextTokens: number): JoinedModel {
+export function chatModel(entry: JsonObject): JoinedModel {
   const context = number(entry['max_model_len']) ?? number(entry['context_length']) ?? number(entry['context_window']);
   const embeds = embedders.test(text(entry['id']));
-  return { ...common(entry, context ?? contextTokens), capabilities: embeds ? ['embedding'] : anything };
+  return { ...common(entry, context), capabilities: embeds ? ['embedding'] : anything };
 }
 
-export function vllmModel(entry: JsonObject, contextTokens: number): JoinedModel {
-  return { ...chatModel(entry, contextTokens), capabilities: anything };
+export function vllmModel(entry: JsonObject): JoinedModel {
+  return { ...chatModel(entry), capabilities: anything };
 }
 
 /** @param props what `/props` tells, which is of the one model that is loaded */
-export function llamaServerModel(entry: JsonObject, props: JsonObject, contextTokens: number): JoinedModel {
+export function llamaServerModel(entry: JsonObject, props: JsonObject): JoinedModel {
   const meta = object(entry['meta']);
   const settings = object(props['default_generation_settings']);
   const modalities = object(props['modalities']);
@@ -74,7 +76,7 @@ export function llamaServerModel(entry: JsonObject, props: JsonObject, contextTo
     audio: modalities['audio'] === true,
   };
   return {
-    ...common(entry, number(settings['n_ctx']) ?? number(meta['n_ctx']) ?? contextTokens),
+    ...common(entry, number(settings['n_ctx']) ?? number(meta['n_ctx'])),
     trainedTokens: number(meta['n_ctx_train']),
     sizeBytes: number(meta['size']) ?? 0,
     parameterSize: parameterSize(number(meta['n_params']) ?? 0),

@@ -5,32 +5,28 @@ import { isObject } from '@berth/shared/dialects/check.ts';
 import type { JsonObject } from '@berth/shared/dialects/json.ts';
 import { Answered, WrongServer } from './client.ts';
 import type { Client } from './client.ts';
-import { noDigest, number, object, text } from './listed.ts';
+import { noDigest, number, object, text, unknownContext } from './listed.ts';
 import type { JoinedModel } from './survey.ts';
 
 /** As long as the ledger waits for a load. */
 const loadMs = 600_000;
 
 /** @param before what is known already: what a model can do is asked once for each content of its name */
-export async function surveyOllama(
-  client: Client,
-  contextTokens: number,
-  before: readonly JoinedModel[],
-): Promise<JoinedModel[]> {
+export async function surveyOllama(client: Client, before: readonly JoinedModel[]): Promise<JoinedModel[]> {
   const [tags, ps] = await Promise.all([client.ask('/api/tags'), client.ask('/api/ps')]);
   const loaded = new Map(entriesOf(ps, '/api/ps').map((entry) => [canonicalModel(nameIn(entry)), entry]));
   const models: JoinedModel[] = [];
   for (const entry of entriesOf(tags, '/api/tags')) {
     const name = canonicalModel(nameIn(entry));
     const known = before.find((each) => each.name === name && each.digest === digestOf(entry));
-    const model = known ?? (await shown(client, entry, contextTokens));
-    if (model !== null) models.push(asLoaded(model, loaded.get(name), contextTokens));
+    const model = known ?? (await shown(client, entry));
+    if (model !== null) models.push(asLoaded(model, loaded.get(name)));
   }
   return models;
 }
 
 /** The model as a file, with what `/api/show` says of it; `null` = it has gone meanwhile, or cannot be read. */
-async function shown(client: Client, entry: JsonObject, contextTokens: number): Promise<JoinedModel | null> {
+async function shown(client: Client, entry: JsonObject): Promise<JoinedModel | null> {
   const id = nameIn(entry);
   const details = object(entry['details']);
   const told = await client.ask('/api/show', { body: { model: id } }).catch((error: unknown) => {
@@ -45,7 +41,7 @@ async function shown(client: Client, entry: JsonObject, contextTokens: number): 
     name: canonicalModel(id),
     id,
     loaded: false,
-    contextTokens: Math.min(contextTokens, trained ?? contextTokens),
+    contextTokens: trained ?? unknownContext,
     trainedTokens: trained,
     sizeBytes: number(entry['size']) ?? 0,
     vramBytes: 0,
@@ -60,10 +56,11 @@ async function shown(client: Client, entry: JsonObject, contextTokens: number): 
   };
 }
 
-function asLoaded(model: JoinedModel, entry: JsonObject | undefined, contextTokens: number): JoinedModel {
+/** The context that it will get is known when it is loaded: by the memory that is there, and by what the box is set to. */
+function asLoaded(model: JoinedModel, entry: JsonObject | undefined): JoinedModel {
   if (entry === undefined) {
-    const asked = Math.min(contextTokens, model.trainedTokens ?? contextTokens);
-    return { ...model, loaded: false, vramBytes: 0, expiresAt: null, contextTokens: asked };
+    const contextTokens = model.trainedTokens ?? unknownContext;
+    return { ...model, loaded: false, vramBytes: 0, expiresAt: null, contextTokens };
   }
   const expiresAt = Date.parse(text(entry['expires_at']));
   return {

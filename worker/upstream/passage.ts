@@ -1,5 +1,7 @@
 // A request in the dialect that the joined server speaks: what is sent, and how the server's frames reach the client.
+import { hash } from 'node:crypto';
 import type { Generation } from '@berth/shared/request.ts';
+import { refuse } from '@berth/shared/dialects/check.ts';
 import { lineJson } from '@berth/shared/dialects/json.ts';
 import type { JsonObject } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
@@ -16,6 +18,8 @@ import type { Tally } from './tally.ts';
 
 /** What a passage is made of. */
 export interface Asked {
+  /** Whose cached prompts may be used. */
+  team: string;
   /** Letters and digits, unique to the request. */
   id: string;
   path: string;
@@ -45,7 +49,9 @@ export interface Passage {
   end(settlement: Settlement, ending: Ending): string;
 }
 
+/** @throws Refusal `bad_request` for what this server would leave out without a word */
 export function openaiPassage(asked: Asked): Passage {
+  refuseUnheard(asked);
   const { path, generation } = asked;
   const { stream, includeUsage, model } = generation;
   const bodies = bodiesOf(asked);
@@ -82,14 +88,43 @@ export function openaiPassage(asked: Asked): Passage {
   };
 }
 
+/** Grammars are llama-server's own. An Ollama takes no notice of more of OpenAI's fields than it says. */
+function refuseUnheard({ generation, kind, body }: Asked): void {
+  const where = `is not supported: the server that has this model (${kind}) takes no notice of it`;
+  const { format, mustCall, sampling, echo } = generation;
+  if (format.kind === 'grammar' && kind !== 'llama-server') {
+    refuse(body['grammar'] ? 'grammar' : 'response_format', where);
+  }
+  if (kind !== 'ollama') return;
+  if (mustCall !== undefined) refuse('tool_choice', where);
+  if (sampling.logitBias !== undefined) refuse('logit_bias', where);
+  if (echo) refuse('echo', where);
+}
+
+/** What llama-server's clients write and others write otherwise. */
+function reworded({ kind, body, generation }: Asked): JsonObject {
+  if (kind === 'llama-server') return {};
+  const { format, sampling } = generation;
+  const bare = body['json_schema'] !== undefined && format.kind === 'schema';
+  const schema = bare && { json_schema: undefined, response_format: responseFormat(format.schema) };
+  return { ...schema, ...(kind === 'vllm' && { repetition_penalty: sampling.repeatPenalty ?? undefined }) };
+}
+
+export function responseFormat(schema: JsonObject): JsonObject {
+  return { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } };
+}
+
 /** A seed of one's own for each answer, as our engines have it: each can be had again. */
-function bodiesOf({ body, generation, model }: Asked): JsonObject[] {
+function bodiesOf(asked: Asked): JsonObject[] {
+  const { body, generation, model } = asked;
   const { prompt } = body;
   const prompts = generation.morePrompts === undefined || !Array.isArray(prompt) ? [prompt] : prompt;
   const { seed } = generation.sampling;
   const common = {
     ...body,
     ...bound(body, generation),
+    ...apart(asked),
+    ...reworded(asked),
     model: model.id,
     n: undefined,
     best_of: undefined,
@@ -100,6 +135,11 @@ function bodiesOf({ body, generation, model }: Asked): JsonObject[] {
     seed === null ? undefined : (seed + index) % 2 ** 32,
   );
   return prompts.flatMap((each: unknown) => seeds.map((own) => ({ ...common, prompt: each, seed: own })));
+}
+
+/** A vLLM shares the cache of a prompt's beginning with equal salts only; no other server knows of teams. */
+export function apart({ kind, team }: Asked): JsonObject {
+  return kind === 'vllm' ? { cache_salt: hash('sha256', team).slice(0, 32) } : {};
 }
 
 /** Under the field that the client used; -1 is how some say "no bound", and others refuse it. */

@@ -87,13 +87,12 @@ export function createPulse(options: PulseOptions): Pulse {
     log.info('the joined server is in rotation');
     onChange(true);
   };
-  const watch = async (): Promise<void> => {
+  const watch = async (isSuspect: boolean): Promise<void> => {
     await look().catch((error: unknown) => {
       if (quietFor() > quietMs || running() === 0) throw error; // 1
     });
     const busy = running() > 0;
-    const due = suspected || (busy ? quietFor() > quietMs : quietFor() > idleMs && asksIdle());
-    suspected = false;
+    const due = isSuspect || (busy ? quietFor() > quietMs : quietFor() > idleMs && asksIdle());
     if (!due) return;
     if (await canary()) return sign(); // 2
     if (busy && quietFor() > silenceMs) throw new Error(`it has been silent for ${Math.round(quietFor() / 1_000)} s`);
@@ -101,8 +100,10 @@ export function createPulse(options: PulseOptions): Pulse {
 
   const beat = async (): Promise<void> => {
     const wasUp = up;
+    const isSuspect = suspected;
+    suspected = false;
     try {
-      await (up ? watch() : comeBack());
+      await (up ? watch(isSuspect) : comeBack());
     } catch (error) {
       if (wasUp) bury(reasonOf(error)); // 3
       else {

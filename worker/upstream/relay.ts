@@ -52,6 +52,7 @@ export async function relay(
   };
   const sent: Sent = {
     id: call.lease,
+    team: call.owner.team,
     path,
     body,
     generation,

@@ -43,10 +43,18 @@ export async function send(kit: RelayKit, path: string, body: JsonObject, signal
   throw refusalOf(pulse, reply.status, words);
 }
 
-/** The same bytes, each a sign of life. */
+/** An answer of any kind. What is put together for a client, or made of vectors, is held. */
+const answerBytesMax = 256 * 1024 * 1024;
+
+/** The same bytes, each a sign of life. @throws Refusal `worker_failed` when there is no end of them */
 export async function* heard(body: AsyncIterable<Uint8Array>, sign: () => void): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
   for await (const chunk of body) {
     sign();
+    bytes += chunk.length;
+    if (bytes > answerBytesMax) {
+      throw new Refusal('worker_failed', `the joined server's answer has more than ${answerBytesMax} bytes`);
+    }
     yield chunk;
   }
 }

@@ -3,10 +3,12 @@ import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
+import { known } from '../cards.ts';
 import type { Self } from '../cards.ts';
 import { afterFailedLoad, holding } from '../models/failures.ts';
 import type { Failure } from '../models/failures.ts';
 import { again } from '../models/entry.ts';
+import type { Pace } from '../pace.ts';
 import { reasonOf } from '../reason.ts';
 import type { Slots } from '../slots.ts';
 import type { Standing } from '../standing.ts';
@@ -37,16 +39,15 @@ interface ShelfState {
   /** The server is in rotation. */
   up: boolean;
   order: Order | null;
-  standing: Pick<Standing, 'isPinned' | 'isLeaving'>;
+  standing: Pick<Standing, 'isPinned' | 'isLeaving' | 'weight'>;
 }
 
 interface Options {
   client: Client;
   /** Requests that may run at once, if the server can do so many. */
   most: number;
-  /** Context of a model that does not say. */
-  contextTokens: number;
   slots: Slots;
+  pace: Pace;
   clock: Clock;
   /** Something is other than it was announced. */
   onChange: () => void;
@@ -56,7 +57,7 @@ interface Options {
 const stayMs = 5_000;
 const idleLookMs = 50;
 
-export function createShelf({ client, most, contextTokens, slots, clock, onChange }: Options): Shelf {
+export function createShelf({ client, most, slots, pace, clock, onChange }: Options): Shelf {
   let seen: Survey | null = null;
   const embedders = new Set<string>();
   const failures = new Map<string, Failure>();
@@ -79,7 +80,7 @@ export function createShelf({ client, most, contextTokens, slots, clock, onChang
     }
     if (signature(seen) !== before) onChange();
   };
-  const look = async (): Promise<void> => take(await survey(client, contextTokens, seen));
+  const look = async (): Promise<void> => take(await survey(client, seen));
 
   const cardOf = ({ id: _id, chatTemplate: _template, ...model }: JoinedModel, pinned: boolean): ModelCard => {
     const users = usersOf(model.name);
@@ -88,6 +89,9 @@ export function createShelf({ client, most, contextTokens, slots, clock, onChang
     return {
       ...model,
       ...(pinned && { pinned: true as const }),
+      ...known('loadMs', seen?.kind === 'ollama' ? pace.loadMs(model.name, model.sizeBytes) : null),
+      ...known('tokensPerS', pace.tokensPerS(model.name)),
+      ...known('heat', pace.heat(model.name) || null),
       // Only an Ollama can let one go for another.
       evictable: seen?.kind === 'ollama' && model.loaded && (users === 0 || !fresh),
       expiresAt: users > 0 ? null : model.expiresAt,
@@ -125,7 +129,9 @@ export function createShelf({ client, most, contextTokens, slots, clock, onChang
           await becomesIdle(victim, signal);
           await unloadOllama(client, leaving);
         }
+        const startedMs = clock.monotonic();
         await loadOllama(client, model, signal);
+        pace.loaded(model.name, clock.monotonic() - startedMs, model.sizeBytes);
         failures.delete(model.name);
       } catch (error) {
         const before = failures.get(model.name);
@@ -150,10 +156,15 @@ export function createShelf({ client, most, contextTokens, slots, clock, onChang
       const models = seen?.models ?? [];
       const isServed = ({ name, loaded }: JoinedModel) => loaded && name !== order?.victim && !standing.isLeaving(name);
       const serves = [...models.filter(isServed).map(({ name }) => name), seatOn(self.worker)];
+      pace.sampled(new Map(models.filter(({ loaded }) => loaded).map(({ name }) => [name, usersOf(name)])));
+      const { weight } = standing;
       const announcement: Announcement = {
         protocol: protocolVersion,
         ...self,
         slots: count,
+        // Made of the sizes of models, which not every server tells.
+        ...known('speed', models.every(({ sizeBytes }) => sizeBytes > 0) ? pace.speed() : null),
+        weight,
         state: slots.state === 'ready' && !up ? 'stalled' : slots.state,
         models: models.map((model) => cardOf(model, standing.isPinned(model.name))),
       };
@@ -162,7 +173,7 @@ export function createShelf({ client, most, contextTokens, slots, clock, onChang
         epoch: self.epoch,
         // A canary is nobody's request: the ledger does not hear of it, and has a slot less meanwhile.
         capacity: up ? Math.min(count, slots.capacity()) - (running.length - requests.length) : 0,
-        weight: 1,
+        weight,
         serves: up && slots.state !== 'drained' ? serves : [],
         loading: order,
         running: requests,

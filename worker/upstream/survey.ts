@@ -27,21 +27,20 @@ export interface Survey {
 const modelsMax = 256;
 
 /** @throws NotReached, WrongServer, Answered, or an Error that says what the server did not do */
-export async function survey(client: Client, contextTokens: number, before: Survey | null): Promise<Survey> {
+export async function survey(client: Client, before: Survey | null): Promise<Survey> {
   const kind = before?.kind ?? (await kindOf(client));
-  const found = await look(client, kind, contextTokens, before);
+  const found = await look(client, kind, before);
   const models = found.models.filter(({ name }) => usableName(name)).slice(0, modelsMax);
   return { ...found, kind, models };
 }
 
 type Look = Omit<Survey, 'kind'>;
 
-async function look(client: Client, kind: Kind, contextTokens: number, before: Survey | null): Promise<Look> {
-  if (kind === 'ollama')
-    return { slots: null, models: await surveyOllama(client, contextTokens, before?.models ?? []) };
+async function look(client: Client, kind: Kind, before: Survey | null): Promise<Look> {
+  if (kind === 'ollama') return { slots: null, models: await surveyOllama(client, before?.models ?? []) };
   const listed = await listOf(client);
-  if (kind === 'vllm') return { slots: null, models: listed.map((entry) => vllmModel(entry, contextTokens)) };
-  if (kind === 'openai') return { slots: null, models: listed.map((entry) => chatModel(entry, contextTokens)) };
+  if (kind === 'vllm') return { slots: null, models: listed.map(vllmModel) };
+  if (kind === 'openai') return { slots: null, models: listed.map(chatModel) };
   const props = await client.ask('/props').catch((error: unknown) => {
     if (error instanceof Answered) return {}; // a router has none of its own
     throw error;
@@ -50,7 +49,7 @@ async function look(client: Client, kind: Kind, contextTokens: number, before: S
   const slots = known['total_slots'];
   return {
     slots: typeof slots === 'number' && slots > 0 ? slots : null,
-    models: listed.map((entry) => llamaServerModel(entry, known, contextTokens)),
+    models: listed.map((entry) => llamaServerModel(entry, known)),
   };
 }
 

@@ -10,6 +10,7 @@ import type { Gathered, Reading } from '../replies/reply.ts';
 import type { Segment } from '../replies/stage.ts';
 import { syntaxOf } from '../replies/tools/families.ts';
 import { object, text } from './listed.ts';
+import { apart, responseFormat } from './passage.ts';
 import type { Asked, Passage } from './passage.ts';
 import type { Kind } from './survey.ts';
 import { tallyOpenai } from './tally.ts';
@@ -31,6 +32,7 @@ export function translatedPassage(asked: Asked): Passage {
     ...(generation.maxTokens !== null && { max_tokens: generation.maxTokens }),
     ...(generation.stop.length > 0 && { stop: generation.stop }),
     ...formatOf(generation),
+    ...apart(asked),
   };
   const chat = prompt.kind === 'chat' ? { messages: prompt.messages.map(messageOf), ...chatOf(prompt, kind) } : {};
   const raw = prompt.kind === 'raw' ? { prompt: prompt.text } : {};
@@ -85,9 +87,7 @@ function samplingOf({ sampling }: Generation, kind: Kind): JsonObject {
 function formatOf({ format }: Generation): JsonObject {
   if (format.kind === 'json') return { response_format: { type: 'json_object' } };
   if (format.kind !== 'schema') return {};
-  return {
-    response_format: { type: 'json_schema', json_schema: { name: 'answer', schema: format.schema, strict: true } },
-  };
+  return { response_format: responseFormat(format.schema) };
 }
 
 function chatOf({ tools, think }: Extract<Prompt, { kind: 'chat' }>, kind: Kind): JsonObject {

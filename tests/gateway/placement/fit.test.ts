@@ -47,4 +47,16 @@ describe('at a gateway', () => {
     }
     expect(rig.takes.map(({ exclude }) => exclude)).toEqual([1, 2, 3].map(() => ['w1', 'w3']));
   });
+
+  it('an image goes to the worker whose copy can see', async () => {
+    const blind = { models: [aCard()], slots: 8 };
+    const seeing = { models: [aCard({ capabilities: ['completion', 'vision'] })], slots: 1 };
+    await using rig = await startRig({ workers: [blind, seeing] });
+    for (const worker of rig.workers) worker.act(whole('{}'));
+    const image = { type: 'image_url', image_url: { url: 'data:image/png;base64,aGk=' } };
+    const seen = chat({ messages: [{ role: 'user', content: [image] }] });
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect((await ask(rig, { body: seen }).answer).headers['berth-worker']).toBe('w2');
+    }
+  });
 });

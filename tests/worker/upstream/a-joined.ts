@@ -32,7 +32,6 @@ export async function aJoined(upstream: string, options: Partial<JoinedOptions> 
     upstream,
     key: null,
     slots: 2,
-    contextTokens: 4_096,
     silenceMs: 60_000,
     ledger,
     clock,

@@ -192,6 +192,15 @@ describe('a server that does wrong', () => {
     expect([answer.status, answer.body]).toEqual([heard, expect.stringContaining(words)]);
   });
 
+  it('has other models than before: those are announced', async () => {
+    await join({ kind: 'vllm', models: ['a'] });
+    upstream.models.delete('a');
+    upstream.models.set('b', { id: 'b', loaded: true, capabilities: ['completion'] });
+    await until(() => joined.beat()?.serves.includes('b:latest') === true);
+    expect(joined.announcement().models.map(({ name }) => name)).toEqual(['b:latest']);
+    expect((await joined.call({ model: 'a:latest' })).status).toBe(404);
+  });
+
   it('vanishes: nothing was started, it is out of rotation, and back in it when it is back', async () => {
     await join({ kind: 'ollama' });
     await upstream.vanish();
@@ -313,6 +322,7 @@ describe("a request in Ollama's dialect, for a server that does not speak it", (
         stop: ['END'],
         response_format: { type: 'json_object' },
         chat_template_kwargs: { enable_thinking: true },
+        cache_salt: expect.stringMatching(/^[0-9a-f]{32}$/),
         tools: [{ function: { name: 'look' } }],
       },
     });
@@ -335,6 +345,41 @@ describe("a request in Ollama's dialect, for a server that does not speak it", (
     await join({ kind: 'openai' });
     const answer = await joined.call(call);
     expect([answer.status, answer.body]).toEqual([400, expect.stringContaining(field)]);
+  });
+});
+
+describe("a request in OpenAI's dialect", () => {
+  const tools = [{ type: 'function', function: { name: 'f' } }];
+  it.each<[UpstreamKind, string, Record<string, unknown>, string]>([
+    ['vllm', '/v1/chat/completions', { grammar: 'root ::= "x"' }, 'grammar'],
+    ['ollama', '/v1/chat/completions', { tools, tool_choice: 'required' }, 'tool_choice'],
+    ['ollama', '/v1/chat/completions', { logit_bias: { 5: 1 } }, 'logit_bias'],
+    ['ollama', '/v1/completions', { prompt: 'x', echo: true }, 'echo'],
+  ])('is refused by name where a server (%s) would take no notice', async (kind, path, more, field) => {
+    await join({ kind });
+    const answer = await joined.call({ path, body: chat('x', more) });
+    expect([answer.status, answer.body]).toEqual([400, expect.stringContaining(`${field} is not supported`)]);
+  });
+
+  it('is said in the words of the server', async () => {
+    await join({ kind: 'vllm' });
+    const schema = { type: 'object' };
+    await joined.call({ body: chat('x', { json_schema: schema, repeat_penalty: 1.1, max_tokens: -1, min_p: 0.1 }) });
+    const { body } = upstream.seen.at(-1) ?? {};
+    expect(body).toMatchObject({
+      response_format: { type: 'json_schema', json_schema: { schema } },
+      repetition_penalty: 1.1,
+      min_p: 0.1,
+    });
+    expect(body).not.toHaveProperty('max_tokens');
+  });
+
+  it('gets at most as many tokens as the key may have', async () => {
+    await join({ kind: 'openai' });
+    await joined.call({ body: chat('a b c d', { max_completion_tokens: 9 }), outputMax: 2 });
+    expect(upstream.seen.at(-1)?.body).toMatchObject({ max_completion_tokens: 2 });
+    await joined.call({ body: chat('a b c d'), outputMax: 3 });
+    expect(upstream.seen.at(-1)?.body).toMatchObject({ max_tokens: 3 });
   });
 });
 
