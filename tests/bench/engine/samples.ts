@@ -48,7 +48,7 @@ const warmMs = 4_000;
 /** Short answers in all slots. */
 export async function warmUp({ port }: Server, slots: number): Promise<void> {
   for (const until = performance.now() + warmMs; performance.now() < until;) {
-    await Promise.all(Array.from({ length: slots }, () => complete(port, { ...fresh(32), tokens: 64 })));
+    await Promise.all(Array.from({ length: slots }, () => complete(port, { ...fresh(16), tokens: 32 })));
   }
 }
 
