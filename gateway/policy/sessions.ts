@@ -80,7 +80,10 @@ export function createSessions({ secret, ended, holder, clock }: Options): Sessi
       const session = sendsKey(headers) || came === undefined ? null : read(headers); // 4
       if (session === null || came === undefined) return next(headers, address, came);
       if (!harmless.has(came.method) && !isOwnPage(headers, came.scheme)) {
-        throw new Refusal('forbidden', 'a session may write from pages of this address only: others need a key'); // 3
+        throw new Refusal(
+          'forbidden',
+          'a session may write from pages of this address only: others need a key, and a proxy with TLS has to send X-Forwarded-Proto',
+        ); // 3
       }
       return session.caller;
     },
