@@ -42,7 +42,7 @@ async function examine(world: World): Promise<Finding[]> {
     ...(await checkOpenFiles()),
     ...(worker ? await checkPromptRoom(worker.promptCacheBytes) : []),
     ...(worker && gpus ? judgeGpus(worker.gpu.kind, gpus, world.env['LD_LIBRARY_PATH'] ?? '') : []),
-    ...(worker ? await checkModels(worker.modelsDir, memoryBytes, world.clock) : []),
+    ...(worker ? await checkModels(worker, memoryBytes, world.clock) : []),
   ];
 }
 

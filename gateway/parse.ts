@@ -82,6 +82,9 @@ function onlyModel(roster: Roster): string {
 
 /** @param model what was meant by `asked` */
 function unservable(asked: string, model: string, roster: Roster): Refusal {
+  const [why] = roster.problems(model);
+  if (why !== undefined)
+    return new Refusal('model_not_found', `model '${asked}' cannot be used: ${why}`, { param: 'model' });
   if (roster.workers().length > 0) return modelNotFound(asked, model === canonicalModel(asked) ? undefined : model);
   return new Refusal('no_worker', 'no worker is there yet: try again', { retryAfterS: 2 });
 }

@@ -61,6 +61,15 @@ export interface Announcement {
   models: ModelCard[];
   /** Models can be pulled into its folder. */
   pulls?: true;
+  /** What is on its disk, or was to be pulled, and cannot be served. */
+  problems?: readonly Problem[];
+}
+
+/** Why a model cannot be served, or not as it was meant to be: a sentence. */
+export interface Problem {
+  /** Canonical name; '' = every model. */
+  model: string;
+  reason: string;
 }
 
 /**

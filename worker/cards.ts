@@ -1,6 +1,6 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
 import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
-import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
+import type { Announcement, ModelCard, Problem } from '@berth/shared/announcement.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
 import type { Model } from './models/catalog.ts';
@@ -37,7 +37,17 @@ export interface Stock {
   pace?: Pick<Pace, 'loadMs' | 'tokensPerS' | 'heat' | 'speed'>;
   /** What gateways say it is beside others; 1 unless they did. */
   weight?: number;
+  /** Models that cannot be served. */
+  problems?: readonly Problem[];
   prefixes?: string;
+}
+
+/** They travel with each beat; the log has them all. */
+const problemsMax = 16;
+const reasonCharsMax = 300;
+
+function shortened({ model, reason }: Problem): Problem {
+  return { model, reason: reason.slice(0, reasonCharsMax) };
 }
 
 /** What the next beat says. */
@@ -48,7 +58,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
   const cards = stock.models.map((model) => cardOf(model, loaded.get(model.name), stock));
   const count = runnable(self.slots, stock.models, stock.residents);
   const names = servedOf(stock.models, loaded);
-  const { weight = 1, prefixes = '' } = stock;
+  const { weight = 1, problems = [], prefixes = '' } = stock;
   const announcement: Announcement = {
     protocol: protocolVersion,
     ...self,
@@ -58,6 +68,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     weight,
     ...(prefixes !== '' && { prefixes }),
     models: cards,
+    ...(problems.length > 0 && { problems: problems.slice(0, problemsMax).map(shortened) }),
   };
   return {
     worker: self.worker,

@@ -1,5 +1,7 @@
 // What gateways want of the models on this worker's disk: pulls, deletions, second names. Nothing of it takes a slot.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import type { Problem } from '@berth/shared/announcement.ts';
 import type { Call } from '@berth/shared/auth.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
@@ -26,8 +28,14 @@ interface LibraryKit extends Options {
   pulls: Pulls;
 }
 
-/** By method and path. */
-export function createLibrary(options: Options): Readonly<Record<string, Handle>> {
+export interface Library {
+  /** By method and path. */
+  handlers: Readonly<Record<string, Handle>>;
+  /** Why models cannot be served that are on the disk, or should be. */
+  problems(): Problem[];
+}
+
+export function createLibrary(options: Options): Library {
   const { catalog, rescan } = options;
   const pulls = createPulls({
     ...options,
@@ -40,10 +48,18 @@ export function createLibrary(options: Options): Readonly<Record<string, Handle>
     },
   });
   const kit = { ...options, pulls };
-  return {
+  const handlers: Library['handlers'] = {
     'POST /api/pull': (call, _, response) => servePull(kit, call, response),
     'DELETE /api/delete': (call, _, response) => answer(response, () => remove(kit, call)),
     'POST /api/copy': (call, request, response) => answer(response, () => copy(kit, call, request)),
+  };
+  // Clients are told names, not where the disk has them.
+  const bare = (text: string) =>
+    options.modelsDir === null ? text : text.replaceAll(join(options.modelsDir, '/'), '');
+  return {
+    handlers,
+    problems: () =>
+      [...catalog.problems(), ...pulls.problems()].map(({ model, reason }) => ({ model, reason: bare(reason) })),
   };
 }
 

@@ -1,5 +1,6 @@
 // `POST /api/show` of a gateway: what the file of a model says. It takes no slot, for nothing runs.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Problem } from '@berth/shared/announcement.ts';
 import type { Call } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import { parseOllamaShow } from '@berth/shared/dialects/catalog.ts';
@@ -23,12 +24,14 @@ export interface ShowKit {
   engine: Pick<EngineOptions, 'contextTokens'>;
   /** All that a model's file says, as JSON. */
   wholeFacts: (path: string) => Promise<string>;
+  /** Why models cannot be served, or not as they were meant to be. */
+  problems: () => readonly Problem[];
   clock: Clock;
 }
 
 /** Never rejects. */
 export async function serveShow(
-  { catalog, residency, engine, wholeFacts, clock }: ShowKit,
+  { catalog, residency, engine, wholeFacts, problems, clock }: ShowKit,
   { model: name }: Call,
   request: IncomingMessage,
   response: ServerResponse,
@@ -40,7 +43,9 @@ export async function serveShow(
     if (model === null) throw modelNotFound(asked);
     const resident = residency.residents().find((each) => each.name === name);
     const card = cardOf(model, resident, { contextTokens: engine.contextTokens, failed: residency.failed });
-    const body = showBody(card, model, verbose ? await wholeFacts(model.path) : null);
+    const found = problems().filter((each) => each.model === name || each.model === '');
+    const reasons = [card.failed?.reason ?? [], ...found.map(({ reason }) => reason)].flat();
+    const body = showBody(card, model, verbose ? await wholeFacts(model.path) : null, reasons);
     const length = Buffer.byteLength(body);
     response.writeHead(200, { 'content-type': 'application/json', 'content-length': length }).end(body);
   } catch (error) {

@@ -181,6 +181,7 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
         prefixes: its === slots ? prefixes.list() : '',
         contextTokens: engine.contextTokens,
         failed: residency.failed,
+        problems: its === slots ? library.problems() : [],
       });
     };
     return createAnnouncer({ ledger, now, clock, log, onOrder, onStale });
@@ -216,10 +217,17 @@ async function createParts(options: WorkerOptions): Promise<Parts> {
     onNews: announcer.soon,
   };
   const common = { ...options, ...kit, ledger };
-  const handlers = engineHandlers(common);
+  const handlers = engineHandlers({ ...common, problems: () => library.problems() });
   const library = createLibrary({ ...common, rescan: () => rescan(parts) });
   const look = () => lookAt(kit.activity, device, options.gpus);
-  const server = createWorkerServer({ ...common, look, handlers, library, standing, epoch: self.epoch });
+  const server = createWorkerServer({
+    ...common,
+    look,
+    handlers,
+    library: library.handlers,
+    standing,
+    epoch: self.epoch,
+  });
   const parts: Parts = {
     clock,
     log,

@@ -25,11 +25,15 @@ export async function checkGateway({ url, key, clock }: World): Promise<Asked> {
   if (health === null) {
     return { there: false, findings: [warning(subject, `none answers at ${url}`, 'start it, or set BERTH_URL')] };
   }
-  const body = (await health.json().catch(() => null)) as { status?: string; version?: string } | null;
+  const body = (await health.json().catch(() => null)) as {
+    status?: string;
+    version?: string;
+    workers?: { worker: string; state: string }[];
+  } | null;
   if (typeof body?.status !== 'string' || typeof body.version !== 'string') {
     return { there: false, findings: [problem(subject, `what answers at ${url} is no Berth`, 'set BERTH_URL')] };
   }
-  const findings = [judgeState(url, body.status, body.version)];
+  const findings = [judgeState(url, body.status, body.version), ...judgeWorkers(body.workers ?? [])];
   const date = Date.parse(health.headers.get('date') ?? '');
   // It tells whole seconds, cut off.
   if (Number.isFinite(date)) findings.push(judgeClock('the gateway', date + 500 - (askedMs + clock.now()) / 2));
@@ -44,6 +48,15 @@ function judgeState(url: string, status: string, version: string): Finding {
     `version ${version} at ${url}: ${status}`,
     'berth status shows its workers; their logs say more',
   );
+}
+
+/** One that is not understood takes nothing; the others go on. */
+function judgeWorkers(workers: { worker: string; state: string }[]): Finding[] {
+  return workers
+    .filter(({ state }) => state === 'not understood')
+    .map(({ worker }) =>
+      problem('worker', `what ${worker} announces is not understood`, 'update it; the gateway logs why'),
+    );
 }
 
 function judgeKey(status: number): Finding {

@@ -29,7 +29,10 @@ export function healthRoutes({ door, session, degraded, roster, metrics, version
       degraded: degraded(),
       gateways: session.gateways,
       waiting: session.waiting,
-      workers: roster.workers().map(({ worker, state, slots, device }) => ({ worker, state, slots, device })),
+      workers: [
+        ...roster.workers().map(({ worker, state, slots, device }) => ({ worker, state, slots, device })),
+        ...roster.faulty().map((worker) => ({ worker, state: 'not understood', slots: 0, device: '' })),
+      ],
     };
     reply.json(status === 'ok' ? 200 : 503, JSON.stringify(body));
   };

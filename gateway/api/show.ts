@@ -1,7 +1,7 @@
 // What a model is, in full: only a worker that has its file knows, so one is asked; it takes no slot for that.
 import { signCall } from '@berth/shared/auth.ts';
 import type { Clock } from '@berth/shared/clock.ts';
-import { parseOllamaShow } from '@berth/shared/dialects/catalog.ts';
+import { canonicalModel, parseOllamaShow } from '@berth/shared/dialects/catalog.ts';
 import { modelNotFound } from '@berth/shared/dialects/dialect.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { ollama } from '@berth/shared/dialects/ollama.ts';
@@ -10,6 +10,8 @@ import { Refusal, decodeRefusal } from '@berth/shared/outcome.ts';
 import type { createAgent } from '../forward.ts';
 import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
+import { sees } from '../policy/key.ts';
+import type { Rights } from '../policy/key.ts';
 import { copiesFor } from './copies.ts';
 import type { Shelf } from './copies.ts';
 
@@ -32,7 +34,7 @@ export function showRoutes(options: Options): Route[] {
     const body = await readBody(exchange, nameBytesMax);
     const { model: asked, verbose } = parseOllamaShow(parseJson(body));
     const copies = copiesFor(asked, exchange.owner.rights, options);
-    if (copies.length === 0) throw modelNotFound(asked);
+    if (copies.length === 0) throw absent(asked, exchange.owner.rights, options);
     for (const { worker, card } of copies) {
       const answer = await ask(options, worker.url, card.name, body, exchange, verbose ? askVerboseMs : askMs);
       if (answer !== null) return exchange.reply.json(200, answer);
@@ -40,6 +42,14 @@ export function showRoutes(options: Options): Route[] {
     throw new Refusal('worker_failed', 'no worker that has the model answers: try again');
   };
   return [{ scope: 'models:read', dialect: ollama, method: 'POST', path: '/api/show', handle: show }];
+}
+
+/** A file that is there and cannot be used is told of to those who might use the model. */
+function absent(asked: string, rights: Rights, { roster }: Options): Refusal {
+  const model = canonicalModel(asked);
+  const [why] = sees(rights, model) ? roster.problems(model) : [];
+  if (why === undefined) return modelNotFound(asked);
+  return new Refusal('model_not_found', `model '${asked}' cannot be used: ${why}`, { param: 'model' });
 }
 
 /** The worker's answer; `null` when it does not give one. @throws Refusal; ClientGone by the reply's signal */

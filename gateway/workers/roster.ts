@@ -35,6 +35,10 @@ export interface Roster {
   readonly cached: Pick<Holders, 'of' | 'sent'>;
   /** What was unused of a worker lately, in [0, 1]. */
   spare(worker: string): number;
+  /** Why a model that nobody has cannot be served, as workers say. */
+  problems(model: string): string[];
+  /** Workers that announce what cannot be read. */
+  faulty(): string[];
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
   apply(change: RosterChange): void;
@@ -53,6 +57,7 @@ interface Life {
 
 export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster {
   const known = new Map<string, Announcement>();
+  const faults = new Map<string, string>();
   const lives = new Map<string, Life>();
   let byModel = new Map<string, { worker: Announcement; card: ModelCard }[]>();
   let warm = new Map<string, string[]>();
@@ -69,8 +74,13 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
   };
   const read = (worker: string, text: string): Announcement[] => {
     const announcement = readAnnouncement(worker, text);
-    if (typeof announcement !== 'string') return [announcement];
-    log.error(`worker ${announcement}`, { worker });
+    if (typeof announcement !== 'string') {
+      faults.delete(worker);
+      return [announcement];
+    }
+    // Once, though it says so each second.
+    if (faults.get(worker) !== announcement) log.error(`worker ${announcement}`, { worker });
+    faults.set(worker, announcement);
     return [];
   };
   const bury = (worker: string, why: string) => {
@@ -121,6 +131,11 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       const heat = worker.models.reduce((sum, card) => sum + (card.heat ?? 0), 0);
       return Math.max(0, 1 - heat / Math.max(1, worker.slots));
     },
+    problems: (name) =>
+      [...known.values()].flatMap(({ worker, problems = [] }) =>
+        problems.flatMap(({ model, reason }) => (model === name ? [`${reason} (worker ${worker})`] : [])),
+      ),
+    faulty: () => [...faults.keys()],
     cards: () => [...known.values()].flatMap(({ models }) => models),
     apply(change) {
       const present = change.present.flatMap(({ worker, announcement }) => read(worker, announcement));
@@ -130,6 +145,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       // A ledger that tells who has gone knows it; one that lists all may have been emptied, and be told of them soon.
       const left = new Set(change.whole ? [] : change.gone);
       const gone = [...known.keys()].filter((worker) => left.has(worker) || missingMs(worker) >= rebuildMs);
+      for (const worker of left) faults.delete(worker);
       for (const worker of gone) {
         known.delete(worker);
         cached.announced(worker, '');

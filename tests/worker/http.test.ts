@@ -67,6 +67,7 @@ beforeAll(async () => {
     onNews: () => undefined,
     engine: { contextTokens: 512 },
     wholeFacts: readWholeFacts,
+    problems: () => [],
   };
   const standing = createStanding({ unload: () => undefined, rest: slots.rest, onChange: () => undefined });
   const look = () => lookAt(kit.activity, 'cpu', async () => []);

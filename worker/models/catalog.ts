@@ -2,7 +2,7 @@
 import type { Stats } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { ModelCard } from '@berth/shared/announcement.ts';
+import type { ModelCard, Problem } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Adapter, KeptModelsFile, ModelSettings } from '@berth/shared/models-file.ts';
@@ -11,7 +11,7 @@ import type { CheckFile } from './checker.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import type { Defaults } from './defaults.ts';
 import { fileAt, modelFiles } from './files.ts';
-import type { ModelFile, Problem } from './files.ts';
+import type { ModelFile } from './files.ts';
 import type { GgufHeader } from './gguf.ts';
 import { partsOf } from './parts.ts';
 import { tailored } from './tailor.ts';
@@ -44,7 +44,7 @@ export function isEmbedder({ capabilities }: Pick<Model, 'capabilities'>): boole
 export interface Catalog {
   /** As of the last scan, by name. */
   models(): Model[];
-  /** What the last scan found and could not use. */
+  /** What the last scan found and could not use, and what is wrong with MODELS_FILE. */
   problems(): readonly Problem[];
   /** A model by its canonical name; one that is not known is looked for on the disk, at most once a second. */
   find(name: string): Promise<Model | null>;
@@ -70,7 +70,7 @@ export interface CatalogOptions {
 const rescanMs = 1_000;
 
 export function createCatalog(options: CatalogOptions): Catalog {
-  const { modelsDir, demoPath, check, clock, log } = options;
+  const { modelsDir, demoPath, check, modelsFile, clock, log } = options;
   const readOwn = rememberedReader(check, log);
   const readDemo = rememberedReader(check, log);
   let models = new Map<string, Model>();
@@ -112,7 +112,12 @@ export function createCatalog(options: CatalogOptions): Catalog {
 
   return {
     models: () => [...models.values()],
-    problems: () => problems,
+    problems() {
+      const file = modelsFile?.file.problem() ?? null;
+      return file === null
+        ? problems
+        : [{ model: '', reason: `the settings of models are those from before: ${file}` }, ...problems];
+    },
     async find(name) {
       if (!models.has(name) && clock.monotonic() - scannedMs >= rescanMs) await inTurn();
       return models.get(name) ?? null;

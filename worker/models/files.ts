@@ -1,6 +1,7 @@
 // Which model files there are: the .gguf files below MODELS_DIR, and what Ollama's own store there names.
 import { lstat, readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { Problem } from '@berth/shared/announcement.ts';
 import { reasonOf } from '../reason.ts';
 import { noDefaults } from './defaults.ts';
 import { readStore } from './store.ts';
@@ -8,12 +9,6 @@ import type { StoredModel } from './store.ts';
 
 /** A file, and what the model in it is called. */
 export type ModelFile = StoredModel;
-
-/** What cannot be served, and why: a sentence of its own. */
-export interface Problem {
-  model: string;
-  reason: string;
-}
 
 export interface Found {
   files: ModelFile[];

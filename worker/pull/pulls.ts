@@ -1,10 +1,10 @@
 // Models on their way into this worker's store: each once for all who ask, a few files at a time, told as Ollama tells it.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Problem } from '@berth/shared/announcement.ts';
 import type { PullStatus } from '@berth/shared/dialects/catalog.ts';
 import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
-import type { Problem } from '../models/files.ts';
 import { manifestPath, nameOf, storeNameOf } from '../models/names.ts';
 import type { StoreName } from '../models/names.ts';
 import { writeWhole } from '../models/whole-file.ts';

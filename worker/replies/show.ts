@@ -12,9 +12,15 @@ interface Shown {
 
 /**
  * The body. The template is the file's own Jinja, where Ollama has a template of its own language.
+ * @param problems why it is not served, or not as it was meant to be: Ollama has no such field
  * @param wholeFacts all that the file says, as JSON, when the client wants that; else long arrays are null
  */
-export function showBody(card: ModelCard, { header, defaults }: Shown, wholeFacts: string | null): string {
+export function showBody(
+  card: ModelCard,
+  { header, defaults }: Shown,
+  wholeFacts: string | null,
+  problems: readonly string[] = [],
+): string {
   const { chatTemplate, facts, parameters } = header;
   const holding = parametersOf(card, defaults);
   const license = licenseOf(facts);
@@ -27,6 +33,7 @@ export function showBody(card: ModelCard, { header, defaults }: Shown, wholeFact
     details: detailsOf(card),
     capabilities: card.capabilities,
     modified_at: card.modifiedAt,
+    ...(problems.length > 0 && { problems }),
   };
   const told = Object.entries(facts).filter(([key]) => !key.startsWith('tokenizer.chat_template'));
   const info = JSON.stringify({ ...Object.fromEntries(told), 'general.parameter_count': parameters });
