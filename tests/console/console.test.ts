@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { Activity } from '@berth/shared/activity.ts';
 import { systemClock } from '@berth/shared/clock.ts';
 import { aCard } from '../doubles/fake-worker.ts';
@@ -22,6 +22,8 @@ let browser: Browser;
 /** What a page complained about: scripts that failed, and what its policy forbade. */
 const complaints: string[] = [];
 
+// A browser beside other tests on two processors takes its time.
+vi.setConfig({ testTimeout: 90_000 });
 beforeAll(() => browserProgram(), 300_000);
 beforeAll(async () => {
   const models = stack.use(await echoModels('m', 'other'));
@@ -42,7 +44,7 @@ afterAll(() => stack.disposeAsync());
 /** A page of its own, without anybody's session. */
 async function open(hash = '', url = gateway.url): Promise<Page & AsyncDisposable> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
   page.on('pageerror', ({ message }) => complaints.push(message));
   // A refused key is an answer, which the browser tells as an error.
@@ -122,7 +124,7 @@ describe('the console', () => {
     await slot.waitFor();
     const tokens = async () => Number(/writes, (\d+)/.exec((await slot.getAttribute('aria-label')) ?? '')?.[1]);
     const before = await tokens();
-    await expect.poll(tokens, { timeout: 15_000 }).toBeGreaterThan(before);
+    await expect.poll(tokens, { timeout: 30_000 }).toBeGreaterThan(before);
     await slot.click();
     const dialog = page.getByRole('dialog');
     await dialog.getByText(`Request ${reply.headers.get('x-request-id')}`).waitFor();
@@ -286,12 +288,12 @@ describe('a hundred workers, some with names that want to be markup, and an open
     for (const worker of rig.workers.slice(0, 1)) worker.announce({ device: evil });
     await using page = await open('', rig.url);
     await page.getByRole('button', { name: aName(0), exact: true }).waitFor();
-    await expect.poll(() => page.locator('.slot[data-phase=decode]').count(), { timeout: 15_000 }).toBe(800);
+    await expect.poll(() => page.locator('.slot[data-phase=decode]').count(), { timeout: 30_000 }).toBe(800);
     const last = page.locator('.worker').last().locator('.slot').last();
     const before = await last.getAttribute('aria-label');
-    await expect.poll(() => last.getAttribute('aria-label'), { timeout: 15_000 }).not.toBe(before);
+    await expect.poll(() => last.getAttribute('aria-label'), { timeout: 30_000 }).not.toBe(before);
     await page.getByLabel('Filter workers and requests').fill('box-77');
-    await expect.poll(() => page.locator('.worker').count(), { timeout: 15_000 }).toBe(1);
+    await expect.poll(() => page.locator('.worker').count(), { timeout: 30_000 }).toBe(1);
     await page.getByRole('button', { name: 'box-77' }).click();
     await page.getByText('32.0 GiB of 64.0 GiB, 90 % busy').waitFor();
     await page.getByRole('button', { name: /^Slot 1: team <img/ }).click();
