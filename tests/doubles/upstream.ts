@@ -75,6 +75,8 @@ export interface UpstreamOptions {
   behaviour?: Partial<Behaviour>;
   /** Of a llama-server. */
   slots?: number;
+  /** Any free one unless it is given. */
+  at?: number;
 }
 
 export async function startUpstream({
@@ -82,6 +84,7 @@ export async function startUpstream({
   models = ['m'],
   behaviour,
   slots = 8,
+  at = 0,
 }: UpstreamOptions): Promise<Upstream> {
   const known = new Map(
     models.map((model): [string, Model] => {
@@ -95,7 +98,7 @@ export async function startUpstream({
   let running = 0;
   let most = 0;
   const server = createServer((request, response) => void answer(request, response).catch(() => response.destroy()));
-  await listen(server, 0);
+  await listen(server, at);
   const { port } = server.address() as AddressInfo;
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {

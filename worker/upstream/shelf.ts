@@ -80,7 +80,14 @@ export function createShelf({ client, most, slots, pace, clock, onChange }: Opti
     }
     if (signature(seen) !== before) onChange();
   };
-  const look = async (): Promise<void> => take(await survey(client, seen));
+  /** After a failure there may be another kind of server at the same address. */
+  let isSame = true;
+  const look = async (): Promise<void> => {
+    const before = isSame ? seen : null;
+    isSame = false;
+    take(await survey(client, before));
+    isSame = true;
+  };
 
   const cardOf = ({ id: _id, chatTemplate: _template, ...model }: JoinedModel, pinned: boolean): ModelCard => {
     const users = usersOf(model.name);

@@ -212,6 +212,15 @@ describe('a server that does wrong', () => {
     expect((await joined.call()).status).toBe(200);
   });
 
+  it('is another kind of server when it is back', async () => {
+    await join({ kind: 'ollama' });
+    await upstream.vanish();
+    await until(() => joined.announcement().state === 'stalled');
+    upstream = await startUpstream({ kind: 'vllm', models: ['n'], at: Number(new URL(upstream.url).port) });
+    await until(() => isReady() && joined.beat()?.serves.includes('n:latest') === true);
+    expect((await joined.call({ model: 'n:latest', body: chat('x', { model: 'n' }) })).status).toBe(200);
+  });
+
   it('hangs: the silence is bounded, and a canary that fails keeps it out of rotation', async () => {
     await join({ kind: 'vllm' }, { silenceMs: 300 });
     upstream.behave({ hangs: true });
