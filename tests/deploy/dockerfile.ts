@@ -1,6 +1,6 @@
 // A Dockerfile as its steps, as far as ours go: what an image is made of, and how it is started.
 
-interface Step {
+export interface Step {
   /** In capitals, e.g. `COPY`. */
   name: string;
   args: string;

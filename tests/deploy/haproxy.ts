@@ -1,5 +1,6 @@
 // A real HAProxy with the shipped configuration, in front of gateways of a test.
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -52,15 +53,18 @@ export async function haproxyFor(gateways: readonly string[], speed = 1): Promis
     .replace('maxconn 20000', 'maxconn 500')
     .replace('bind :8080', `bind 127.0.0.1:${port}`)
     .replace('bind :8404', `bind 127.0.0.1:${metrics}`)
-    .replaceAll('inter 1s', `inter ${1_000 / speed}ms`)
+    .replaceAll('check inter 1s fastinter 200ms', `check inter ${1_000 / speed}ms fastinter ${200 / speed}ms`)
     .replaceAll(/gateway-([12]):8080/g, (_, at: string) => new URL(gateways[Number(at) - 1] ?? '').host);
   return { text, port, metricsUrl: `http://127.0.0.1:${metrics}/metrics` };
 }
 
-/** @param speed by how much health is looked at more often than shipped */
-export async function startHaproxy(gateways: readonly string[], speed = 1): Promise<Haproxy> {
+interface Running extends AsyncDisposable {
+  child: ChildProcess;
+  said: () => string;
+}
+
+async function launch(text: string): Promise<Running> {
   const folder = await aFolder();
-  const { text, port, metricsUrl } = await haproxyFor(gateways, speed);
   const file = join(folder.path, 'haproxy.cfg');
   await writeFile(file, text);
   const { path, env } = await program();
@@ -69,10 +73,41 @@ export async function startHaproxy(gateways: readonly string[], speed = 1): Prom
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (piece) => (said += String(piece)));
   const endWithUs = () => child.kill('SIGKILL');
   process.once('exit', endWithUs);
+  return {
+    child,
+    said: () => said,
+    async [Symbol.asyncDispose]() {
+      process.off('exit', endWithUs);
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, 'exit');
+        child.kill('SIGTERM');
+        await ended;
+      }
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The door for other machines in front of a Redis. @param tls folder with `redis.pem` */
+export async function startDoor(tls: string, redis: string): Promise<{ port: number } & AsyncDisposable> {
+  const [port, health] = [await freePort(), await freePort()];
+  const text = deployed('haproxy/redis-door.cfg')
+    .replace('bind :6380', `bind 127.0.0.1:${port}`)
+    .replace('bind :8404', `bind 127.0.0.1:${health}`)
+    .replace('/tls/redis.pem', join(tls, 'redis.pem'))
+    .replace('redis:6379', redis);
+  return { ...(await launch(text)), port };
+}
+
+/** @param speed by how much health is looked at more often than shipped */
+export async function startHaproxy(gateways: readonly string[], speed = 1): Promise<Haproxy> {
+  const { text, port, metricsUrl } = await haproxyFor(gateways, speed);
+  const running = await launch(text);
+  const { child, said } = running;
   const url = `http://127.0.0.1:${port}`;
-  const loads = () => said.split('Loading success').length - 1;
+  const loads = () => said().split('Loading success').length - 1;
   await eventually('HAProxy passes requests on', async () => {
-    if (child.exitCode !== null) throw new Error(`HAProxy ended: ${said}`);
+    if (child.exitCode !== null) throw new Error(`HAProxy ended: ${said()}`);
     return fetch(`${url}/readyz`).then(
       ({ status }) => status === 200,
       () => false,
@@ -89,12 +124,6 @@ export async function startHaproxy(gateways: readonly string[], speed = 1): Prom
       const text = await (await fetch(metricsUrl)).text();
       return text.match(/^haproxy_server_check_status\{proxy="gateways",.*state="L7OK"\} 1/gm)?.length ?? 0;
     },
-    async [Symbol.asyncDispose]() {
-      process.off('exit', endWithUs);
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      await ended;
-      await folder[Symbol.asyncDispose]();
-    },
+    [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
   };
 }
