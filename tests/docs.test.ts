@@ -40,3 +40,11 @@ test('DECISIONS.md has a reason for each package of others, and for no other', (
   const named = rows.flatMap(([, names = '']) => [...names.matchAll(/`(.+?)`/g)].map(([, name]) => String(name)));
   expect(named.toSorted()).toEqual([...new Set(asked)].toSorted());
 });
+
+test('docs/scale.md names metrics that there are', () => {
+  const page = readFileSync(join(import.meta.dirname, '../docs/scale.md'), 'utf8');
+  const names = [...page.matchAll(/berth_\w+/g)].map(([name]) => name);
+  // Those of the runtime are prom-client's own.
+  const own = names.filter((name) => !/^berth_(gateway|worker)_process_/.test(name));
+  expect(own.filter((name) => !metricsPage().includes(`\`${name}\``))).toEqual([]);
+});
