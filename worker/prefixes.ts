@@ -20,8 +20,8 @@ interface Options {
 
 /** A file is kept for many a prompt that lost its sequence; more than these are not remembered. */
 const filesMax = 1_000;
-/** About 7 KB in an announcement: the ends of all prompts, on which next turns build, then where others may have left. */
-const toldMax = 1_024;
+/** About 10 KB in an announcement: the ends of all prompts, on which next turns build, then where others may have left. */
+const toldMax = 1_536;
 
 /**
  * The engine gives a request the sequence that it goes on from, else the one unused for longest; so what is held is

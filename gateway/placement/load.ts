@@ -5,7 +5,7 @@ import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 export const copyAfterMs = 1_000;
 /** A busy model goes for another one only when a request has waited for this long … */
 export const patienceMs = 10_000;
-/** … or for twice the load, if that is more, and never for longer than this: who waits has a bound. */
+/** … or for as long as the load takes, if that is more, and never for longer than this: who waits has a bound. */
 export const patienceMsMax = 60_000;
 
 /** Why this worker: it has room, or a model goes that is idle, or one that is busy. */
@@ -127,7 +127,7 @@ function heldMs({ worker, card: { heat = 0, loadMs = 0 } }: Victim, model: strin
 }
 
 function patienceOf(loadMs: number | null): number {
-  return Math.min(patienceMsMax, Math.max(patienceMs, 2 * (loadMs ?? 0)));
+  return Math.min(patienceMsMax, Math.max(patienceMs, loadMs ?? 0));
 }
 
 function loadMsOf({ models }: Announcement, model: string): number | null {

@@ -17,7 +17,7 @@ const tokensMin = 16;
 /** Who has cached less than this share of what the best has is no better than who is less busy. */
 const worthShare = 0.5;
 /** What the score is made of. */
-const weights = { prefix: 0.7, home: 0.2, spare: 0.1 };
+const weights = { prefix: 0.7, spare: 0.2, home: 0.1 };
 
 /** A worker that was looked at. Parts of its score lie in [0, 1], and so does the score. */
 interface Scored {
@@ -57,7 +57,7 @@ export interface Asking {
 /**
  * 1. Filter: the workers that hold the longest known beginning, those that hold shorter ones, and the home of the
  *    conversation with its neighbours. Others are left to the ledger, which knows who is the least loaded.
- * 2. Score: by what they have cached, then home, then what is unused.
+ * 2. Score: by what they have cached, then what is unused, then home.
  * 3. Pick: the best four that save enough, in order. How much busier they may be grows with what they save.
  * The cost is that of the prompt's milestones; it does not grow with the pool.
  */
@@ -79,7 +79,7 @@ export function rankSeats({ milestones, opening, warm, holders, spare }: Asking)
       const score = weights.prefix * parts.prefix + weights.home * parts.home + weights.spare * parts.spare; // 2
       return { worker, score, ...parts, prefixTokens: Math.round(known / charsPerToken) };
     })
-    .toSorted((a, b) => b.prefix - a.prefix || b.score - a.score || (a.worker < b.worker ? -1 : 1));
+    .toSorted((a, b) => b.prefix - a.prefix || rough(b.spare) - rough(a.spare) || b.score - a.score);
   const tokens = candidates[0]?.prefixTokens ?? 0;
   const saved = prefixSlack + (longSlack - prefixSlack) * Math.min(1, tokens / longTokens);
   const worth = candidates.filter(({ prefixTokens }) => prefixTokens >= tokens * worthShare);
@@ -93,6 +93,11 @@ export function placementOf(worker: string, { prefer, candidates }: Ranked, warm
   if (chosen && chosen.prefixTokens > 0) return 'prefix';
   if (worker === prefer[0]) return 'preferred';
   return warm.includes(worker) ? 'warm' : 'cold';
+}
+
+/** What is used changes all the time; only a difference of a sixteenth of the slots counts. */
+function rough(spare: number): number {
+  return Math.round(spare * 16);
 }
 
 /** The home and those behind it in the circle. */

@@ -16,14 +16,14 @@ export interface Cost {
   hashUs: number;
   /** The order of workers, from the milestones. */
   rankUs: number;
-  /** Reading one worker's announcement with 1,024 hashes, of which 10 are new, into the roster. */
+  /** Reading one worker's announcement with 1,536 hashes, of which 10 are new, into the roster. */
   announceMs: number;
 }
 
 const messages = 12;
 const messageChars = 1_500;
 const loadedEach = 3;
-const hashesEach = 1_024;
+const hashesEach = 1_536;
 
 /** @param requests measured after as many that warm up */
 export function placementCost(workers: number, models: number, requests: number): Cost {

@@ -53,7 +53,7 @@ async function models(): Promise<void> {
     }
     const [berth, ollama, best] = policies.map((policy) => found.get(policy)) as [Figures, Figures, Figures];
     goals.push(
-      `* ${name}: loads ${ratio(berth.loads, ollama.loads)} fewer, p95 wait ${Number.isFinite(ollama.p95Ms) ? ratio(berth.p95Ms, ollama.p95Ms) : 'far'} lower (goals: 2 × each); beside the clairvoyant ${ratio(best.loads, berth.loads)} its loads, mean wait ${seconds(berth.meanMs)} s to ${seconds(best.meanMs)} s; evictions of busy models ${berth.wrong.length}.`,
+      `* ${name}: loads ${ratio(berth.loads, ollama.loads)} fewer, p95 wait ${seconds(berth.p95Ms)} s against ${seconds(ollama.p95Ms)} s (goals: 2 × each); beside the clairvoyant ${ratio(best.loads, berth.loads)} its loads, mean wait ${seconds(berth.meanMs)} s to ${seconds(best.meanMs)} s; evictions of busy models ${berth.wrong.length}.`,
     );
     const curves = [...found].map(([policy, { waitsMs }]) => ({
       name: policy,
