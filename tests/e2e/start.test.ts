@@ -245,7 +245,7 @@ describe('MODELS_DIR', () => {
 
     expect(answer).toMatchObject({ status: 200 });
     expect(missing).toMatchObject({ status: 404 });
-    expect(missing.text).toContain("model 'broken' not found");
+    expect(missing.text).toContain("model 'broken' cannot be used: cannot use the model file broken.gguf: ");
     expect(berth.output.match(/broken\.gguf/g)).toHaveLength(1);
     expect(berth.output).toContain('Models: good\n');
   });
