@@ -23,9 +23,13 @@ async function secret(name: string, make: () => string | Promise<string> = fresh
   });
   if (kept !== null && kept.trim() !== '') return kept.trim();
   const made = await make();
-  await writeFile(`${path}.new`, `${made}\n`, { mode: 0o640 });
-  await rename(`${path}.new`, path);
+  await write(path, made);
   return made;
+}
+
+async function write(path: string, text: string): Promise<void> {
+  await writeFile(`${path}.new`, `${text}\n`, { mode: 0o640 });
+  await rename(`${path}.new`, path);
 }
 
 /** What a pool may do on its Redis, and nothing else; Redis itself knows only a digest. */
@@ -61,7 +65,8 @@ async function metricsKey(): Promise<string> {
 try {
   await mkdir(SECRETS_DIR, { recursive: true, mode: 0o750 });
   const password = await secret('redis-password');
-  await secret('users.acl', () => accessRules(password));
+  // Anew each time: it follows POOL.
+  await write(join(SECRETS_DIR, 'users.acl'), accessRules(password));
   await secret('redis-url', () => `redis://berth:${password}@${REDIS_HOST || 'redis:6379'}`);
   await secret('cluster-secret');
   await secret('metrics-key', metricsKey);

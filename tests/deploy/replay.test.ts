@@ -120,7 +120,7 @@ it.skipIf(why !== null)(
     });
     await Promise.all(
       (['gateway-1', 'gateway-2'] as const).map((name) =>
-        start(name, gateway, { env: { GATEWAY_HOST: addresses[name] } }),
+        start(name, gateway, { env: { GATEWAY_HOST: addresses[name], DRAIN_NOTICE: '500ms' } }),
       ),
     );
     if (all) {
