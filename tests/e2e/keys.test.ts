@@ -75,6 +75,8 @@ async function requestsOf(gateway: number, key: string): Promise<number> {
 
 /** Whatever an administrator can look at. */
 const shown = [
+  '/admin/pool',
+  '/admin/placement',
   '/metrics',
   '/health',
   '/api/queue',
@@ -144,14 +146,16 @@ test('no prompt, answer, key or user is in a log, a metric, an error or what an 
   const headers = { ...bearer(secret), 'x-user': canary('user') };
   const told: string[] = [];
   const cookies: string[] = [];
+  const ids: string[] = [];
   for (const url of [urlOf(0), urlOf(1)]) {
     const asks = ['/v1/chat/completions', '/api/chat'].flatMap((path) => [
       { path, body: chat(canary('prompt'), { stream: true }) },
       { path, body: chat(canary('prompt'), { stream: false }) },
     ]);
     for (const one of asks) {
-      const { text, status } = await ask({ url, headers, ...one });
+      const { text, status, headers: own } = await ask({ url, headers, ...one });
       expect([status, text.includes(canary('prompt'))]).toEqual([200, true]); // the echo engine answers with it
+      ids.push(String(own['x-request-id']));
     }
     const leaving = begin({ url, headers, body: chat(`${canary('prompt')} `.repeat(2_000), { stream: true }) });
     await leaving.until('canary').catch(() => undefined);
@@ -199,7 +203,8 @@ test('no prompt, answer, key or user is in a log, a metric, an error or what an 
     const workers = (await (await fetch(`${url}/metrics/workers`, { headers: bearer(root) })).json()) as Targets;
     const ofWorker = workers.flatMap(({ labels }) => labels['__metrics_path__'] ?? []);
     expect(ofWorker).toHaveLength(1);
-    for (const path of [...shown, ...ofWorker]) {
+    const explained = ids.splice(0).map((id) => `/admin/explain/${id}`);
+    for (const path of [...shown, ...ofWorker, ...explained]) {
       const reply = await fetch(`${url}${path}`, { headers: bearer(root) });
       expect([path, reply.status]).toEqual([path, 200]);
       told.push(await reply.text());
