@@ -9,7 +9,7 @@ import { readBody } from '../http.ts';
 import type { Exchange, Route } from '../http.ts';
 
 /** An announcement of many models is the largest of these. */
-const bodyBytesMax = 1024 ** 2;
+const bodyBytesMax = 2 * 1_024 ** 2;
 
 export function poolRoutes({ ledger, secret, clock }: { ledger: WorkerLedger; secret: string; clock: Clock }): Route[] {
   const receive = <T>(path: string, act: (input: T) => Promise<unknown>): Route => ({

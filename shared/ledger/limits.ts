@@ -3,7 +3,8 @@ import type { Beat, Claim, Leave, Session, Take } from './ledger.ts';
 
 /** Longest name (id, model, team, key, worker, gateway) in UTF-16 units. */
 export const nameCharsMax = 512;
-export const announcementBytesMax = 65_536;
+/** A model takes some 450 bytes in it: room for about 1,000 of them. */
+export const announcementBytesMax = 512 * 1_024;
 export const preferMax = 4;
 export const excludeMax = 8;
 /** Most models that a worker serves, most leases that it runs, most tickets of a gateway. */

@@ -178,3 +178,14 @@ it('a worker that announces nonsense', async () => {
   expect(told()).toBe(1);
   await rig.ledger.beat({ ...beat, worker: 'mad', announcement: '', last: true, serves: [] });
 });
+
+it('a worker with hundreds of models is there with all of them', async () => {
+  await using pool = await startRig({ workers: [], clock: systemClock });
+  const models = Array.from({ length: 300 }, (_, at) => `a-model-with-a-name-of-some-length-${at}`);
+  await using _worker = await aWorker({ models, ledger: pool.ledger, secret, clock: systemClock });
+  const told = async () => {
+    const { text } = await ask(pool, { method: 'GET', path: '/api/tags' }).answer;
+    return (JSON.parse(text) as { models: unknown[] }).models.length;
+  };
+  await expect.poll(told, { timeout: 20_000 }).toBe(300);
+});
