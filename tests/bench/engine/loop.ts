@@ -7,9 +7,9 @@ import { loadModel, openContext } from '../../../worker/engine/llama/load.ts';
 import { openLoop } from '../../../worker/engine/llama/loop.ts';
 import { cpuTuning } from '../../../worker/engine/llama/tuning.ts';
 import { send } from '../../../worker/engine/llama/wire.ts';
-import { aRawRequest } from '../../engine/requests.ts';
+import { aRawRequest, plainSampling } from '../../engine/requests.ts';
 import { median } from './samples.ts';
-import { words } from './stream.ts';
+import { forbidden, words } from './stream.ts';
 
 export interface LoopFigures {
   /** Of a step that decodes eight tokens: all of it, and what is spent outside awaited native calls. */
@@ -62,8 +62,9 @@ function note({ decoded, prefilled }: { decoded: number; prefilled: number }): v
   onStep(decoded);
 }
 
+const sampling = { ...plainSampling, logitBias: forbidden };
 const request = (promptTokens: number, maxTokens: number, seed: number) =>
-  aRawRequest(words(promptTokens, seed), { maxTokens, cacheScope: String(seed) });
+  aRawRequest(words(promptTokens, seed), { maxTokens, cacheScope: String(seed), sampling });
 
 /** On a slow machine fewer steps are measured. */
 const stepsMsMax = 40_000;

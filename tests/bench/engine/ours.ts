@@ -12,6 +12,7 @@ const engine = await open(options, new AbortController().signal);
 interface Body {
   prompt: string;
   n_predict: number;
+  logit_bias: [token: number, bias: number][];
   /** Ours alone: whose cache may be used. */
   scope: string;
 }
@@ -46,9 +47,16 @@ async function complete(body: Body, socket: Socket, signal: AbortSignal): Promis
   }
 }
 
-function asked({ prompt, n_predict, scope }: Body) {
+function asked({ prompt, n_predict, logit_bias, scope }: Body) {
   const none = { topK: null, topP: null, minP: null, repeatPenalty: null, repeatLastN: null };
-  const sampling = { ...none, temperature: 0, presencePenalty: null, frequencyPenalty: null, seed: 1 };
+  const sampling = {
+    ...none,
+    temperature: 0,
+    presencePenalty: null,
+    frequencyPenalty: null,
+    seed: 1,
+    logitBias: logit_bias,
+  };
   const raw = { kind: 'raw', text: prompt } as const;
   return {
     prompt: raw,

@@ -32,6 +32,8 @@ export async function throughput(
   const requests = Array.from({ length: slots }, () => ({ ...fresh(promptTokens), tokens }));
   const streams = await Promise.all(requests.map((asked) => complete(port, asked)));
   const usedUs = (cpuNs(pid) - cpu) / 1000;
+  const short = streams.find(({ piecesMs }) => piecesMs.length < tokens * 0.9);
+  if (short) throw new Error(`an answer had ${short.piecesMs.length} pieces of ${tokens} tokens`);
   const firsts = streams.flatMap(({ piecesMs }) => piecesMs.slice(0, 1)); // a random model may say nothing that is text
   return {
     tokensPerS: (slots * tokens) / (Math.max(...streams.map(({ endMs }) => endMs)) / 1000),

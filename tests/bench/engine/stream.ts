@@ -1,5 +1,15 @@
 // The client of both engines: one streamed completion, and when each of its pieces came.
 import { request } from 'node:http';
+import { controlTokens } from '../../models/dialogues/chat.ts';
+
+/**
+ * Control tokens and bytes of our random models. A deep one comes to say nothing else, and then ends, each engine after
+ * another number of tokens: with these forbidden every answer has the tokens that were asked for.
+ */
+export const forbidden: [token: number, bias: number][] = Array.from(
+  { length: 256 + controlTokens.length },
+  (_, token) => [token, -1e9],
+);
 
 /** No answer of either engine takes this long: what does breaks its sample instead of hanging the run. */
 const silenceMsMax = 60_000;
@@ -24,7 +34,8 @@ export interface Asked {
 
 /** @throws Error when the stream breaks, unless it was aborted */
 export function complete(port: number, { prompt, tokens, scope, reuse, onPiece, signal }: Asked): Promise<Stream> {
-  const body = JSON.stringify({ prompt, n_predict: tokens, stream: true, temperature: 0, cache_prompt: reuse, scope });
+  const asked = { prompt, n_predict: tokens, stream: true, temperature: 0, cache_prompt: reuse, scope };
+  const body = JSON.stringify({ ...asked, logit_bias: forbidden });
   const startedAt = performance.now();
   const stream: Stream = { piecesMs: [], endMs: 0 };
   return new Promise((resolve, reject) => {
