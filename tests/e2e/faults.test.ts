@@ -168,7 +168,7 @@ describe('a pool', () => {
   });
 
   describe('a gateway that is killed', () => {
-    test('its slots are free within 3 s, its tickets are forgotten, and the other gateway goes on', async () => {
+    test('its slots are free, its tickets are forgotten, and the other gateway goes on', async () => {
       const doomed = await pool.addGateway();
       await workersReady(doomed, 2);
       const own = await Promise.all([streaming(0, long('own')), streaming(1, long('own'))]);
@@ -181,7 +181,8 @@ describe('a pool', () => {
       doomed.kill('SIGKILL');
       const free = async () =>
         (await heldSlots(pool.gateways[0])) === own.length && (await usedInAll(pool)) === own.length;
-      await eventually('its slots are free', free, { withinMs: 3_000 });
+      // 3 s until the ledger holds it for dead; what a gateway shows of that is up to a second old, and so is the next look.
+      await eventually('its slots are free', free, { withinMs: 6_000 });
       await eventually('its ticket is gone', async () => (await queued(pool.gateways[0])) === 0, { withinMs: 4_500 });
       for (const running of lost) await expect(running.answer.then(({ clean }) => clean)).resolves.toBe(false);
       await expect(waiting.answer).rejects.toThrow();

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { ledgerCounts, type LedgerCount, type PriorityClass } from '@berth/shared/ledger/ledger.ts';
 import { broken } from './invariants.ts';
 import { aBeat, aClaim, aLeave, anId, aSession, aTake, running } from './inputs.ts';
+import { announcementBytesMax } from '@berth/shared/ledger/limits.ts';
 import type { Open, Opened } from './opened.ts';
 
 /** @param place where it keeps its state, for the title */
@@ -114,7 +115,7 @@ export function describeLedger(place: string, open: Open): void {
 
       test('refuses names, lists and announcements beyond their bounds', async () => {
         await expect(take({ model: 'm'.repeat(513) })).rejects.toThrow(RangeError);
-        await expect(beat({ announcement: 'x'.repeat(65_537) })).rejects.toThrow(RangeError);
+        await expect(beat({ announcement: 'x'.repeat(announcementBytesMax + 1) })).rejects.toThrow(RangeError);
         await expect(beat({ running: Array.from({ length: 1_025 }, () => running(anId())) })).rejects.toThrow(
           RangeError,
         );

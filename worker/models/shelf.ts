@@ -13,7 +13,11 @@ import { writeWhole } from './whole-file.ts';
  * @param wanted digests of files that a pull needs
  * @throws Refusal `forbidden`, or what the system says
  */
-export async function removeModel(model: Model, modelsDir: string | null, wanted: ReadonlySet<string>): Promise<void> {
+export async function removeModel(
+  model: Pick<Model, 'name' | 'path'>,
+  modelsDir: string | null,
+  wanted: ReadonlySet<string>,
+): Promise<void> {
   if (modelsDir === null || !(await isBelow(model.path, modelsDir)))
     throw new Refusal('forbidden', `${model.name} is not in MODELS_DIR of this worker, and stays`);
   if (dirname(model.path) !== join(modelsDir, 'blobs')) return await removeAll(partsOf(model.path));
@@ -29,7 +33,7 @@ export async function removeModel(model: Model, modelsDir: string | null, wanted
     );
     if (!wasEmpty) break;
   }
-  const others = await digestsBelow(manifests);
+  const others = await digestsOf(manifests);
   const unused = own.filter((digest) => !others.has(digest) && !wanted.has(digest));
   await removeAll(unused.map((digest) => join(modelsDir, 'blobs', digest.replace(':', '-'))));
 }
@@ -53,6 +57,20 @@ async function isBelow(path: string, folder: string): Promise<boolean> {
 
 async function removeAll(paths: readonly string[]): Promise<void> {
   for (const path of paths) await rm(path, { force: true });
+}
+
+/** Looks of `digestsOf`: another worker on the same folder may take manifests and empty folders away meanwhile. */
+const looksMax = 10;
+
+/** What all manifests name, in one look in which none of them vanished: a file that one of them needs must stay. */
+async function digestsOf(manifests: string): Promise<Set<string>> {
+  for (let looks = 1; ; looks += 1) {
+    try {
+      return await digestsBelow(manifests);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || looks >= looksMax) throw error;
+    }
+  }
 }
 
 async function digestsBelow(manifests: string): Promise<Set<string>> {
