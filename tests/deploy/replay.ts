@@ -63,6 +63,10 @@ export async function anEngine() {
   process.once('exit', endWithUs);
   let count = 0;
 
+  // Debian's programs stay at hand, also when this checkout lies below /tmp.
+  const programs = join(root, '.cache/debian');
+  await mkdir(programs, { recursive: true });
+
   /** A script that lays a folder over this machine's files, as the root of what it runs then. */
   const inside = async (upper: string, mounts: string, command: string): Promise<string> => {
     const own = join(folder, `run-${++count}`);
@@ -72,6 +76,7 @@ mount --make-rprivate /
 R=${own}/root
 mount -t overlay overlay -o lowerdir=/,upperdir=${upper},workdir=${own}/work $R
 mount --rbind /dev $R/dev && mount -t proc proc $R/proc && mount -t tmpfs -o mode=1777 tmpfs $R/tmp
+mkdir -p $R${programs} && mount --bind ${programs} $R${programs}
 ${mounts}
 exec chroot $R ${command}`;
   };

@@ -132,6 +132,8 @@ it('with no worker ready, a gateway says why in the client’s own dialect', { t
     return status === 503 && headers['content-type']?.includes('json') === true && 'error' in JSON.parse(text);
   });
   await Promise.all(workerIds.map(addWorker));
+  // Both know it, as either may be asked next: HAProxy may not have missed one of them for so short a time.
+  await Promise.all([...gateways.values()].map((gateway) => workersReady(gateway, workerIds.length)));
   await eventually('it answers again', async () => (await ask({ url, body: chat('back') })).status === 200);
 });
 
