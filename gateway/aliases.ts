@@ -10,14 +10,17 @@ interface Alias extends AliasEntry {
 }
 
 export interface Aliases {
-  /** The canonical name of the model that is meant: of an alias the first that a worker has, else the first of all. */
+  /** The canonical name of the model that is meant: of an alias the first that a worker has, or had a moment ago, else the first of all. */
   modelOf(asked: string): string;
   /** Those that are names, not patterns. */
   names(): string[];
 }
 
 /** A file's names, as they are now. */
-export function createAliases(file: Pick<KeptModelsFile, 'current'>, roster: Pick<Roster, 'model'>): Aliases {
+export function createAliases(
+  file: Pick<KeptModelsFile, 'current'>,
+  roster: Pick<Roster, 'model' | 'expected'>,
+): Aliases {
   let made: { from: readonly AliasEntry[]; aliases: Alias[] } = { from: [], aliases: [] };
   const aliases = (): Alias[] => {
     const from = file.current().aliases;
@@ -29,7 +32,8 @@ export function createAliases(file: Pick<KeptModelsFile, 'current'>, roster: Pic
       const isThere = (model: string) => roster.model(model).length > 0;
       const wanted = canonicalModel(asked);
       const models = aliasFor(aliases(), wanted, isThere)?.models ?? [wanted];
-      return models.find(isThere) ?? models[0] ?? wanted;
+      const isExpected = (model: string) => roster.expected(model).length > 0;
+      return models.find(isThere) ?? models.find(isExpected) ?? models[0] ?? wanted;
     },
     names: () =>
       aliases()

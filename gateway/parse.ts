@@ -49,7 +49,7 @@ export async function parse(
   const model = aliases.modelOf(asked);
   // Before it is looked for: whether a model exists that the key may not use is not its business.
   checkRights(exchange.owner.rights, [canonicalModel(asked), model], asks);
-  const cards = roster.model(model).map(({ card }) => card);
+  const cards = roster.expected(model);
   if (cards.length === 0) throw unservable(generation.model, model, roster);
   const lack = lackOf(generation, cards);
   if (lack) throw lack;
@@ -73,7 +73,7 @@ export async function parse(
 
 /** A request that names no model means the only one. @throws Refusal `bad_request`, `no_worker` */
 function onlyModel(roster: Roster): string {
-  const names = new Set(roster.cards().map(({ name }) => name));
+  const names = roster.names();
   const [name] = names;
   if (name === undefined) throw unservable('', '', roster);
   if (names.size === 1) return name;
@@ -85,6 +85,7 @@ function unservable(asked: string, model: string, roster: Roster): Refusal {
   const [why] = roster.problems(model);
   if (why !== undefined)
     return new Refusal('model_not_found', `model '${asked}' cannot be used: ${why}`, { param: 'model' });
-  if (roster.workers().length > 0) return modelNotFound(asked, model === canonicalModel(asked) ? undefined : model);
+  if (roster.workers().length > 0 || roster.serves())
+    return modelNotFound(asked, model === canonicalModel(asked) ? undefined : model);
   return new Refusal('no_worker', 'no worker is there yet: try again', { retryAfterS: 2 });
 }

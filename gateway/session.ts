@@ -12,8 +12,8 @@ import type { Roster } from './workers/roster.ts';
 
 /** Three sessions fit into the time after which the ledger holds a silent gateway for dead. */
 export const sessionEveryMs = 1_000;
-/** A waiting job that no worker is there for is refused after this long: a worker may be restarting. */
-const unservedMs = 10_000;
+/** A waiting job that no worker is there for is refused after this long: a worker that is restarted is back before. */
+const unservedMs = 30_000;
 
 export interface SessionOptions {
   ledger: Ledger;

@@ -36,10 +36,15 @@ export function healthRoutes({ door, session, degraded, roster, metrics, version
     };
     reply.json(status === 'ok' ? 200 : 503, JSON.stringify(body));
   };
+  /** A pool whose worker is being restarted takes requests all the same: they wait for it. */
+  const readyz = (exchange: Exchange) => {
+    if (door.leaving || !session.up || !roster.serves()) return health(exchange);
+    exchange.reply.json(200, JSON.stringify({ status: 'ok' }));
+  };
   const open = { method: 'GET', scope: 'public', dialect: openai } as const;
   return [
     { ...open, path: '/health', handle: health },
-    { ...open, path: '/readyz', handle: health },
+    { ...open, path: '/readyz', handle: readyz },
     { ...open, path: '/livez', handle: ({ reply }) => reply.json(200, '{"status":"ok"}') },
     {
       ...open,

@@ -5,6 +5,7 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Contexts } from '../placement/fit.ts';
+import { createDeparted } from './departed.ts';
 import { createHolders } from './holders.ts';
 import type { Holders } from './holders.ts';
 import { readAnnouncement } from './announcement.ts';
@@ -25,6 +26,12 @@ export interface Roster {
   workers(): Announcement[];
   /** Cards of a model on every worker that has it. */
   model(name: string): readonly { worker: Announcement; card: ModelCard }[];
+  /** The cards of a model, or where nobody has it those of workers that left a moment ago: they may be back soon. */
+  expected(name: string): readonly ModelCard[];
+  /** Names of all that can be asked for: what workers have, or where none has anything what they had a moment ago. */
+  names(): ReadonlySet<string>;
+  /** Whether there is a worker for new requests, or will be: one that takes them, is leaving, or left a moment ago. */
+  serves(): boolean;
   /** The workers on which a job of this name can run: those that have the model, or the one whose seat it is. */
   holders(name: string): readonly Announcement[];
   /** Ids of the workers that are ready and have the model loaded, in a fixed order. */
@@ -63,6 +70,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
   let warm = new Map<string, string[]>();
   let contexts = new Map<string, Contexts>();
   const cached = createHolders(clock);
+  const departed = createDeparted(clock);
   let version = 0;
 
   /** Looked up for each request, so made once per change: a request's cost does not grow with the pool. */
@@ -116,6 +124,12 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     worker: (id) => known.get(id),
     workers: () => [...known.values()],
     model: (name) => byModel.get(name) ?? [],
+    expected(name) {
+      const copies = byModel.get(name);
+      return copies ? copies.map(({ card }) => card) : departed.cards().filter((card) => card.name === name);
+    },
+    names: () => new Set(byModel.size > 0 ? byModel.keys() : departed.cards().map(({ name }) => name)),
+    serves: () => [...known.values()].some(({ state }) => /^(ready|draining)$/.test(state)) || departed.any(),
     holders(name) {
       const seat = workerOfSeat(name);
       if (seat === null) return (byModel.get(name) ?? []).map(({ worker }) => worker);
@@ -147,6 +161,8 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       const gone = [...known.keys()].filter((worker) => left.has(worker) || missingMs(worker) >= rebuildMs);
       for (const worker of left) faults.delete(worker);
       for (const worker of gone) {
+        const before = known.get(worker);
+        if (before) departed.left(before);
         known.delete(worker);
         cached.announced(worker, '');
       }
@@ -154,6 +170,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
         if (!known.has(announcement.worker))
           log.info('worker joined', { worker: announcement.worker, url: announcement.url });
         known.set(announcement.worker, announcement);
+        departed.back(announcement.worker);
         cached.announced(announcement.worker, announcement.prefixes ?? '');
         see(announcement);
       }

@@ -342,14 +342,14 @@ describe('a ledger that does not answer', () => {
 });
 
 describe('a model that nobody has any more', () => {
-  it('is refused to those who wait for it after 10 s', async () => {
+  it('is refused to those who wait for it after 30 s', async () => {
     await using rig = await startRig({ workers: [{ slots: 1 }] });
     await occupy(rig);
     const asking = ask(rig, { path: '/api/chat', body: chat({ stream: false }) });
     await until('the ticket', () => rig.waiting().length === 1);
     rig.worker.announce({ models: [] });
     await rig.worker.beat({ serves: [] });
-    await rig.clock.advance(9_000);
+    await rig.clock.advance(29_000);
     expect(rig.waiting()).toHaveLength(1);
     await rig.clock.advance(3_000);
     expect((await asking.answer).status).toBe(503);

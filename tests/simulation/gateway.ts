@@ -132,7 +132,7 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
     });
     await settle(settling, reply, arrivedMs, async (record) => {
       // What `parse` says of a model that no worker has.
-      if (roster.model(work.model).length === 0) throw new Refusal('no_worker', 'no worker has this model');
+      if (roster.expected(work.model).length === 0) throw new Refusal('no_worker', 'no worker has this model');
       const job = jobOf(work, arrivedMs);
       record.understood(job);
       await serve({ admit: poison.admit(door.admit), place, forward, retries, estimate }, job, reply, record);
