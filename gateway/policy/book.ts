@@ -15,6 +15,7 @@ export interface KeyBook {
   create(body: unknown, by: Caller): Promise<{ key: Key; secret: string }>;
   /** @throws Refusal `not_found`, `forbidden` */
   rotate(id: string, overlapMs: number, by: Caller): Promise<{ key: Key; secret: string }>;
+  /** @throws Refusal `not_found`, `forbidden` for a key that may do more, `bad_request` for its own */
   revoke(id: string, by: Caller): Promise<Key>;
   /** Takes over keys as `list` gave them. @throws Refusal naming the first that cannot be taken, and takes none */
   import(keys: readonly unknown[], by: Caller): Promise<number>;
@@ -85,8 +86,10 @@ export function createKeyBook({ registers, clock }: { registers: Registers; cloc
       return { key, secret };
     },
     async revoke(id, by) {
-      const key = { ...existing(id), revokedMs: existing(id).revokedMs ?? clock.now() };
+      const known = existing(id);
       if (id === by.id) throw new Refusal('bad_request', 'a key cannot revoke itself: use another, or rotate it');
+      refuseToEnd(known, by, ceiling(by));
+      const key = { ...known, revokedMs: known.revokedMs ?? clock.now() };
       await write(key, revocation);
       return key;
     },
@@ -113,6 +116,15 @@ function refuseExcess(key: Most, by: Caller, most: Most): void {
   const field = by.rights === allRights ? null : excessOf(key, most);
   if (field === null) return;
   throw new Refusal('forbidden', `${field} would be more than the key ${by.id} has itself`, { param: field });
+}
+
+/** How long it lasts and whose users it names is no reason: a leaked key is to be ended by whoever may do as much. */
+function refuseToEnd(key: Key, by: Caller, most: Most): void {
+  const { expiresMs } = most;
+  const field = by.rights === allRights ? null : excessOf({ ...key, expiresMs, endUserHeader: null }, most);
+  if (field === null) return;
+  const why = `the key ${key.id} may do more than the key ${by.id} (${field}): only one that may do as much can revoke it`;
+  throw new Refusal('forbidden', why, { param: field });
 }
 
 /** A key to hand out, and what is kept of it. */

@@ -190,6 +190,20 @@ describe('a key never exceeds the one that made it', () => {
     expect([made > 50, refused > 50]).toEqual([true, true]);
   });
 
+  it('nor ends a greater one, whoever made it; one that only lasts longer or names end users it may', async () => {
+    await using rig = await locked();
+    const { secret } = await make(rig, small);
+    for (const more of [{ scopes: ['admin', 'metrics'] }, { models: ['tiny', 'other'] }, { priorityMax: 0 }]) {
+      const great = await make(rig, { ...small, ...more });
+      const { status, text } = await call(rig, secret, 'DELETE', `/admin/keys/${great.id}`);
+      expect([status, text]).toEqual([403, expect.stringContaining(`the key ${great.id} may do more than`)]);
+      expect(rig.book.get(great.id)?.revokedMs).toBeNull();
+    }
+    const other = await make(rig, { ...small, expires: '2101-01-01T00:00:00Z', endUserHeader: 'x-other' });
+    expect((await call(rig, secret, 'DELETE', `/admin/keys/${other.id}`)).status).toBe(200);
+    expect((await infer(rig, other.secret)).status).toBe(401);
+  });
+
   it('nor by rotating or importing a greater one', async () => {
     await using rig = await locked();
     const { secret } = await make(rig, small);
