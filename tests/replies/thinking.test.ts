@@ -4,14 +4,19 @@ import type { Segment } from '@berth/worker/replies/stage.ts';
 import { type Thoughts, thoughtsOf } from '@berth/worker/replies/thinking.ts';
 import { channels } from '@berth/worker/replies/tools/channels.ts';
 import { hermes } from '@berth/worker/replies/tools/hermes.ts';
+import { kimi } from '@berth/worker/replies/tools/kimi.ts';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
 const tools = [{ name: 'f', description: '', parameters: {} }];
 
+const kimiThoughts = thoughtsOf('<think> <|tool_calls_section_begin|>')!;
+const kimiCall =
+  '<|tool_calls_section_begin|><|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{"a": 1}<|tool_call_end|><|tool_calls_section_end|>';
+
 /** What is read of an answer: the thought, the text, and the calls' arguments. */
 function read(thoughts: Thoughts, pieces: readonly string[], opened = false) {
-  const syntax = thoughts.kind === 'channels' ? channels : hermes;
+  const syntax = thoughts.kind === 'channels' ? channels : thoughts.calls === undefined ? hermes : kimi;
   const split = splitter({ thoughts, calls: { syntax, tools, inPieces: false } });
   if (opened) split.open();
   const segments: Segment[] = [...pieces.flatMap((piece) => split.push(piece)), ...split.flush()];
@@ -35,6 +40,8 @@ describe.each([
   ['Mistral', '[THINK]', '[THINK]', '[/THINK]'],
   ['Gemma 4', '<|channel>thought', '<|channel>thought', '<channel|>'],
   ['Seed', '<seed:think>', '<seed:think>', '</seed:think>'],
+  ['Cohere', '<|START_THINKING|>', '<|START_THINKING|>', '<|END_THINKING|>'],
+  ['Kimi', '<think> <|tool_calls_section_begin|>', '<think>', '</think>'],
 ])('%s', (_family, template, open, close) => {
   const thoughts = thoughtsOf(template)!;
   const yes = { thinking: 'hm <b>', text: 'Yes', calls: [] };
@@ -54,12 +61,36 @@ describe.each([
   });
 
   test('a thought before a call', () => {
-    const call = '<tool_call>{"name":"f","arguments":{"a":1}}</tool_call>';
+    const call = thoughts === kimiThoughts ? kimiCall : '<tool_call>{"name":"f","arguments":{"a":1}}</tool_call>';
     expect(readAnyhow(thoughts, `${open}hm <b>${close}${call}`)).toEqual({ ...yes, text: '', calls: [{ a: 1 }] });
   });
 
   test('a tag in the middle of an answer is text', () => {
     expect(readAnyhow(thoughts, `a ${open}b${close}`)).toEqual({ thinking: '', text: `a ${open}b${close}`, calls: [] });
+  });
+});
+
+describe('Cohere', () => {
+  const thoughts = thoughtsOf('<|START_RESPONSE|>')!;
+
+  test.each([
+    ['<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>Yes <|b<|END_RESPONSE|>', 'hm', 'Yes <|b'],
+    ['<|START_THINKING|>hm<|END_THINKING|><|START_TEXT|>Yes<|END_TEXT|>', 'hm', 'Yes'],
+    ['<|START_RESPONSE|>Yes', '', 'Yes'],
+    ['Yes<|END_RESPONSE|>', '', 'Yes'],
+    ['Yes <|END_RESP', '', 'Yes <|END_RESP'],
+  ])('of %s what stands around the answer is left out', (written, thinking, text) => {
+    expect(readAnyhow(thoughts, written)).toEqual({ thinking, text, calls: [] });
+  });
+});
+
+describe('Kimi', () => {
+  const [thoughts, call] = [kimiThoughts, kimiCall];
+
+  test('a call in the middle of a thought is one, and ends the thought', () => {
+    const heard = { thinking: 'hm <|b', text: '', calls: [{ a: 1 }] };
+    expect(readAnyhow(thoughts, `<think>hm <|b ${call}`)).toEqual(heard);
+    expect(readAnyhow(thoughts, `hm <|b${call}`, true)).toEqual(heard);
   });
 });
 

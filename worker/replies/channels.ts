@@ -1,5 +1,5 @@
 // Answers of gpt-oss: messages, each with a head that says on which channel it goes, or which tool it is for.
-import { type Segment, type Stage, textOf, thoughtOf, withoutPartial } from './stage.ts';
+import { type Segment, type Stage, firstOf, textOf, thoughtOf, withoutPartial } from './stage.ts';
 
 const [start, channel, message, end] = ['<|start|>', '<|channel|>', '<|message|>', '<|end|>'];
 /** What a call's message begins and ends with when it is passed on: models write its head in several ways. */
@@ -81,9 +81,4 @@ export function channelStage(): Stage {
       return held === '' ? [] : drain(true);
     },
   };
-}
-
-function firstOf(text: string, tags: readonly string[]): { at: number; tag: string } | null {
-  const places = tags.map((tag) => ({ at: text.indexOf(tag), tag })).filter(({ at }) => at !== -1);
-  return places.toSorted((a, b) => a.at - b.at)[0] ?? null;
 }

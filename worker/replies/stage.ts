@@ -31,3 +31,9 @@ function partialLength(text: string, tag: string): number {
   while (partial > 0 && !text.endsWith(tag.slice(0, partial))) partial--;
   return partial;
 }
+
+/** The first of the tags in the text, and where it stands. */
+export function firstOf(text: string, tags: readonly string[]): { at: number; tag: string } | null {
+  const places = tags.map((tag) => ({ at: text.indexOf(tag), tag })).filter(({ at }) => at !== -1);
+  return places.toSorted((a, b) => a.at - b.at)[0] ?? null;
+}

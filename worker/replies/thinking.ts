@@ -1,6 +1,6 @@
 // How models mark their thinking, told by the chat template, and the stage that takes it off the start of an answer.
 import { channelTags } from './channels.ts';
-import { type Segment, type Stage, textOf, thoughtOf, withoutPartial } from './stage.ts';
+import { type Segment, type Stage, firstOf, textOf, thoughtOf, withoutPartial } from './stage.ts';
 
 export type Thoughts =
   | {
@@ -9,6 +9,10 @@ export type Thoughts =
       close: string;
       /** Texts that may be control tokens of the model: they have to be spelled to be seen. */
       tags: readonly string[];
+      /** Some models call in the middle of a thought, which is over then though nothing closes it. */
+      calls?: string;
+      /** What stands around the answer proper, and is no part of it. */
+      around?: readonly string[];
     }
   /** The whole answer is in messages whose heads say what they are: gpt-oss. */
   | { kind: 'channels'; tags: readonly string[] };
@@ -20,23 +24,37 @@ function between(open: string, close: string, ...tags: string[]): Thoughts & { k
 /** Qwen 3, DeepSeek R1 and most others. */
 export const thinkTags = between('<think>', '</think>');
 
-/** The surest mark first. */
-const known: readonly [mark: RegExp, thoughts: Thoughts][] = [
-  [/<\|channel\|>[^]*<\|message\|>/, { kind: 'channels', tags: channelTags }],
+/** The second pair is of R7B and the first Command A. */
+const cohereAnswer = ['<|START_TEXT|>', '<|END_TEXT|>', '<|START_RESPONSE|>', '<|END_RESPONSE|>'];
+const cohere: Thoughts = { ...between('<|START_THINKING|>', '<|END_THINKING|>'), around: cohereAnswer };
+
+/** A template that has all of the marks; the surest ones first. */
+const known: readonly [marks: readonly string[], thoughts: Thoughts][] = [
+  [['<|channel|>', '<|message|>'], { kind: 'channels', tags: channelTags }],
   // Gemma 4
-  [/<\|channel>thought/, between('<|channel>thought', '<channel|>', '<|channel>', '<channel|>')],
-  [/\[THINK\]/, between('[THINK]', '[/THINK]')],
-  [/<seed:think>/, between('<seed:think>', '</seed:think>')],
-  [/<think>|enable_thinking|reasoning_content/, thinkTags],
+  [['<|channel>thought'], between('<|channel>thought', '<channel|>', '<|channel>', '<channel|>')],
+  [['[THINK]'], between('[THINK]', '[/THINK]')],
+  [['<seed:think>'], between('<seed:think>', '</seed:think>')],
+  [['<|START_THINKING|>'], cohere],
+  [['<|START_RESPONSE|>'], cohere],
+  [['<|tool_calls_section_begin|>', '<think>'], { ...thinkTags, calls: '<|tool_calls_section_begin|>' }],
+  ...['<think>', 'enable_thinking', 'reasoning_content'].map((mark): [string[], Thoughts] => [[mark], thinkTags]),
 ];
 
 /** `null` for a model that does not think, as far as its template says. */
 export function thoughtsOf(template: string | null): Thoughts | null {
-  return known.find(([mark]) => mark.test(template ?? ''))?.[1] ?? null;
+  return known.find(([marks]) => marks.every((mark) => template?.includes(mark)))?.[1] ?? null;
 }
 
 /** Thinking counts only at the very start. The white space around it belongs to the tags. */
-export function thinkingStage({ open: thinkOpen, close: thinkClose }: Thoughts & { kind: 'tags' }): Stage {
+export function thinkingStage({
+  open: thinkOpen,
+  close: thinkClose,
+  calls,
+  around = [],
+}: Thoughts & { kind: 'tags' }): Stage {
+  const closes = [thinkClose, ...(calls === undefined ? [] : [calls])];
+  const marks = new RegExp(around.map((tag) => tag.replaceAll('|', '\\|')).join('|'), 'g');
   let state: 'before' | 'inside' | 'gap' | 'answer' = 'before';
   let held = '';
   let begun = false;
@@ -51,13 +69,13 @@ export function thinkingStage({ open: thinkOpen, close: thinkClose }: Thoughts &
   };
   const inside = (): Segment[] => {
     if (!begun) held = held.trimStart();
-    const close = held.indexOf(thinkClose);
-    const certain = close === -1 ? withoutPartial(held, [thinkClose]) : held.slice(0, close);
+    const close = firstOf(held, closes);
+    const certain = close === null ? withoutPartial(held, closes) : held.slice(0, close.at);
     const end = certain.trimEnd().length;
     const thought = thoughtOf(held.slice(0, end));
     begun ||= end > 0;
-    held = held.slice(close === -1 ? end : close + thinkClose.length);
-    if (close === -1) return thought;
+    held = held.slice(close === null ? end : close.at + (close.tag === thinkClose ? thinkClose.length : 0));
+    if (close === null) return thought;
     state = 'gap';
     return [...thought, ...gap()];
   };
@@ -68,9 +86,10 @@ export function thinkingStage({ open: thinkOpen, close: thinkClose }: Thoughts &
     return answer();
   };
   const answer = (): Segment[] => {
-    const segments = textOf(held);
-    held = '';
-    return segments;
+    if (around.length > 0) held = held.replace(marks, '');
+    const certain = withoutPartial(held, around);
+    held = held.slice(certain.length);
+    return textOf(certain);
   };
   const steps = { before, inside, gap, answer };
 

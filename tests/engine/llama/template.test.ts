@@ -104,6 +104,7 @@ test.each<[template: string, content: string, seen: object]>([
   ['{{ message.thinking }}', '', { content: '', thinking: 'hm' }],
   ['{{ message.thinking }}', 'Yes', { content: 'Yes' }],
   ['{{ message.reasoning }}', 'Yes', { content: 'Yes', reasoning: 'hm' }],
+  ['{{ message.tool_plan }}', 'Yes', { content: 'Yes', tool_plan: 'hm' }],
   ["{{ block['thinking'] }}", '', { content: [{ type: 'thinking', thinking: 'hm' }] }],
   [
     "{{ block['thinking'] }}",
@@ -158,6 +159,43 @@ test('a template that wants ids of nine characters gets them, the same for a cal
   const [call, answer] = seen?.messages ?? [];
   expect(answer?.['tool_call_id']).toMatch(/^[a-z0-9]{9}$/);
   expect(call).toMatchObject({ tool_calls: [{ id: answer?.['tool_call_id'] }] });
+});
+
+test('a template of Kimi gets ids that tell the tool and the call\u2019s place, and answers without an id find theirs', () => {
+  let seen: TemplateValues | undefined;
+  const chatTemplate = '<|tool_call_argument_begin|>';
+  const read = promptReader(aModel({ chatTemplate, compile: () => (values) => ((seen = values), 'x') }));
+  const call = (id: string, name: string) => ({ id, name, arguments: {} });
+  const answer = (of: Partial<ChatMessage>): ChatMessage => ({ role: 'tool', content: 'x', ...of });
+  const messages: ChatMessage[] = [
+    { role: 'assistant', content: '', toolCalls: [call('a', 'f'), call('b', 'g')] },
+    answer({ toolCallId: 'b' }),
+    answer({ toolCallId: 'a' }),
+    { role: 'assistant', content: '', toolCalls: [call('', 'f'), call('', 'g'), call('', 'f')] },
+    ...['g', 'f', 'f', 'h'].map((name) => answer({ name })),
+  ];
+  read({ kind: 'chat', messages, tools: [] });
+  const ids = seen?.messages.map(({ tool_call_id: own, tool_calls: calls }) =>
+    Array.isArray(calls) ? calls.map(({ id }: { id: string }) => id) : own,
+  );
+  expect(ids).toEqual([
+    ['functions.f:0', 'functions.g:1'],
+    'functions.g:1',
+    'functions.f:0',
+    ['functions.f:2', 'functions.g:3', 'functions.f:4'],
+    'functions.g:3',
+    'functions.f:2',
+    'functions.f:4',
+    undefined,
+  ]);
+});
+
+test('a template of Cohere is told by its own word whether to think', () => {
+  let seen: TemplateValues | undefined;
+  const chatTemplate = '<|START_THINKING|>';
+  const read = promptReader(aModel({ chatTemplate, compile: () => (values) => ((seen = values), 'x') }));
+  read({ ...chat('a'), think: false } as Prompt);
+  expect(seen).toMatchObject({ reasoning: false, enable_thinking: false });
 });
 
 test('a template that refuses the messages is the request’s fault, one that cannot be read is the model’s', () => {

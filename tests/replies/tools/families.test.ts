@@ -2,11 +2,15 @@
 import type { Tool } from '@berth/shared/request.ts';
 import { callFinder } from '@berth/worker/replies/tools/calls.ts';
 import { channels } from '@berth/worker/replies/tools/channels.ts';
+import { cohere } from '@berth/worker/replies/tools/cohere.ts';
 import { deepseek } from '@berth/worker/replies/tools/deepseek.ts';
 import { families, syntaxOf } from '@berth/worker/replies/tools/families.ts';
 import { gemma } from '@berth/worker/replies/tools/gemma.ts';
 import { generic } from '@berth/worker/replies/tools/generic.ts';
+import { glm } from '@berth/worker/replies/tools/glm.ts';
 import { hermes } from '@berth/worker/replies/tools/hermes.ts';
+import { invoke } from '@berth/worker/replies/tools/invoke.ts';
+import { kimi } from '@berth/worker/replies/tools/kimi.ts';
 import { llama3 } from '@berth/worker/replies/tools/llama3.ts';
 import { mistral } from '@berth/worker/replies/tools/mistral.ts';
 import { phi } from '@berth/worker/replies/tools/phi.ts';
@@ -57,6 +61,31 @@ const spoken: [family: ToolSyntax, one: string, two: string | null][] = [
     deepseek,
     `<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>weather<｜tool▁sep｜>${one}<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
     `Let me see.<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n\`\`\`json\n${one}\n\`\`\`<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>time\n\`\`\`json\n${two}\n\`\`\`<｜tool▁call▁end｜><｜tool▁calls▁end｜>`,
+  ],
+  [
+    kimi,
+    `<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:0<|tool_call_argument_begin|>${one}<|tool_call_end|><|tool_calls_section_end|>`,
+    `Let me see.<|tool_call_begin|> functions.weather:7 <|tool_call_argument_begin|> ${one} <|tool_call_end|>\n<|tool_call_begin|>time<|tool_call_argument_begin|>${two}<|tool_call_end|>`,
+  ],
+  [
+    cohere,
+    `<|START_ACTION|>[\n    {"tool_call_id": "0", "tool_name": "weather", "parameters": ${one}}\n]<|END_ACTION|>`,
+    `Let me see.<|START_ACTION|>[{"tool_name": "weather", "parameters": ${one}}, {"parameters": ${two}, "tool_name": "time"}]<|END_ACTION|>`,
+  ],
+  [
+    cohere,
+    `Action:\n\`\`\`json\n[\n    {\n        "tool_name": "weather",\n        "parameters": ${one}\n    }\n]\`\`\``,
+    `Let me see.\nAction: \`\`\`json\n[{"tool_name": "weather", "parameters": ${one}}, {"tool_name": "time", "parameters": ${two}}]\n\`\`\``,
+  ],
+  [
+    glm,
+    `<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>${weather.city}</arg_value>\n<arg_key>days</arg_key>\n<arg_value>2</arg_value>\n</tool_call>`,
+    `Let me see.\n<tool_call>{"name": "weather", "arguments": ${one}}</tool_call><tool_call>time<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>`,
+  ],
+  [
+    invoke,
+    `<minimax:tool_call>\n<invoke name="weather">\n<parameter name="city">${weather.city}</parameter>\n<parameter name="days">2</parameter>\n</invoke>\n</minimax:tool_call>`,
+    `Let me see.\n\n<｜DSML｜function_calls>\n<｜DSML｜invoke name="weather">\n<｜DSML｜parameter name="city" string="true">${weather.city}</｜DSML｜parameter>\n<｜DSML｜parameter name="days" string="false">2</｜DSML｜parameter>\n</｜DSML｜invoke>\n{"name": "time", "arguments": ${two}}</｜DSML｜function_calls>`,
   ],
   [
     gemma,

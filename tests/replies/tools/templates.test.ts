@@ -61,8 +61,10 @@ const made = [
 
 /** What a template writes for an assistant's turn that calls the tool so often. */
 function turnOf(template: string, count: number): string {
+  // Kimi's ids tell which tool is called; they are given to it by place.
+  const named = template.includes('<|tool_call_argument_begin|>') ? 'functions.weather:' : 'abcdefgh';
   const calls = made.slice(0, count).map((args, index) => ({
-    id: `abcdefgh${index}`,
+    id: `${named}${index}`,
     type: 'function',
     function: { name: 'weather', arguments: args },
   }));
@@ -94,8 +96,8 @@ function framed({ frame }: ToolSyntax, template: string): string {
   return `${open}${call[0]}weather${call[1]}${JSON.stringify(made[0])}${call[2]}${close}`;
 }
 
-/** The first two write values that are no JSON, which a grammar could not hold to a schema; gpt-oss is taught two ways. */
-const framedOtherwise = ['qwen-coder', 'gemma', 'channels'];
+/** They write values that are no JSON, which a grammar could not hold to a schema; gpt-oss is taught two ways. */
+const framedOtherwise = ['qwen-coder', 'gemma', 'glm', 'invoke', 'channels'];
 
 const templates: [file: string, family: string, calls: number][] = [
   ['NousResearch-Hermes-2-Pro-Llama-3-8B-tool_use', 'hermes', 2],
@@ -119,6 +121,17 @@ const templates: [file: string, family: string, calls: number][] = [
   ['llama-cpp-deepseek-r1', 'deepseek', 2],
   ['google-gemma-4-31B-it', 'gemma', 2],
   ['google-gemma-4-31B-it-interleaved', 'gemma', 2],
+  ['Kimi-K2-Instruct', 'kimi', 2],
+  ['Kimi-K2-Thinking', 'kimi', 2],
+  ['GLM-4.6', 'glm', 2],
+  ['GLM-4.7-Flash', 'glm', 2],
+  ['CohereForAI-c4ai-command-r-plus-tool_use', 'cohere', 2],
+  ['CohereForAI-c4ai-command-r7b-12-2024-tool_use', 'cohere', 2],
+  ['Cohere2MoE', 'cohere', 2],
+  ['MiniMax-M2', 'invoke', 2],
+  ['deepseek-ai-DeepSeek-V3.2', 'invoke', 2],
+  ['deepseek-ai-DeepSeek-V4', 'invoke', 2],
+  ['NVIDIA-Nemotron-3-Nano-30B-A3B-BF16', 'qwen-coder', 2],
   // Only one call at once, and no other way to write it down.
   ['openai-gpt-oss-120b', 'channels', 1],
   // Phi 4 mini's own is not among them; these write the older of its two forms.
@@ -140,7 +153,8 @@ test.each(templates)('a forced call of %s is written as its template writes one'
   expect(callsIn(template, written)).toMatchObject([{ kind: 'call', name: 'weather', arguments: made[0] }]);
   if (framedOtherwise.includes(family)) return;
   // Ids are ours to give.
-  const bare = (text: string) => text.replace(/, "id": "\w+"|\[CALL_ID\]\w+/, '').replaceAll(/\s/g, '');
+  const bare = (text: string) =>
+    text.replace(/, "id": "\w+"|\[CALL_ID\]\w+|"tool_call_id": "\d+", /, '').replaceAll(/\s/g, '');
   expect(bare(turnOf(template, 1))).toContain(bare(written));
 });
 
@@ -149,6 +163,13 @@ test.each([
   ['Qwen-QwQ-32B', '<think>'],
   ['deepseek-ai-DeepSeek-V3.1', '<think>'],
   ['GLM-4.6', '<think>'],
+  ['GLM-4.7-Flash', '<think>'],
+  ['Kimi-K2-Thinking', '<think>'],
+  ['Kimi-K2-Instruct', null],
+  ['MiniMax-M2', '<think>'],
+  ['CohereForAI-c4ai-command-r7b-12-2024-tool_use', '<|START_THINKING|>'],
+  ['Cohere2MoE', '<|START_THINKING|>'],
+  ['CohereForAI-c4ai-command-r-plus-tool_use', null],
   ['ByteDance-Seed-OSS', '<seed:think>'],
   ['mistralai-Ministral-3-14B-Reasoning-2512', '[THINK]'],
   ['google-gemma-4-31B-it', '<|channel>thought'],
@@ -165,6 +186,12 @@ test.each([
   ['Qwen-Qwen3-0.6B', '<think>\nRain or sun?\n</think>'],
   ['Qwen3.5-4B', '<think>\nRain or sun?\n</think>'],
   ['GLM-4.6', '<think>Rain or sun?</think>'],
+  ['GLM-4.7-Flash', '<think>Rain or sun?</think>'],
+  ['Kimi-K2-Thinking', '<think>Rain or sun?</think>'],
+  ['CohereForAI-c4ai-command-r7b-12-2024-tool_use', '<|START_THINKING|>Rain or sun?<|END_THINKING|>'],
+  ['Cohere2MoE', '<|START_THINKING|>Rain or sun?<|END_THINKING|>'],
+  ['MiniMax-M2', '<think>\nRain or sun?\n</think>'],
+  ['deepseek-ai-DeepSeek-V3.2', 'Rain or sun?</think>'],
   ['google-gemma-4-31B-it', '<|channel>thought\nRain or sun?\n<channel|>'],
   ['mistralai-Ministral-3-14B-Reasoning-2512', '[THINK]Rain or sun?[/THINK]'],
   ['openai-gpt-oss-120b', '<|channel|>analysis<|message|>Rain or sun?<|end|>'],

@@ -33,6 +33,24 @@ const qwenParameter = ([key, value]: [string, unknown]): string =>
   `<parameter=${key}>\n${typeof value === 'string' ? value : json(value)}\n</parameter>\n`;
 const qwenCall = ({ name, args }: Asked): string =>
   `<tool_call>\n<function=${name}>\n${Object.entries(args).map(qwenParameter).join('')}</function>\n</tool_call>`;
+const glmValue = (value: unknown): string => (typeof value === 'string' ? value : json(value));
+const glmCall = ({ name, args }: Asked): string =>
+  `<tool_call>${name}\n${Object.entries(args)
+    .map(([key, value]) => `<arg_key>${key}</arg_key>\n<arg_value>${glmValue(value)}</arg_value>\n`)
+    .join('')}</tool_call>`;
+const invokeCall =
+  (mark: string, hint: (value: unknown) => string) =>
+  ({ name, args }: Asked): string =>
+    `<${mark}invoke name="${name}">\n${Object.entries(args)
+      .map(([key, value]) => `<${mark}parameter name="${key}"${hint(value)}>${glmValue(value)}</${mark}parameter>\n`)
+      .join('')}</${mark}invoke>`;
+const miniMaxCall = invokeCall('', () => '');
+const dsml = '｜DSML｜';
+const dsmlCall = invokeCall(dsml, (value) => ` string="${typeof value === 'string'}"`);
+const cohereCall = (name: string, args: string): string => `{"tool_name": "${name}", "parameters": ${args}}`;
+const kimiCall = (name: string, index: number, args: string): string =>
+  `<|tool_call_begin|>functions.${name}:${index}<|tool_call_argument_begin|>${args}<|tool_call_end|>`;
+const kimiCalls = (calls: string): string => `<|tool_calls_section_begin|>${calls}<|tool_calls_section_end|>`;
 const llamaCall = (name: string, args: string): string => `{"name": "${name}", "parameters": ${args}}`;
 const deepseekCall = (name: string, args: string): string =>
   `${bars('tool call begin')}${name}${bars('tool sep')}${args}${bars('tool call end')}`;
@@ -83,6 +101,40 @@ export const written: Record<string, Written> = {
   'deepseek, of old': {
     calls: (calls) => deepseekCalls(each(calls, '\n', fenced)),
     broken: deepseekCalls(fenced('weather', half)),
+    ...anywhere,
+  },
+  kimi: {
+    calls: (calls) => kimiCalls(calls.map(({ name, args }, index) => kimiCall(name, index, json(args))).join('')),
+    broken: kimiCalls(kimiCall('weather', 0, half)),
+    ...anywhere,
+  },
+  cohere: {
+    calls: (calls) =>
+      `<|START_ACTION|>[\n${calls
+        .map(({ name, args }, index) => `    {"tool_call_id": "${index}", ${cohereCall(name, json(args)).slice(1)}`)
+        .join(',\n')}\n]<|END_ACTION|>`,
+    broken: `<|START_ACTION|>[{"tool_call_id": "0", "tool_name": "weather", "parameters": ${half}]<|END_ACTION|>`,
+    ...anywhere,
+  },
+  'cohere, of old': {
+    calls: (calls) => `Action:\n\`\`\`json\n[\n${each(calls, ',\n', cohereCall)}\n]\`\`\``,
+    broken: `Action:\n\`\`\`json\n[\n{"tool_name": "weather", "parameters": ${half}\n]\`\`\``,
+    ...anywhere,
+  },
+  glm: {
+    calls: (calls) => calls.map(glmCall).join('\n'),
+    broken: '<tool_call>weather\n<arg_key>city</arg_key>\n<arg_value>Oslo\n</tool_call>',
+    ...anywhere,
+  },
+  invoke: {
+    calls: (calls) => `<minimax:tool_call>\n${calls.map(miniMaxCall).join('\n')}\n</minimax:tool_call>`,
+    broken:
+      '<minimax:tool_call>\n<invoke name="weather">\n<parameter name="city">Oslo\n</invoke>\n</minimax:tool_call>',
+    ...anywhere,
+  },
+  'invoke, with marks': {
+    calls: (calls) => `<${dsml}function_calls>\n${calls.map(dsmlCall).join('\n')}\n</${dsml}function_calls>`,
+    broken: `<${dsml}function_calls>\n<${dsml}invoke name="weather">\n<${dsml}parameter name="city" string="true">Oslo\n</${dsml}function_calls>`,
     ...anywhere,
   },
   gemma: {

@@ -1,8 +1,8 @@
 // From a request's prompt to tokens: the model's own chat template, and no control token from a client's text.
-import { createHash } from 'node:crypto';
 import { isObject } from '@berth/shared/dialects/check.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import type { ChatMessage, Prompt, Think, Tool } from '@berth/shared/request.ts';
+import { withCallIds } from './call-ids.ts';
 
 /** What a chat template is given, under the names that templates know. */
 export interface TemplateValues {
@@ -14,6 +14,8 @@ export interface TemplateValues {
   /** What templates of models that think go by; left out, they do as they do by themselves. */
   enable_thinking?: boolean;
   thinking?: boolean;
+  /** As Cohere's call it. */
+  reasoning?: boolean;
   reasoning_effort?: string;
 }
 
@@ -109,12 +111,14 @@ function renderChat(
   { messages, tools, think }: Extract<Prompt, { kind: 'chat' }>,
 ): string {
   const values: TemplateValues = {
-    messages: withIdsOf(model, messages).map((message) => templateMessage(message, model.chatTemplate ?? '')),
+    messages: withCallIds(model.chatTemplate ?? '', messages).map((message) =>
+      templateMessage(message, model.chatTemplate ?? ''),
+    ),
     tools: tools.length === 0 ? null : tools.map(templateTool),
     add_generation_prompt: true,
     bos_token: model.bosText,
     eos_token: model.eosText,
-    ...thinkingValues(think),
+    ...thinkingValues(think, model.chatTemplate ?? ''),
   };
   let text: string;
   try {
@@ -134,24 +138,15 @@ function templateTool({ name, description, parameters }: Tool): { type: 'functio
   return { type: 'function', function: { name, description, parameters } };
 }
 
-/** Mistral's templates refuse the ids of calls that are not of nine letters and digits, as their own are. */
-function withIdsOf({ chatTemplate }: PromptModel, messages: ChatMessage[]): ChatMessage[] {
-  if (!/\|\s*length\s*!=\s*9\b/.test(chatTemplate ?? '')) return messages;
-  return messages.map((message) => ({
-    ...message,
-    ...(message.toolCallId !== undefined && { toolCallId: nineOf(message.toolCallId) }),
-    ...(message.toolCalls && { toolCalls: message.toolCalls.map((call) => ({ ...call, id: nineOf(call.id) })) }),
-  }));
-}
-
-function nineOf(id: string): string {
-  return createHash('sha256').update(id).digest('hex').slice(0, 9);
-}
-
-function thinkingValues(think: Think | undefined): Partial<TemplateValues> {
+function thinkingValues(think: Think | undefined, template: string): Partial<TemplateValues> {
   if (think === undefined) return {};
   const on = think !== false;
-  return { enable_thinking: on, thinking: on, ...(typeof think === 'string' && { reasoning_effort: think }) };
+  return {
+    enable_thinking: on,
+    thinking: on,
+    ...(template.includes('<|START_THINKING|>') && { reasoning: on }),
+    ...(typeof think === 'string' && { reasoning_effort: think }),
+  };
 }
 
 /** The shape that templates expect: OpenAI's, with the arguments of a call as an object. */
@@ -177,6 +172,7 @@ function thoughtIn({ content, toolCalls }: ChatMessage, thought: string, templat
   // gpt-oss has no room for a thought beside words before a call, and refuses both.
   if (/\.thinking\b/.test(template)) return content !== '' && toolCalls ? {} : { thinking: thought };
   if (/\.reasoning\b/.test(template)) return { reasoning: thought };
+  if (/\.tool_plan\b/.test(template)) return { tool_plan: thought };
   // Mistral's has thoughts and text as parts of the content.
   if (!/\['thinking'\]/.test(template)) return {};
   const words = content === '' ? [] : [{ type: 'text', text: content }];

@@ -1,9 +1,13 @@
 // Which family's syntax a model's calls are in, by the marks in its chat template.
 import { channels } from './channels.ts';
+import { cohere } from './cohere.ts';
 import { deepseek } from './deepseek.ts';
 import { gemma } from './gemma.ts';
 import { generic } from './generic.ts';
+import { glm } from './glm.ts';
 import { hermes } from './hermes.ts';
+import { invoke } from './invoke.ts';
+import { kimi } from './kimi.ts';
 import { llama3 } from './llama3.ts';
 import { mistral } from './mistral.ts';
 import { phi } from './phi.ts';
@@ -13,9 +17,13 @@ import type { ToolSyntax } from './syntax.ts';
 /** The surest mark first; the last one takes what is left. */
 export const families: readonly ToolSyntax[] = [
   channels,
+  kimi,
   deepseek,
+  invoke,
+  cohere,
   mistral,
   gemma,
+  glm,
   qwenCoder,
   hermes,
   phi,

@@ -1,7 +1,7 @@
 // Gemma 4: `<|tool_call>call:name{key:<|"|>text<|"|>,other:5}<tool_call|>`: JSON but for its quotes and bare keys.
 import { type Input, type Reading, closing, literal, space, until } from './input.ts';
 import { jsonOf, namedCall, whole } from './json.ts';
-import { type ToolSyntax, anyName } from './syntax.ts';
+import { type ToolSyntax, anyName, isName } from './syntax.ts';
 
 const [open, close, quote] = ['<|tool_call>', '<tool_call|>', '<|"|>'];
 
@@ -26,7 +26,7 @@ export const gemma: ToolSyntax = {
 
 function* bareCall(input: Input): Reading<boolean> {
   const name = yield* until(input, 256, '{');
-  if (name === null || !/^[\w.:/-]+$/.test(name.trim())) return false;
+  if (name === null || !isName(name.trim())) return false;
   // The closing tag cannot stand in a text: it is a token of its own.
   const body = yield* until(input, Infinity, close);
   const written = body ?? input.text.slice(input.at);

@@ -5,9 +5,11 @@ import { type Input, type Reading, literal, more, space } from './input.ts';
 /** Longest name of a tool and white space around it that is looked at before the arguments. */
 const headCharsMax = 1024;
 /** The usual order, whose arguments can be passed on while they are written: an object that begins well. */
-const head = /^\{\s*"name"\s*:\s*("(?:[^"\\]|\\.){1,256}")\s*,\s*"(?:arguments|parameters)"\s*:\s*\{(?=\s*["}])/s;
+const head =
+  /^\{\s*(?:"tool_call_id"\s*:\s*"[^"\\]{0,64}"\s*,\s*)?"(?:tool_)?name"\s*:\s*("(?:[^"\\]|\\.){1,256}")\s*,\s*"(?:arguments|parameters)"\s*:\s*\{(?=\s*["}])/s;
 /** Its first key tells an answer in JSON from a call, so that such an answer is not held back. */
-const isNoCall = /^(?:[^{]|\{\s*(?:[^"\s]|"(?!name"|arguments"|parameters"|id"|type"|function")[^"]*"))/;
+const isNoCall =
+  /^(?:[^{]|\{\s*(?:[^"\s]|"(?!(?:tool_)?name"|arguments"|parameters"|(?:tool_call_)?id"|type"|function")[^"]*"))/;
 
 /** Reads a call's object here. False when it is none; `isOffered` says which names count. */
 export function* namedCall(input: Input, isOffered: (name: string) => boolean): Reading<boolean> {
@@ -102,12 +104,14 @@ function bracketScan(from: number, depthBefore = 0): (text: string) => number | 
   };
 }
 
-/** Some models write the arguments as a string of JSON, or as `parameters`, or leave them out. */
+/** Some models write the arguments as a string of JSON, or as `parameters`, or leave them out; Cohere's say `tool_name`. */
 function callOf(text: string): { name: string; written: string } | null {
   const call = jsonOf(text);
-  if (!isObject(call) || typeof call['name'] !== 'string' || call['name'] === '') return null;
+  if (!isObject(call)) return null;
+  const name = call['name'] ?? call['tool_name'];
+  if (typeof name !== 'string' || name === '') return null;
   const given = call['arguments'] ?? call['parameters'] ?? {};
-  return { name: call['name'], written: typeof given === 'string' ? given : JSON.stringify(given) };
+  return { name, written: typeof given === 'string' ? given : JSON.stringify(given) };
 }
 
 export function jsonOf(text: string): unknown {

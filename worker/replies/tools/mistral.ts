@@ -1,7 +1,7 @@
 // Mistral: `[TOOL_CALLS][{"name": …, "arguments": {…}, "id": …}]` of old, `[TOOL_CALLS]name[ARGS]{…}` since 2025.
 import { type Input, type Reading, closing, literal, space, until } from './input.ts';
 import { argumentsOf, namedCall } from './json.ts';
-import { type ToolSyntax, anyName } from './syntax.ts';
+import { type ToolSyntax, anyName, isName } from './syntax.ts';
 
 const open = '[TOOL_CALLS]';
 const [argsTag, idTag] = ['[ARGS]', '[CALL_ID]'];
@@ -21,18 +21,29 @@ export const mistral: ToolSyntax = {
     yield* space(input);
     if (yield* literal(input, '[')) return yield* listOfCalls(input);
     const name = yield* until(input, 256, argsTag, idTag, '{');
-    if (name === null || !/^[\w.:/-]+$/.test(name.trim())) return false;
+    if (name === null || !isName(name.trim())) return false;
     if ((yield* literal(input, idTag)) && (yield* until(input, 64, argsTag)) === null) return false;
     yield* literal(input, argsTag);
     return yield* argumentsOf(input, name.trim());
   },
 };
 
+/** A list of calls, or one alone, between two tags. */
+export function* callsBetween(input: Input, opening: string, end: string): Reading<boolean> {
+  yield* literal(input, opening);
+  yield* space(input);
+  const calls = (yield* literal(input, '[')) ? yield* listOfCalls(input) : yield* namedCall(input, anyName);
+  if (!calls) return false;
+  yield* space(input);
+  yield* closing(input, end);
+  return true;
+}
+
 /** The calls of a list whose bracket is open. */
-export function* listOfCalls(input: Input): Reading<boolean> {
+export function* listOfCalls(input: Input, isOffered = anyName as (name: string) => boolean): Reading<boolean> {
   for (;;) {
     yield* space(input);
-    if (!(yield* namedCall(input, anyName))) return false;
+    if (!(yield* namedCall(input, isOffered))) return false;
     yield* space(input);
     if (yield* literal(input, ',')) continue;
     yield* closing(input, ']');

@@ -1,8 +1,7 @@
 // Phi 4 mini: `<|tool_call|>[{"name": …, "arguments": {…}}]<|/tool_call|>`, or `functools[…]`.
-import { closing, literal, space } from './input.ts';
-import { namedCall } from './json.ts';
-import { listOfCalls } from './mistral.ts';
-import { type ToolSyntax, anyName } from './syntax.ts';
+import { literal } from './input.ts';
+import { callsBetween, listOfCalls } from './mistral.ts';
+import type { ToolSyntax } from './syntax.ts';
 
 const [open, close, older] = ['<|tool_call|>', '<|/tool_call|>', 'functools['];
 
@@ -20,12 +19,6 @@ export const phi: ToolSyntax = {
   }),
   *read(input) {
     if (yield* literal(input, older)) return yield* listOfCalls(input);
-    yield* literal(input, open);
-    yield* space(input);
-    const calls = (yield* literal(input, '[')) ? yield* listOfCalls(input) : yield* namedCall(input, anyName);
-    if (!calls) return false;
-    yield* space(input);
-    yield* closing(input, close);
-    return true;
+    return yield* callsBetween(input, open, close);
   },
 };

@@ -22,6 +22,11 @@ export interface ToolSyntax {
   read(input: Input, tools: readonly Tool[]): Reading<boolean>;
 }
 
+/** Whether it may be the name of a tool, where a tag alone says that one stands here. */
+export function isName(written: string): boolean {
+  return /^[\w.:/-]+$/.test(written);
+}
+
 /** A tag says already that it is a call: whatever name is in it, the client shall see it. */
 export const anyName = (): boolean => true;
 
