@@ -65,3 +65,14 @@ test('the gateway runs sixteen packages, those of its packages included', () => 
   add('gateway');
   expect([...tree].filter((path) => !path.includes('@berth/')).length).toBeLessThanOrEqual(16);
 });
+
+test('`npm run sbom` lists all that the workspaces ask for', { timeout: 60_000 }, () => {
+  const text = execFileSync('npm', ['run', '--silent', 'sbom'], { cwd: root, encoding: 'utf8', maxBuffer: 2 ** 26 });
+  const { components } = JSON.parse(text) as { components: { name: string }[] };
+  const listed = new Set(components.map(({ name }) => name));
+  const wanted = ['gateway', 'worker', 'shared'].flatMap((part) => {
+    const { dependencies = {} } = JSON.parse(read(`${part}/package.json`)) as Manifest;
+    return Object.keys(dependencies).filter((name) => !name.startsWith('@berth/'));
+  });
+  expect(wanted.filter((name) => !listed.has(name))).toEqual([]);
+});
