@@ -10,6 +10,7 @@ import { refusalHeader } from '@berth/shared/headers.ts';
 import { Refusal, encodeRefusal } from '@berth/shared/outcome.ts';
 import type { Handle } from './http.ts';
 import type { Catalog } from './models/catalog.ts';
+import { isStored } from './models/parts.ts';
 import { asRefusal, copyModel, removeModel } from './models/shelf.ts';
 import { GatewayGone } from './outbox.ts';
 import { createPulls } from './pull/pulls.ts';
@@ -64,13 +65,16 @@ export function createLibrary(options: Options): Library {
 }
 
 /** One JSON object per line: each status, and at the end `success` or an `error` with its refusal. */
-async function servePull({ pulls }: LibraryKit, { model }: Call, response: ServerResponse): Promise<void> {
+async function servePull({ pulls, catalog, modelsDir }: LibraryKit, { model }: Call, response: ServerResponse) {
   const off = new AbortController();
   response.on('close', () => off.abort(new GatewayGone('the gateway broke off a pull')));
   response.writeHead(200, { 'content-type': 'application/x-ndjson' });
   const say = (line: object): void => void response.write(`${JSON.stringify(line)}\n`);
   try {
-    await pulls.pull(model, say, off.signal);
+    const known = await catalog.find(model);
+    // What somebody put there has no source.
+    if (known !== null && modelsDir !== null && !isStored(known.path, modelsDir)) say({ status: 'success' });
+    else await pulls.pull(model, say, off.signal);
   } catch (error) {
     if (off.signal.aborted) return;
     const refusal = asRefusal(error);

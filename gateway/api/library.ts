@@ -59,20 +59,24 @@ export function libraryRoutes(options: Options): Route[] {
   };
 
   /**
-   * 1. What is there already is pulled at once, as clients pull before they ask; they read the statuses up to `success`.
-   * 2. Else every worker that keeps models pulls into its own folder; those that share one fetch it once.
+   * 1. For who may not bring models, what is there already is pulled at once, as clients pull before they ask; they
+   *    read the statuses up to `success`. So is what goes by an alias, or lies where nobody pulls.
+   * 2. Else the workers that have it compare it with its source, and take what has changed.
+   * 3. What is nowhere every worker that keeps models pulls into its own folder; those that share one fetch it once.
    */
   const pull = async (exchange: Exchange) => {
     const { model: asked, stream } = parseOllamaPull(await read(exchange));
-    const [copy] = copiesFor(asked, exchange.owner.rights, options);
-    if (copy) return told(exchange, stream, copy.card); // 1
-    const model = canonicalModel(asked);
     const { rights } = exchange.owner;
-    const workers = processesOf(roster.workers().filter(({ pulls, state }) => pulls === true && state !== 'draining'));
+    const [copy] = copiesFor(asked, rights, options);
+    const model = canonicalModel(asked);
+    const having = copy ? roster.model(model).map(({ worker }) => worker) : roster.workers();
+    const workers = processesOf(having.filter(({ pulls, state }) => pulls === true && state !== 'draining')); // 2, 3
+    if (copy && (workers.length === 0 || !rights.scopes.includes('models:write')))
+      return told(exchange, stream, copy.card); // 1
     if (workers.length === 0) throw notPulled(asked);
     if (!rights.scopes.includes('models:write') || !sees(rights, model)) throw notAllowed(asked);
     const say = speaker(exchange, stream);
-    const { failed } = await pullOn(options, workers, model, exchange, say); // 2
+    const { failed } = await pullOn(options, workers, model, exchange, say);
     await until(() => roster.model(model).length > 0);
     for (const { worker, refusal } of failed) {
       log.warn('a worker could not pull a model', { worker, model, reason: refusal.message });

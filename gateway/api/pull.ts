@@ -30,7 +30,10 @@ export async function pullOn(
   const pulls = workers.map(async (worker, at): Promise<Refusal | null> => {
     try {
       const { body } = await askWorker(options, worker, { method: 'POST', path: '/api/pull', model }, exchange);
-      await followTo(body, (status) => progress.hear(at, status));
+      await followTo(body, (status) => {
+        if (status.remark === true) tell({ status: `${worker.worker}: ${status.status}` });
+        progress.hear(at, status);
+      });
       return null;
     } catch (error) {
       exchange.reply.signal.throwIfAborted();

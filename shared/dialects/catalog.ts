@@ -124,6 +124,8 @@ export interface PullStatus {
   digest?: string;
   total?: number;
   completed?: number;
+  /** Between worker and gateway: it is to be told to the client though it says nothing of a file. */
+  remark?: true;
 }
 
 /** What `POST /api/pull` tells of a model that is there already. */

@@ -105,6 +105,24 @@ it('a pull brings the model to every worker, to a shared folder once, and it ans
   expect(registry.asked).toEqual([]);
 });
 
+it('a pull of what has changed at its source brings the new one to all who have it, and the old one goes', async () => {
+  const { name, digest } = publish('g');
+  await send('POST', '/api/pull', { model: name });
+  await eventually('all three', () => copies(`${name}:latest`) === 3);
+  const { digest: newer } = publish('g', { file: Buffer.concat([gguf(), Buffer.from('newer')]) });
+  const lines = linesOf((await send('POST', '/api/pull', { model: name })).text);
+  expect(lines.at(-1)).toEqual({ status: 'success' });
+  const fileOf = (of: string) => of.replace(':', '-');
+  for (const folder of folders) {
+    const blobs = await readdir(join(folder, 'blobs'));
+    expect([blobs.includes(fileOf(newer)), blobs.includes(fileOf(digest))]).toEqual([true, false]);
+  }
+  const chat = { model: name, messages: [{ role: 'user', content: 'hello' }], stream: false };
+  expect((await send('POST', '/api/chat', chat)).status).toBe(200);
+  // What somebody put into the folder has no source.
+  expect(linesOf((await send('POST', '/api/pull', { model: 'own' })).text).at(-1)).toEqual({ status: 'success' });
+});
+
 it('a worker that cannot have it is named, and the others serve it', async () => {
   full = true;
   const { name } = publish('b');

@@ -9,7 +9,7 @@ const q8BlockBytes = 2 + q8BlockValues;
 
 /** A metadata value with its GGUF type. */
 export type Value =
-  | { readonly kind: 'u32' | 'i32' | 'f32' | 'u64'; readonly value: number }
+  | { readonly kind: 'u16' | 'u32' | 'i32' | 'f32' | 'u64'; readonly value: number }
   | { readonly kind: 'bool'; readonly value: boolean }
   | { readonly kind: 'string'; readonly value: string }
   | { readonly kind: 'strings'; readonly value: readonly string[] }
@@ -25,7 +25,7 @@ export const i32s = (value: readonly number[]): Value => ({ kind: 'i32s', value 
 export const f32s = (value: readonly number[]): Value => ({ kind: 'f32s', value });
 
 /** GGUF's numbers for the types of values and of tensors. */
-const typeNumber = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10 } as const;
+const typeNumber = { u16: 2, u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9, u64: 10 } as const;
 const tensorTypeNumber = { f32: 0, f16: 1, q8_0: 8 } as const;
 export type TensorType = keyof typeof tensorTypeNumber;
 
@@ -186,6 +186,8 @@ function valueParts(entry: Value): Buffer[] {
       ];
     case 'bool':
       return [word(typeNumber.bool), Buffer.from([entry.value ? 1 : 0])];
+    case 'u16':
+      return [word(typeNumber.u16), word(entry.value).subarray(0, 2)];
     case 'u64':
       return [word(typeNumber.u64), long(entry.value)];
     case 'f32':

@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import type { Problem } from '@berth/shared/announcement.ts';
 import { reasonOf } from '../reason.ts';
 import { noDefaults } from './defaults.ts';
+import { isPartOfStore } from './parts.ts';
 import { readStore } from './store.ts';
 import type { StoredModel } from './store.ts';
 
@@ -63,5 +64,5 @@ async function walk(folder: string, depth: number, paths: string[]): Promise<voi
 
 function isModelFile(name: string): boolean {
   const part = /-(\d{5})-of-\d{5}\.gguf$/i.exec(name);
-  return /\.gguf$/i.test(name) && (part === null || part[1] === '00001');
+  return /\.gguf$/i.test(name) && (part === null || part[1] === '00001') && !isPartOfStore(name);
 }

@@ -5,7 +5,8 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import { reasonOf } from '../reason.ts';
 import type { Model } from './catalog.ts';
 import { manifestPath, storeNameOf } from './names.ts';
-import { partsOf } from './parts.ts';
+import { blobPath, isStored, partsOf, pathInStore } from './parts.ts';
+import { partDigests } from './store.ts';
 import { writeWhole } from './whole-file.ts';
 
 /**
@@ -20,10 +21,10 @@ export async function removeModel(
 ): Promise<void> {
   if (modelsDir === null || !(await isBelow(model.path, modelsDir)))
     throw new Refusal('forbidden', `${model.name} is not in MODELS_DIR of this worker, and stays`);
-  if (dirname(model.path) !== join(modelsDir, 'blobs')) return await removeAll(partsOf(model.path));
+  if (!isStored(model.path, modelsDir)) return await removeAll(partsOf(model.path));
   const manifests = join(modelsDir, 'manifests');
   const manifest = join(manifests, manifestPath(storeNameOf(model.name)));
-  const own = digestsIn(await readFile(manifest, 'utf8').catch(() => ''));
+  const own = await readFile(manifest, 'utf8').catch(() => '');
   await removeAll([manifest]);
   // Its folders, as long as they are empty.
   for (let folder = dirname(manifest); folder !== manifests; folder = dirname(folder)) {
@@ -33,14 +34,21 @@ export async function removeModel(
     );
     if (!wasEmpty) break;
   }
-  const others = await digestsOf(manifests);
-  const unused = own.filter((digest) => !others.has(digest) && !wanted.has(digest));
-  await removeAll(unused.map((digest) => join(modelsDir, 'blobs', digest.replace(':', '-'))));
+  await removeUnused(own, modelsDir, wanted);
+}
+
+/** Removes what a manifest named that is gone, as far as no other one names it. An engine that has it open keeps it. */
+export async function removeUnused(manifest: string, modelsDir: string, wanted: ReadonlySet<string>): Promise<void> {
+  const others = await digestsOf(join(modelsDir, 'manifests'));
+  const unused = digestsIn(manifest).filter((digest) => !others.has(digest) && !wanted.has(digest));
+  const parts = partDigests(manifest);
+  if (parts.some((digest) => unused.includes(digest))) await removeAll(partsOf(pathInStore(modelsDir, parts)));
+  await removeAll(unused.map((digest) => blobPath(modelsDir, digest)));
 }
 
 /** A second name for a model of the store; files are shared. @throws Refusal for a model that is a plain file */
 export async function copyModel(model: Model, destination: string, modelsDir: string | null): Promise<void> {
-  if (modelsDir === null || dirname(model.path) !== join(modelsDir, 'blobs')) {
+  if (modelsDir === null || !isStored(model.path, modelsDir)) {
     const advice = 'give it another name with an alias in MODELS_FILE';
     throw new Refusal('forbidden', `${model.name} is a file of its own, not in a store of models: ${advice}`);
   }

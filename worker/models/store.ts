@@ -9,6 +9,7 @@ import { reasonOf } from '../reason.ts';
 import { noDefaults } from './defaults.ts';
 import type { Defaults } from './defaults.ts';
 import { nameOf } from './names.ts';
+import { blobPath, pathInStore } from './parts.ts';
 
 export interface StoredModel {
   /** As Ollama writes it: without its own registry and `library`. */
@@ -27,8 +28,12 @@ export interface Store {
 const manifestsMax = 10_000;
 /** Registry, namespace, model and tag. */
 const depth = 4;
+/** The largest models are split into some hundred parts. */
+export const layersMax = 1_024;
 /** Of a manifest, of parameters and of a system text; licences are not read. */
 const textBytesMax = 256 * 1_024;
+
+export const modelType = 'application/vnd.ollama.image.model';
 
 interface Layer {
   mediaType: string;
@@ -47,7 +52,7 @@ export async function readStore(folder: string): Promise<Store | null> {
     const [host = '', namespace = '', model = '', tag = ''] = path.split(sep);
     const name = nameOf({ host, namespace, model, tag });
     try {
-      store.models.push(await readModel(name, join(manifests, path), blobs));
+      store.models.push(await readModel(name, join(manifests, path), folder));
     } catch (error) {
       store.problems.push({ model: name, reason: `cannot use ${name} of Ollama's store: ${reasonOf(error)}` });
     }
@@ -62,21 +67,21 @@ async function manifestsIn(folder: string): Promise<string[]> {
   return paths.filter((path) => path.split(sep).length === depth).toSorted();
 }
 
-async function readModel(name: string, manifestPath: string, blobs: string): Promise<StoredModel> {
+async function readModel(name: string, manifestPath: string, folder: string): Promise<StoredModel> {
   const manifest = fieldsOf(parseJson(await readText(manifestPath)), '');
-  const layers = manifest.required('layers', list(layer, 64));
-  const find = (kind: string): Layer | undefined =>
-    layers.find(({ mediaType }) => mediaType === `application/vnd.ollama.image.${kind}`);
-  const [model, params, system] = [find('model'), find('params'), find('system')];
-  if (!model) throw new Error('its manifest names no model file');
+  const layers = manifest.required('layers', list(layer, layersMax));
+  const all = (kind: string): Layer[] =>
+    layers.filter(({ mediaType }) => mediaType === `application/vnd.ollama.image.${kind}`);
+  const [[params], [system], model] = [all('params'), all('system'), all('model')];
+  if (model.length === 0) throw new Error('its manifest names no model file');
   const adapters = layers.filter(({ mediaType }) => mediaType.endsWith('.adapter'));
   const defaults: Defaults = {
     ...noDefaults,
-    ...(params && parseOllamaParameters(parseJson(await readText(blobOf(blobs, params))))),
-    system: system ? (await readText(blobOf(blobs, system))).toString() : null,
+    ...(params && parseOllamaParameters(parseJson(await readText(blobOf(folder, params))))),
+    system: system ? (await readText(blobOf(folder, system))).toString() : null,
   };
-  const applied = adapters.map((each) => ({ path: blobOf(blobs, each), scale: 1 }));
-  return { name, path: blobOf(blobs, model), defaults, adapters: applied };
+  const applied = adapters.map((each) => ({ path: blobOf(folder, each), scale: 1 }));
+  return { name, path: pathInStore(folder, model.map(digestOf)), defaults, adapters: applied };
 }
 
 function layer(value: unknown, path: string): Layer {
@@ -84,10 +89,25 @@ function layer(value: unknown, path: string): Layer {
   return { mediaType: fields.required('mediaType', text), digest: fields.required('digest', text) };
 }
 
+/** The digests of the parts of which a manifest says that they are one model; none for what is no manifest. */
+export function partDigests(manifest: string): string[] {
+  try {
+    const layers = fieldsOf(parseJson(Buffer.from(manifest)), '').required('layers', list(layer, layersMax));
+    const model = layers.filter(({ mediaType }) => mediaType === modelType);
+    return model.length > 1 ? model.map(digestOf) : [];
+  } catch {
+    return [];
+  }
+}
+
 /** A digest never becomes another path. */
-function blobOf(blobs: string, { digest }: Layer): string {
+function digestOf({ digest }: Layer): string {
   if (!/^sha256:[0-9a-f]{64}$/.test(digest)) throw new Error('its manifest names a file by no digest');
-  return join(blobs, digest.replace(':', '-'));
+  return digest;
+}
+
+function blobOf(folder: string, layer: Layer): string {
+  return blobPath(folder, digestOf(layer));
 }
 
 async function readText(path: string): Promise<Buffer> {

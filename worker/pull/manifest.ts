@@ -7,6 +7,8 @@ import type { Check } from '@berth/shared/dialects/check.ts';
 import { parseJson } from '@berth/shared/dialects/json.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { manifestPath, nameOf } from '../models/names.ts';
+import { partsOf } from '../models/parts.ts';
+import { layersMax, modelType } from '../models/store.ts';
 import type { StoreName } from '../models/names.ts';
 import { get, textOf } from './get.ts';
 import type { GetOptions } from './get.ts';
@@ -19,6 +21,8 @@ export interface Layer {
   sizeBytes: number;
   /** Where it is fetched; or its content, where that is ours. */
   from: URL | string;
+  /** The first part's digest, for a part of a split model: its parts are told of as one file. */
+  partOf?: string;
 }
 
 export interface Manifest {
@@ -82,23 +86,24 @@ async function ofHub(name: StoreName, options: ManifestOptions, signal: AbortSig
   const url = new URL(`${base}/api/models/${repository}/tree/main?recursive=true`);
   const source = await ask(url, { accept: 'application/json' }, name, listBytesMax, options, signal);
   const files = readAs(url, () => list(hubFile, 100_000)(parseJson(Buffer.from(source)), 'files'));
-  const file = chosen(
+  const parts = chosen(
     files.filter((each) => each !== null),
     name,
   );
   const config = '{"model_format":"gguf","rootfs":{"type":"layers","diff_ids":[]}}';
   const configDigest = `sha256:${createHash('sha256').update(config).digest('hex')}`;
-  const from = new URL(`${base}/${repository}/resolve/main/${file.path.split('/').map(encodeURIComponent).join('/')}`);
   const manifest = {
     schemaVersion: 2,
     mediaType: manifestType,
     config: { mediaType: 'application/vnd.docker.container.image.v1+json', digest: configDigest, size: config.length },
-    layers: [{ mediaType: 'application/vnd.ollama.image.model', digest: file.digest, size: file.sizeBytes }],
+    layers: parts.map(({ digest, sizeBytes }) => ({ mediaType: modelType, digest, size: sizeBytes })),
   };
-  const layers: Layer[] = [
-    { digest: file.digest, sizeBytes: file.sizeBytes, from },
-    { digest: configDigest, sizeBytes: config.length, from: config },
-  ];
+  const [first] = parts;
+  const layers: Layer[] = parts.map(({ path, digest, sizeBytes }) => {
+    const from = new URL(`${base}/${repository}/resolve/main/${path.split('/').map(encodeURIComponent).join('/')}`);
+    return { digest, sizeBytes, from, ...(first && parts.length > 1 && { partOf: first.digest }) };
+  });
+  layers.push({ digest: configDigest, sizeBytes: config.length, from: config });
   return { text: JSON.stringify(manifest), layers };
 }
 
@@ -117,8 +122,9 @@ const hubFile: Check<HubFile | null> = (value, path) => {
   };
 };
 
-/** By the quantisation in a file's name; `latest` = Q4_K_M, else the only file there is. */
-function chosen(files: readonly HubFile[], { tag, namespace, model }: StoreName): HubFile {
+/** By the quantisation in a file's name; `latest` = Q4_K_M, else the only model there is. All parts of one that is split. */
+function chosen(all: readonly HubFile[], { tag, namespace, model }: StoreName): HubFile[] {
+  const files = all.filter(({ path }) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(path));
   const quantOf = ({ path }: HubFile) =>
     /(?:^|[-._/])((?:UD-)?(?:I?Q\d|T?Q\d|BF16|F16|F32|MXFP4)[A-Z0-9_]*)(?:-\d{5}-of-\d{5})?\.gguf$/i.exec(path)?.[1] ??
     '';
@@ -133,12 +139,13 @@ function chosen(files: readonly HubFile[], { tag, namespace, model }: StoreName)
       param: 'model',
     });
   }
-  if (!/-\d{5}-of-\d{5}\.gguf$/i.test(file.path)) return file;
-  const advice = 'download its parts into a folder of MODELS_DIR, where they are one model';
-  throw new Refusal(
-    'pull_failed',
-    `${file.path} of ${repository} is one of several parts, which a pull does not put together: ${advice}`,
-  );
+  const byPath = new Map(all.map((each) => [each.path, each]));
+  const paths = partsOf(file.path);
+  const parts = paths.flatMap((path) => byPath.get(path) ?? []);
+  if (parts.length === paths.length && paths.length <= layersMax) return parts;
+  const missing = paths.find((path) => !byPath.has(path)) ?? '';
+  const why = missing === '' ? `it has more than ${layersMax} parts` : `${missing} is missing`;
+  throw new Refusal('pull_failed', `${file.path} of ${repository} cannot be put together: ${why} there`);
 }
 
 async function ask(

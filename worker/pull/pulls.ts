@@ -1,5 +1,5 @@
 // Models on their way into this worker's store: each once for all who ask, a few files at a time, told as Ollama tells it.
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '@berth/shared/announcement.ts';
 import type { PullStatus } from '@berth/shared/dialects/catalog.ts';
@@ -7,6 +7,9 @@ import type { Log } from '@berth/shared/log.ts';
 import { Refusal } from '@berth/shared/outcome.ts';
 import { manifestPath, nameOf, storeNameOf } from '../models/names.ts';
 import type { StoreName } from '../models/names.ts';
+import { linkParts } from '../models/parts.ts';
+import { removeUnused } from '../models/shelf.ts';
+import { partDigests } from '../models/store.ts';
 import { writeWhole } from '../models/whole-file.ts';
 import { linked } from '../abort.ts';
 import { reasonOf } from '../reason.ts';
@@ -101,11 +104,22 @@ export function createPulls(options: PullOptions): Pulls {
     const { signal } = both;
     log.info('pulling a model', { model: nameOf(name) });
     say({ status: 'pulling manifest' });
-    const { text, layers } = await manifestOf(name, options, signal);
+    const path = join(folder, 'manifests', manifestPath(name));
+    const before = await readFile(path, 'utf8').catch(() => null);
+    const manifest = await manifestOf(name, options, signal).catch((error: unknown) => {
+      if (before === null || signal.aborted) throw error;
+      // What is there may have been made here, or its source be out of reach: it can be used all the same.
+      log.warn('a model was not compared with its source', { model: nameOf(name), reason: reasonOf(error) });
+      say({ status: `as it was, not compared with its source: ${reasonOf(error)}`, remark: true });
+      return null;
+    });
+    if (manifest === null) return say({ status: 'success' });
+    const { text, layers } = manifest;
     for (const { digest } of layers) digests.add(digest);
     const store = { ...options, blobs: join(folder, 'blobs') };
     await checkRoom(layers, store);
-    const fetched = layers.map((layer) => gate(() => fetchLayer(layer, store, told(layer, say), signal), signal));
+    const told = teller(layers, say);
+    const fetched = layers.map((layer) => gate(() => fetchLayer(layer, store, told(layer), signal), signal));
     // The first failure ends the others; they are waited for, so that nothing writes behind the pull's back.
     const first = await Promise.all(fetched).catch((error: unknown) => error as Error);
     if (first instanceof Error) {
@@ -115,8 +129,11 @@ export function createPulls(options: PullOptions): Pulls {
     }
     say({ status: 'verifying sha256 digest' });
     say({ status: 'writing manifest' });
-    await writeWhole(join(folder, 'manifests', manifestPath(name)), text);
+    const parts = partDigests(text);
+    if (parts.length > 0) await linkParts(folder, parts);
+    if (text !== before) await writeWhole(path, text);
     await onPulled(nameOf(name));
+    if (before !== null && text !== before) await removeUnused(before, folder, wanted());
     failed.delete(nameOf(name));
     log.info('pulled a model', { model: nameOf(name) });
     say({ status: 'success' });
@@ -133,15 +150,26 @@ export function createPulls(options: PullOptions): Pulls {
     );
   };
 
-  const told = ({ digest, sizeBytes }: Layer, say: (status: PullStatus) => void) => {
-    let nextMs = Number.NEGATIVE_INFINITY;
-    return (completed: number): void => {
-      const nowMs = clock.monotonic();
-      if (nowMs < nextMs && completed < sizeBytes) return;
-      nextMs = nowMs + tellEveryMs;
-      say({ status: `pulling ${digest.slice(7, 19)}`, digest, total: sizeBytes, completed });
+  /** How far each file is; the parts of a model as if they were one. */
+  const teller = (layers: readonly Layer[], say: (status: PullStatus) => void) => {
+    const has = new Map<string, number>();
+    const nextMs = new Map<string, number>();
+    const sum = (parts: readonly Layer[], of: (part: Layer) => number) =>
+      parts.reduce((bytes, part) => bytes + of(part), 0);
+    return ({ digest: own, sizeBytes, partOf: digest = own }: Layer) => {
+      const parts = layers.filter((each) => (each.partOf ?? each.digest) === digest);
+      const total = sum(parts, (part) => part.sizeBytes);
+      return (bytes: number): void => {
+        has.set(own, bytes);
+        const nowMs = clock.monotonic();
+        if (nowMs < (nextMs.get(digest) ?? Number.NEGATIVE_INFINITY) && bytes < sizeBytes) return;
+        nextMs.set(digest, nowMs + tellEveryMs);
+        const completed = sum(parts, (part) => has.get(part.digest) ?? 0);
+        say({ status: `pulling ${digest.slice(7, 19)}`, digest, total, completed });
+      };
     };
   };
+  const wanted = () => new Set([...running.values()].flatMap(({ digests }) => [...digests]));
 
   return {
     async pull(model, tell, signal) {
@@ -165,7 +193,7 @@ export function createPulls(options: PullOptions): Pulls {
         if (pull.listeners.size === 0) end(nameOf(name), pull);
       }
     },
-    wanted: () => new Set([...running.values()].flatMap(({ digests }) => [...digests])),
+    wanted,
     problems: () => Array.from(failed, ([model, reason]) => ({ model, reason })),
   };
 }

@@ -1,12 +1,15 @@
 // Models are pulled into the store from a real server that breaks off, lies, leads elsewhere, dawdles, or fills the disk.
 import { mkdir, mkdtemp, readFile, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '@berth/shared/clock.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { PullStatus } from '@berth/shared/dialects/catalog.ts';
 import { silentLog } from '@berth/shared/log.ts';
+import { modelFiles } from '../../../worker/models/files.ts';
+import { partsOf } from '../../../worker/models/parts.ts';
+import { removeModel } from '../../../worker/models/shelf.ts';
 import { readStore } from '../../../worker/models/store.ts';
 import { isPublic } from '../../../worker/pull/hosts.ts';
 import { realDisk, reserveBytes } from '../../../worker/pull/layer.ts';
@@ -86,6 +89,7 @@ describe('a pull', () => {
     registry.publish({ ...one, tag: 'x' });
     registry.publish({ ...one, tag: 'y', hubFile: 'Some-Model-Q8_0.gguf', file: bytes });
     registry.publish({ ...one, tag: 'z', hubFile: 'Big-Q2_K-00001-of-00002.gguf', file: bytes });
+    registry.publish({ ...one, tag: 'z', hubFile: 'Big-Q3_K-00002-of-00002.gguf', file: bytes });
     const pulls = start();
     await pulls.pull('hf:owner/repo:q8_0', () => {}, unaborted());
     await pulls.pull('hf.co/owner/repo', () => {}, unaborted());
@@ -94,7 +98,71 @@ describe('a pull', () => {
     expect(await Promise.all(sizes)).toEqual([gguf().length, bytes.length]);
     const wanted = (tag: string) => pulls.pull(`hf.co/owner/repo:${tag}`, () => {}, unaborted());
     await expect(wanted('Q5_K_M')).rejects.toThrow(/no file of the quantisation Q5_K_M: there are Q4_K_M, Q8_0, Q2_K/);
-    await expect(wanted('Q2_K')).rejects.toThrow(/one of several parts.*folder of MODELS_DIR/);
+    await expect(wanted('Q2_K')).rejects.toThrow(/cannot be put together: Big-Q2_K-00002-of-00002\.gguf is missing/);
+    await expect(wanted('Q3_K')).rejects.toThrow(/no file of the quantisation Q3_K/);
+  });
+
+  it('from a hub puts a split model together: told as one file, each part resumed and held to its digest', async () => {
+    const parts = ['a', 'b', 'c'].map((letter) => Buffer.concat([bytes, Buffer.from(letter)]));
+    // The hub lists them in any order.
+    const digests = [3, 1, 2].map((part) => {
+      const file = parts[part - 1]!;
+      const hubFile = `q/Big-Q4_K_M-0000${part}-of-00003.gguf`;
+      return registry.publish({ repository: 'owner/split', tag: 'z', hubFile, file });
+    });
+    const told: PullStatus[] = [];
+    registry.fault({ kind: 'breaks', afterBytes: 300_000 });
+    await start().pull('hf:owner/split', (status) => told.push(status), unaborted());
+    expect(registry.asked.filter(({ range }) => range !== '')).toHaveLength(1);
+    const total = 3 * (bytes.length + 1);
+    const ofParts = told.filter((each) => digests.includes(each.digest ?? ''));
+    expect(new Set(ofParts.map(({ digest }) => digest))).toEqual(new Set([digests[1]]));
+    const completed = ofParts.map((each) => each.completed ?? 0);
+    expect([completed.at(-1), ofParts.at(-1)?.total]).toEqual([total, total]);
+    const model = (await readStore(folder))!.models[0]!;
+    expect(await Promise.all(partsOf(model.path).map((path) => readFile(path)))).toEqual(parts);
+    // They are one model, and no others beside it.
+    expect((await modelFiles(folder)).files).toEqual([model]);
+    await removeModel(model, folder, new Set());
+    expect(await readdir(join(folder, 'parts'))).toEqual([]);
+    expect(await readdir(join(folder, 'blobs'))).toEqual([]);
+  });
+
+  it('of what is there and has not changed fetches nothing, and of what has changed takes the new and leaves nothing', async () => {
+    const { name, digest } = aModel({ params: { top_k: 3 } });
+    const pulls = start();
+    await pulls.pull(name, () => {}, unaborted());
+    registry.asked.splice(0);
+    const told: PullStatus[] = [];
+    await pulls.pull(name, (status) => told.push(status), unaborted());
+    expect(registry.asked).toEqual([]);
+    expect(told.at(-1)).toEqual({ status: 'success' });
+    const repository = `library/m${models}`;
+    const second = registry.publish({ repository, tag: 'latest', file: Buffer.concat([bytes, Buffer.from('new')]) });
+    const before = await readFile(join(folder, 'manifests', registry.host, repository, 'latest'), 'utf8');
+    const copied = join(folder, 'manifests/registry.ollama.ai/mine/copy/latest');
+    await mkdir(dirname(copied), { recursive: true });
+    await writeFile(copied, before);
+    await pulls.pull(name, () => {}, unaborted());
+    expect(await readFile(blob(second))).toHaveLength(bytes.length + 3);
+    // A second name holds the old one.
+    expect(await readFile(blob(digest))).toBeDefined();
+    await rm(copied);
+    registry.publish({ repository, tag: 'latest', file: bytes });
+    await pulls.pull(name, () => {}, unaborted());
+    await expect(readFile(blob(second))).rejects.toThrow('ENOENT');
+    expect((await readStore(folder))?.models.map((model) => model.name)).toEqual([`${name}:latest`]);
+  });
+
+  it('whose source does not answer leaves what is there as it is, and says so', async () => {
+    const { name, file, digest } = aModel();
+    await start().pull(name, () => {}, unaborted());
+    const told: PullStatus[] = [];
+    await start({ hosts: [] }).pull(name, (status) => told.push(status), unaborted());
+    const [, remark, last] = told;
+    expect(remark).toMatchObject({ status: expect.stringMatching(/as it was.*PULL_HOSTS/), remark: true });
+    expect(last).toEqual({ status: 'success' });
+    expect(await readFile(blob(digest))).toEqual(file);
   });
 
   it('that breaks off goes on where it was, again and again', async () => {
