@@ -4,7 +4,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { aFolder } from '../e2e/berth.ts';
+import { aFolder, processes } from '../e2e/berth.ts';
 import { eventually } from '../e2e/eventually.ts';
 import { fetchDebianPackage } from '../tools/debian.ts';
 import { freePort } from '../tools/port.ts';
@@ -83,6 +83,9 @@ async function launch(text: string): Promise<Running> {
         child.kill('SIGTERM');
         await ended;
       }
+      // After a reload the process before it stays for its last connections, without a parent of ours.
+      const left = (await processes()).filter(({ command }) => command.includes(file));
+      for (const { pid } of left) process.kill(pid, 'SIGKILL');
       await folder[Symbol.asyncDispose]();
     },
   };

@@ -15,7 +15,7 @@ import { checkHaproxy, haproxyFor, haproxyProgram, startDoor, startHaproxy } fro
 import type { Haproxy } from './haproxy.ts';
 
 /** `npm run upgrades` takes a hundred. */
-const restarts = Number(process.env['RESTARTS'] ?? 20);
+const restarts = Number(process.env['RESTARTS'] ?? 9);
 /**
  * Health checks so many times quicker than shipped: a hundred restarts shall not take ten minutes. Much quicker ones
  * find living gateways dead on a machine where everything waits: a check's connection may take as long as their interval.

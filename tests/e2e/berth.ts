@@ -1,8 +1,9 @@
 // Berth as its users start it: gateways, workers and `npm start` as processes of their own, ended by their pid.
 import { fork, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -30,15 +31,15 @@ export type Env = Record<string, string>;
 export const root = resolve(import.meta.dirname, '../..');
 export const demoPath = join(root, 'worker/models/demo/berth-demo.gguf');
 
-/** Of the gateways that a test file starts: a developer's own keys must not shut their doors. */
-const stateDir = mkdtempSync(join(tmpdir(), 'berth-e2e-state-'));
-process.once('exit', () => rmSync(stateDir, { recursive: true, force: true }));
+/** Where processes that are given no folder of their own keep their state; in a test run it goes with that. */
+const states = join(tmpdir(), `berth-states-${process.pid}`);
+process.once('exit', () => rmSync(states, { recursive: true, force: true }));
 
-/** Nothing of the caller's own settings: a developer's REDIS_URL must not reach the processes of a test. */
+/** Nothing of the caller's own settings: a developer's REDIS_URL or keys must not reach the processes of a test. */
 export function cleanEnv(): Env {
-  const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG'].map((name) => [name, process.env[name]]);
+  const kept = ['PATH', 'HOME', 'TMPDIR', 'LANG', 'NODE_COMPILE_CACHE'].map((name) => [name, process.env[name]]);
   const given: Env = Object.fromEntries(kept.filter(([, value]) => value !== undefined));
-  return { ...given, GPU: 'cpu', THREADS: '1', GATEWAY_PORT: '0', STATE_DIR: stateDir };
+  return { ...given, GPU: 'cpu', THREADS: '1', GATEWAY_PORT: '0', STATE_DIR: join(states, randomUUID()) };
 }
 
 export const startGateway = (env: Env): Promise<Berth> => startPart('gateway/start.mjs', env);

@@ -5,7 +5,7 @@ import { expect, inject, test } from 'vitest';
 import { startGateway, startWorker, workersReady } from './berth.ts';
 import { ask } from './requests.ts';
 
-const requests = Number(process.env['NONCES'] ?? 2_000);
+const requests = Number(process.env['NONCES'] ?? 600);
 const lanes = 8;
 const root = 'the-key-of-the-settings';
 const bearer = (key: string) => ({ authorization: `Bearer ${key}` });

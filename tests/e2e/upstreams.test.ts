@@ -9,7 +9,7 @@ import { killAndCount, slots } from './upstreams.ts';
 import type { Box, Load } from './upstreams.ts';
 
 const real = process.env['UPSTREAMS'] === 'llama-server';
-const load: Load = real ? { requests: 1_500, clients: 24, tokens: 400 } : { requests: 150, clients: 16, tokens: 40 };
+const load: Load = real ? { requests: 1_500, clients: 24, tokens: 400 } : { requests: 100, clients: 16, tokens: 40 };
 
 async function doubled(kind: 'ollama' | 'vllm'): Promise<Box> {
   const says = longText.split(/(?= )/);

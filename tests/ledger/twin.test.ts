@@ -6,7 +6,7 @@ import { act, concrete, event, newWorld, remember, type Event, type Input } from
 import { openMemory, openRedis, type Opened } from './opened.ts';
 
 /** `RUNS=20000 SEED=7 npx vitest run tests/ledger/twin.test.ts` looks longer, and again at the same histories. */
-const runs = Number(process.env['RUNS'] ?? 200);
+const runs = Number(process.env['RUNS'] ?? 100);
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
 const stepsMax = 120;
 

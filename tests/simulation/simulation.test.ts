@@ -5,7 +5,7 @@ import { runSeed } from './world.ts';
 
 /** Bounded by both, so that a busy machine runs fewer and a nightly run many more. */
 const seedsMax = Number(process.env['SIM_SEEDS'] ?? 2_000);
-const withinMs = Number(process.env['SIM_SECONDS'] ?? 40) * 1_000;
+const withinMs = Number(process.env['SIM_SECONDS'] ?? 15) * 1_000;
 const firstSeed = Number(process.env['SIM_FROM'] ?? 1);
 
 test(

@@ -237,7 +237,7 @@ describe('the threads of a worker', () => {
 describe('an engine that hangs', () => {
   it('stops new work after 15 s, and is killed and replaced after 30 s', async () => {
     const clock = virtualClock(Date.now());
-    const { begin, call, beats, announcement, worker, echo } = await started({ clock });
+    const { begin, call, beats, announcement, echo } = await started({ clock });
     const running = begin({ body: chat('[[hangAfterTokens=1]] one two', { stream: true }) });
     await running.until('one');
     await clock.advance(14_000);
@@ -252,9 +252,9 @@ describe('an engine that hangs', () => {
     await clock.advance(2_000);
     expect(announcement().state).toBe('ready');
     expect((await call()).status).toBe(200);
-    const drained = worker.drain(0);
+    const closed = open?.[Symbol.asyncDispose]();
     await clock.advance(5_000);
-    await drained;
+    await closed;
     open = undefined;
   });
 });
@@ -285,9 +285,9 @@ describe('a gateway that breaks off', () => {
     await clock.advance(1_500);
     await until(() => leaves.length > 0);
     expect(leaves[0]).toMatchObject({ id: 'stuck1', refused: false });
-    const drained = worker.drain(0);
+    const closed = open?.[Symbol.asyncDispose]();
     await clock.advance(5_000);
-    await drained;
+    await closed;
     open = undefined;
     socket.destroy();
   });
