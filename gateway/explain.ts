@@ -5,6 +5,7 @@ import type { Outcome } from '@berth/shared/outcome.ts';
 import type { Ranked } from './placement/rank.ts';
 import type { Registers } from './policy/registers.ts';
 import type { Record } from './settle.ts';
+import { spentMs } from './spent.ts';
 
 /** One question to the ledger and its answer. */
 export interface Decision extends Ranked {
@@ -113,12 +114,13 @@ export function createExplain({ gateway, questions, gateways, clock }: Options):
 /** @param outcome `null` = it has not ended */
 function explained(
   gateway: string,
-  { request, dialect, job, decisions, worker, placement, ...record }: Record,
+  record: Record,
   outcome: Outcome | null,
   arrivedMs: number,
   nowMs: number,
 ): Explanation {
   const since = (ms: number | null) => (ms === null ? null : Math.round(ms - arrivedMs));
+  const { request, dialect, job, decisions, worker, placement } = record;
   const { seatedMs, firstByteMs, ledgerMs, retries, busies, settlement } = record;
   return {
     request,
@@ -139,7 +141,7 @@ function explained(
       waitMs: since(seatedMs),
       firstByteMs: since(firstByteMs),
       totalMs: since(nowMs),
-      loadMs: settlement?.loadMs ?? null,
+      loadMs: Math.round(spentMs(record, arrivedMs, nowMs).load),
       prefillMs: settlement?.prefillMs ?? null,
       decodeMs: settlement?.decodeMs ?? null,
     },

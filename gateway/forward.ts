@@ -33,7 +33,13 @@ type Ending =
   | { kind: 'broken'; mayHaveStarted: boolean; died: boolean; why: string };
 
 /** @throws Refusal when the worker refused or the answer was cut; ClientGone */
-export type Forward = (job: Job, seat: Seat, reply: Reply, onFirstByte: () => void) => Promise<Ending>;
+export type Forward = (job: Job, seat: Seat, reply: Reply, written: Written) => Promise<Ending>;
+
+/** What has been written down of the job, and who hears of its first byte. */
+interface Written {
+  readonly coldMs: number;
+  readonly firstByte: () => void;
+}
 
 interface Options {
   /** Signs the calls. */
@@ -87,16 +93,22 @@ export function createTell(agent: Agent, { secret, clock }: Pick<Options, 'secre
 }
 
 export function createForward(agent: Agent, options: Options): Forward {
-  return async (job, seat, reply, onFirstByte) => {
+  return async (job, seat, reply, { coldMs, firstByte }) => {
     if (seat.url === '') {
       seat.giveBack = 'refused';
       return { kind: 'busy' };
     }
     const blame = (why: string) => options.log.warn('a worker failed', { worker: seat.worker, request: job.id, why });
-    const waitMs = Math.round(options.clock.monotonic() - job.arrivedMs);
-    const why = (started: Started | null) => whyHeaders(seat, options.gateway, waitMs, started);
+    const seatedMs = options.clock.monotonic();
+    const waitMs = Math.round(seatedMs - job.arrivedMs);
+    const why = (started: Started | null) => {
+      if (started === null) return whyHeaders(seat, options.gateway, waitMs, null);
+      // The worker tells the whole load, though it may have been over before there was a slot.
+      const loadMs = Math.max(coldMs, Math.min(started.loadMs, coldMs + options.clock.monotonic() - seatedMs));
+      return whyHeaders(seat, options.gateway, waitMs, { ...started, loadMs });
+    };
     const { promise, resolve, reject } = Promise.withResolvers<Ending>();
-    agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, why, onFirstByte, blame, resolve, reject }));
+    agent.dispatch(requestOf(job, seat, options), exchange({ seat, reply, why, firstByte, blame, resolve, reject }));
     return promise;
   };
 }
@@ -132,7 +144,7 @@ interface Exchange {
   reply: Reply;
   /** Headers that tell the client why it was answered there, from what the worker knows at the first token. */
   why: (started: Started | null) => Record<string, string>;
-  onFirstByte: () => void;
+  firstByte: () => void;
   /** Writes down what the worker did. */
   blame: (why: string) => void;
   resolve: (ending: Ending) => void;
@@ -146,7 +158,7 @@ interface Exchange {
  * 3. Without the settlement the reply was cut, however clean its end looked.
  * 4. A dead worker looks like the emptiest one: it gets nothing more until it beats again.
  */
-function exchange({ seat, reply, why, onFirstByte, blame, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
+function exchange({ seat, reply, why, firstByte, blame, resolve, reject }: Exchange): Dispatcher.DispatchHandler {
   let upstream: Dispatcher.DispatchController | undefined;
   let sent = false;
   let status = 0;
@@ -189,7 +201,7 @@ function exchange({ seat, reply, why, onFirstByte, blame, resolve, reject }: Exc
       status = statusCode;
       headers = responseHeaders;
       if (status !== 200) return;
-      onFirstByte();
+      firstByte();
       reply.head({ ...headOf(headers), ...why(decodeStarted(single(headers[startedHeader]))) });
     },
     onResponseData(controller, chunk) {

@@ -13,8 +13,9 @@ const callBucketsS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 
 /**
  * Where the time of a request goes, in order; together they are its whole time. `intake`: body and checks. `ledger`:
- * answers of the ledger. `queue`: for a slot. `load`: for the model. `prefill`, `decode`: as the engine tells.
- * `delivery`: the rest between slot and end, such as the network, or a client that reads slowly.
+ * answers of the ledger. `queue`: for a slot of a worker that serves the model. `load`: for the model, while nobody serves it.
+ * `prefill`, `decode`: as the engine tells. `delivery`: the rest between slot and end, such as the network, or a client
+ * that reads slowly.
  */
 export const stages = ['intake', 'ledger', 'queue', 'load', 'prefill', 'decode', 'delivery'] as const;
 export type Stage = (typeof stages)[number];
@@ -52,7 +53,7 @@ export const gatewayFamilies = {
   ),
   queueWait: histogram(
     'berth_queue_wait_seconds',
-    "From a request's arrival to its last slot: nearly 0 when one was free.",
+    "From a request's arrival to its last slot: nearly 0 when one was free. A wait for the load of the model is part of it.",
     waitBucketsS,
     { labels: { priority: priorities, model: 'open' }, combosMax: 17, exemplars: true },
   ),
@@ -63,7 +64,7 @@ export const gatewayFamilies = {
   }),
   stage: counter(
     'berth_request_stage_seconds_total',
-    'Time of requests by where it went: intake (body and checks), ledger (its answers), queue (for a slot), load (for the model), prefill, decode, and delivery, the rest between slot and end. Together the whole time of every request that was understood.',
+    'Time of requests by where it went: intake (body and checks), ledger (its answers), queue (for a slot), load (for the model, while no worker serves it), prefill, decode, and delivery, the rest between slot and end. Together the whole time of every request that was understood.',
     { labels: { stage: stages.length, model: 'open' }, combosMax: 84 },
   ),
   tokens: counter(

@@ -48,6 +48,8 @@ export interface Journey {
   asked: (ledgerMs: number) => void;
   /** Hears what each question was, and its answer. */
   decided: (decision: Decision) => void;
+  /** Hears when it begins and when it ends to wait for a model that nobody serves. */
+  cold: (is: boolean) => void;
 }
 
 /** The ledger looks at no more (`Take.exclude`). */
@@ -103,6 +105,7 @@ export function createPlace(options: PlaceOptions): Place {
       again: async () => void (await ask(id, job, journey, ticket)),
       outdated: () => String(excludedOf(job, journey)) !== excluded,
       unserved: () => isUnserved(job, journey),
+      cold: journey.cold,
       waitedMs: () => waitedMs(job),
       excluded: () => excludedOf(job, journey),
     });
@@ -121,6 +124,7 @@ export function createPlace(options: PlaceOptions): Place {
       throw error;
     } finally {
       room.close(id);
+      journey.cold(false);
       journey.ticket = null;
     }
   }

@@ -141,11 +141,11 @@ export function createPoison({ registers, secret, clock, onEvent }: Options): Po
       check(job);
       return admit(job);
     },
-    forward: (forward) => async (job, seat, reply, onFirstByte) => {
+    forward: (forward) => async (job, seat, reply, record) => {
       const alone = check(job); // again: a copy of it may have been found out while it waited
       seat.alone = alone; // 2
       try {
-        const ending = await forward(job, seat, reply, onFirstByte);
+        const ending = await forward(job, seat, reply, record);
         if (ending.kind === 'settled' && alone) clear(job); // 3
         if (ending.kind === 'broken' && ending.died && died(job, alone)) throw quarantined(); // 1, 4
         return ending;

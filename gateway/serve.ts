@@ -31,14 +31,15 @@ const busyMax = 50;
 export async function serve(stages: ServeOptions, job: Job, reply: Reply, record: Record) {
   const { admit, place, forward, retries } = stages;
   using _pass = admit(job);
-  const journey: Journey = { age: null, failed: new Map(), ticket: null, asked: record.asked, decided: record.decided };
+  const { asked, decided, cold } = record;
+  const journey: Journey = { age: null, failed: new Map(), ticket: null, asked, decided, cold };
   using _patience = keepWaiting(stages, job, reply, journey);
   let mayHaveStarted = false;
 
   for (let turns = 0; turns < busyMax; turns += 1) {
     await using seat = await place(job, journey, reply.signal);
     record.seated(seat.worker, seat.placement);
-    const ending = await forward(job, seat, reply, record.firstByte);
+    const ending = await forward(job, seat, reply, record);
     if (ending.kind === 'settled') return record.settled(ending.settlement);
     if (ending.kind === 'busy') {
       record.busy(); // 1

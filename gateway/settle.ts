@@ -14,6 +14,7 @@ import type { Placement } from './metric-families.ts';
 import type { Metrics } from './metrics.ts';
 import { ClientGone } from './reply.ts';
 import type { Reply } from './reply.ts';
+import { spentMs } from './spent.ts';
 import { priorities } from './wishes.ts';
 
 /** What the stages write down about a request while it runs. */
@@ -32,6 +33,8 @@ export interface Record {
   firstByteMs: number | null;
   /** How long it waited for answers of the ledger. */
   ledgerMs: number;
+  /** How long it waited without a slot while nobody served its model. */
+  coldMs: number;
   retries: number;
   busies: number;
   settlement: Settlement | null;
@@ -40,6 +43,7 @@ export interface Record {
   understood(job: Job): void;
   asked(ledgerMs: number): void;
   decided(decision: Decision): void;
+  cold(is: boolean): void;
   seated(worker: string, placement: Placement): void;
   firstByte(): void;
   retried(): void;
@@ -104,6 +108,7 @@ function refusalOf(error: unknown, request: string, log: Log): Refusal | null {
 }
 
 function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
+  let coldSinceMs: number | null = null;
   const record: Record = {
     request: requestId,
     dialect: dialect.name,
@@ -115,6 +120,7 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
     seatedMs: null,
     firstByteMs: null,
     ledgerMs: 0,
+    coldMs: 0,
     retries: 0,
     busies: 0,
     settlement: null,
@@ -127,6 +133,11 @@ function createRecord({ requestId, dialect }: Reply, clock: Clock): Record {
     decided: (decision) => {
       record.decisions.push(decision);
       if (record.decisions.length > decisionsMax) record.decisions.shift();
+    },
+    cold: (is) => {
+      const nowMs = clock.monotonic();
+      record.coldMs += nowMs - (coldSinceMs ?? nowMs);
+      coldSinceMs = is ? nowMs : null;
     },
     seated: (worker, placement) => {
       record.worker = worker;
@@ -163,7 +174,7 @@ function fieldsOf(record: Record, arrivedMs: number, endedMs: number) {
     promptTokens: settlement?.promptTokens,
     cachedTokens: settlement?.cachedTokens,
     outputTokens: settlement?.outputTokens,
-    loadMs: settlement?.loadMs || undefined,
+    loadMs: Math.round(spentMs(record, arrivedMs, endedMs).load) || undefined,
     prefillMs: settlement?.prefillMs,
     decodeMs: settlement?.decodeMs,
     ...traceFields(record.trace),

@@ -21,6 +21,8 @@ export interface Ticket {
   again(): Promise<void>;
   /** True when the workers have changed, so that what was asked is not what would be asked now. */
   outdated(): boolean;
+  /** Hears with each answer of the ledger whether nobody serves the model. */
+  cold(is: boolean): void;
   /** How long its job waits, ms. */
   waitedMs(): number;
   /** Workers that its job shall not get. */
@@ -30,7 +32,7 @@ export interface Ticket {
 }
 
 /** What a ticket asks of its job. */
-type Asked = Pick<Ticket, 'job' | 'again' | 'outdated' | 'unserved' | 'waitedMs' | 'excluded'>;
+type Asked = Pick<Ticket, 'job' | 'again' | 'outdated' | 'unserved' | 'cold' | 'waitedMs' | 'excluded'>;
 
 /** The ticket asks for what is no longer wanted: it is withdrawn, and its job asks anew with its age. */
 export class Outdated extends Error {
@@ -83,6 +85,7 @@ function createTicket(model: string, id: string, asked: Asked): Ticket {
     queued(place: number, servers: number) {
       ticket.place = place;
       ticket.servers = servers;
+      asked.cold(servers === 0);
     },
     grant,
     refuse,

@@ -10,11 +10,16 @@ import { make, call, root } from './policy/calls.ts';
 import { ask, chat, secret, startRig } from './rig.ts';
 import type { Rig } from './rig.ts';
 
+const loadDelayMs = 50;
+const wish = (id: string) => {
+  const shared = { secret, ledger: rig.ledger, echo: { loadDelayMs } };
+  return { ...shared, id, models: id === 'a' ? ['m', 'cold'] : ['m'] };
+};
 let rig: Rig;
 let workers: TestWorker[];
 beforeAll(async () => {
   rig = await startRig({ workers: [], clock: systemClock });
-  workers = await Promise.all(['a', 'b', 'c'].map((id) => aWorker({ id, secret, ledger: rig.ledger })));
+  workers = await Promise.all(['a', 'b', 'c'].map((id) => aWorker(wish(id))));
   for (const worker of ['a', 'b', 'c']) {
     const body = JSON.stringify({ model: 'm', worker });
     await vi.waitFor(async () => expect((await ask(rig, { path: '/admin/preload', body }).answer).status).toBe(200), {
@@ -29,7 +34,8 @@ afterAll(async () => {
 });
 
 const user = (content: string) => ({ role: 'user', content });
-const said = async (messages: object[]) => (await ask(rig, { body: chat({ model: 'm', messages }) }).answer).headers;
+const said = async (messages: object[], model = 'm') =>
+  (await ask(rig, { body: chat({ model, messages }) }).answer).headers;
 const explained = async (id: unknown) => {
   const { status, text } = await ask(rig, { method: 'GET', path: `/admin/explain/${String(id)}` }).answer;
   return { status, body: JSON.parse(text) };
@@ -79,6 +85,15 @@ test('an explanation has candidates, scores, decision and times, and no word of 
   expect(candidates[0]).toMatchObject({ worker: prefer[0], prefix: 1, score: expect.any(Number) });
   expect(body.times.totalMs).toBeGreaterThanOrEqual(body.times.waitMs);
   expect(JSON.stringify(body)).not.toContain('a-secret-word');
+});
+
+test('a request for a model that nobody has loaded waits for its load, and says so', async () => {
+  const headers = await said([user('hello')], 'cold');
+  const [waitMs, loadMs] = ['berth-wait-ms', 'berth-load-ms'].map((name) => Number(headers[name]));
+  expect(loadMs).toBeGreaterThanOrEqual(loadDelayMs);
+  expect(waitMs).toBeGreaterThanOrEqual(loadMs ?? Infinity);
+  const { times } = (await explained(headers['x-request-id'])).body;
+  expect([times.waitMs, times.loadMs]).toEqual([waitMs, loadMs]);
 });
 
 test('what nobody knows is a 404, and only administrators may ask', async () => {

@@ -2,11 +2,14 @@
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import type { Ledger } from '@berth/shared/ledger/ledger.ts';
-import { held, stall, whole } from '../doubles/fake-worker.ts';
+import { aCard, held, stall, whole } from '../doubles/fake-worker.ts';
 import { ask, chat, startRig, until, wire } from './rig.ts';
 import type { Rig } from './rig.ts';
 
 const errorOf = (text: string) => (JSON.parse(text) as { error: { code: string; message: string } }).error;
+
+/** What the log says of the requests that have ended. */
+const settled = (rig: Rig) => rig.lines.filter(({ message }) => message === 'request');
 
 /** Fills the worker's only slot until `go`. */
 async function occupy(rig: Rig): Promise<{ go: () => void; answer: Promise<{ status: number }> }> {
@@ -143,6 +146,40 @@ describe('patience', () => {
     expect([status, errorOf(text).code]).toEqual([503, 'queue_timeout']);
     expect(rig.waiting()).toHaveLength(20);
     for (const asking of many) asking.leave();
+  });
+});
+
+describe('a model that nobody serves', () => {
+  it('is waited for as a load until somebody does, and from then on for a slot', async () => {
+    await using rig = await startRig({
+      workers: [{ slots: 1, models: [aCard({ loaded: false })] }],
+      between: (ledger) => ({ ...ledger, claim: async () => 'loading' }),
+    });
+    const running = held(whole('{}'));
+    rig.worker.act(running.act, whole('{}'));
+    const first = ask(rig);
+    await until('the ticket', () => rig.waiting().length === 1);
+    const [second, third] = [ask(rig), ask(rig)];
+    await until('the tickets', () => rig.waiting().length === 3);
+    await rig.clock.advance(2_000);
+    third.leave();
+    await until('the third gone', () => rig.waiting().length === 2);
+    await rig.clock.advance(1_000);
+    rig.worker.silence();
+    const serve = () => rig.worker.beat({ serves: ['tiny:latest'] });
+    await serve();
+    await until('the slot taken', () => rig.worker.seen.length === 1);
+    await rig.clock.advance(3_000);
+    await serve();
+    running.go();
+    await Promise.all([first.answer, second.answer]);
+    await until('all settled', () => settled(rig).length === 3);
+    // The session, each second, tells that there is a server now: so exact it is where all of its slots are full.
+    expect(settled(rig).map(({ outcome, waitMs, loadMs }) => [outcome, waitMs, loadMs])).toEqual([
+      ['client_gone', undefined, 2_000],
+      ['ok', 3_000, 3_000],
+      ['ok', 6_000, 4_000],
+    ]);
   });
 });
 

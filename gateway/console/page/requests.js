@@ -120,8 +120,8 @@ export function whyOf({ outcome, why, reason, waitMs, loadMs, retries, promptTok
   if (outcome === 'client_gone') return 'the client closed the connection';
   if (why !== null) return why;
   const parts = [reason === null ? null : (reasons[reason] ?? reason)];
-  if (waitMs !== null && waitMs >= 1_000) parts.push(`after ${duration(waitMs)} in the queue`);
-  if (loadMs !== null && loadMs >= 10) parts.push(`its model took ${duration(loadMs)} to load`);
+  if (waitMs !== null && waitMs >= 1_000) parts.push(`after a wait of ${duration(waitMs)}`);
+  if (loadMs !== null && loadMs >= 10) parts.push(`its model was loaded for ${duration(loadMs)}`);
   if (cachedTokens && promptTokens)
     parts.push(`${Math.round((cachedTokens / promptTokens) * 100)} % of the prompt was cached`);
   if (retries > 0) parts.push(`tried ${retries + 1} times`);

@@ -154,7 +154,9 @@ export async function runBerth(
 
   async function serve(ask: Ask, place: Place): Promise<void> {
     const job = jobOf(ask);
-    const journey: Journey = { age: null, failed: new Map(), ticket: null, asked: () => {}, decided: () => {} };
+    const nothing = () => {};
+    const heard = { asked: nothing, decided: nothing, cold: nothing };
+    const journey: Journey = { age: null, failed: new Map(), ticket: null, ...heard };
     const signal = new AbortController().signal;
     for (;;) {
       await using seat = await place(job, journey, signal);
