@@ -54,7 +54,7 @@ export const bottleneck: Dashboard = {
     },
     {
       title: 'Wait for a slot',
-      question: '**How long do they wait?** From arrival to the slot.',
+      question: '**How long do they wait?** From arrival to the slot, the load of a model that nobody served included.',
       kind: 'timeseries',
       unit: 's',
       queries: quantiles('berth_queue_wait_seconds', 'priority', '{{priority}}'),

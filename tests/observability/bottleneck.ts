@@ -6,6 +6,7 @@ import { aFolder, enginesOf } from '../e2e/berth.ts';
 import { programs } from '../tools/prometheus.ts';
 import { writeGguf } from '../models/gguf.ts';
 import { randomModel } from '../models/random.ts';
+import { eventually } from '../e2e/eventually.ts';
 import { busy, observed, ranksFirst } from './observed.ts';
 import type { Observed } from './observed.ts';
 
@@ -17,18 +18,18 @@ beforeAll(() => programs(), 300_000);
 /** Large enough that a prompt takes its time, small enough for two processors. */
 const shape = { parameters: 15e6, vocabulary: 12_800, context: 4_096, type: 'q8_0', ends: false } as const;
 
-/** Two workers with the real engine, each with room for one of the three models that both have. */
+/** Two workers with the real engine, a smaller and a larger one, each with room for one of the three models that both have. */
 beforeAll(async () => {
   const folder = stack.use(await aFolder());
   const [first, ...others] = ['one', 'two', 'three'].map((name) => join(folder.path, `${name}.gguf`));
   writeGguf(first!, randomModel({ ...shape, name: 'random', seed: 1 }));
   for (const path of others) await copyFile(first!, path);
-  const worker = { MODELS_DIR: folder.path, NUM_PARALLEL: '2', MAX_LOADED_MODELS: '1', PROMPT_CACHE_BYTES: '0' };
+  const worker = { MODELS_DIR: folder.path, MAX_LOADED_MODELS: '1', PROMPT_CACHE_BYTES: '0' };
   const env = { ...worker, CONTEXT_LENGTH: '4096' };
   pool = stack.use(
     await observed(inject('redisUrl'), [
-      { ...env, WORKER_ID: 'w1' },
-      { ...env, WORKER_ID: 'w2' },
+      { ...env, WORKER_ID: 'w1', NUM_PARALLEL: '2' },
+      { ...env, WORKER_ID: 'w2', NUM_PARALLEL: '4' },
     ]),
   );
 }, 90_000);
@@ -71,12 +72,20 @@ describe('the ranking of causes names', () => {
     await ranksFirst(pool.prometheus, 'prefill');
   });
 
-  it('the slow worker, when one engine gets a tenth of its processor', { timeout: 60_000 }, async () => {
-    const engines = await enginesOf(pool.workers[1]?.pid ?? 0);
-    using _throttle = throttled(engines.map(({ pid }) => pid));
-    await using _load = busy(3, (turn) => pool.ask('one', `Tell me of slots. ${turn}`, { max_tokens: 60 }));
-    await ranksFirst(pool.prometheus, 'slow worker');
-  });
+  it(
+    'the slow worker, when the larger one gets a tenth of its processor and is needed',
+    { timeout: 90_000 },
+    async () => {
+      // Whoever is slow gets less, so that nothing is lost until the others are full: then most of the slots are slow.
+      for (const worker of ['w1', 'w2']) {
+        await eventually(`${worker} serves the model`, () => pool.preload('one', worker), { withinMs: 30_000 });
+      }
+      const engines = await enginesOf(pool.workers[1]?.pid ?? 0);
+      using _throttle = throttled(engines.map(({ pid }) => pid));
+      await using _load = busy(6, (turn) => pool.ask('one', `Tell me of slots. ${turn}`, { max_tokens: 60 }));
+      await ranksFirst(pool.prometheus, 'slow worker');
+    },
+  );
 
   it('the ledger, when Redis answers late', { timeout: 60_000 }, async () => {
     pool.redis.delayReplies(100);

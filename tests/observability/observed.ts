@@ -24,6 +24,8 @@ export interface Observed extends AsyncDisposable {
   redis: TcpProxy;
   /** Asks a model for an answer and reads it whole. @throws Error when there is none */
   ask(model: string, content: string, more?: Record<string, unknown>): Promise<void>;
+  /** Orders a load. @returns whether the model is there */
+  preload(model: string, worker: string): Promise<boolean>;
 }
 
 /** @param workers the settings of each; `REDIS_URL` and the like are added */
@@ -43,6 +45,10 @@ export async function observed(redisUrl: string, workers: readonly Env[]): Promi
     throw new Error(`${error.message}: ${targets}`, { cause: error });
   });
   const rest = stack.move();
+  const post = (path: string, body: object) => {
+    const headers = { authorization, 'content-type': 'application/json' };
+    return fetch(`${gateway.url}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  };
   return {
     gateway,
     workers: started,
@@ -50,12 +56,11 @@ export async function observed(redisUrl: string, workers: readonly Env[]): Promi
     redis,
     metrics: async (path) => (await fetch(`${gateway.url}${path}`, { headers: { authorization } })).text(),
     async ask(model, content, more = {}) {
-      const body = JSON.stringify({ model, messages: [{ role: 'user', content }], ...more });
-      const headers = { authorization, 'content-type': 'application/json' };
-      const reply = await fetch(`${gateway.url}/v1/chat/completions`, { method: 'POST', headers, body });
+      const reply = await post('/v1/chat/completions', { model, messages: [{ role: 'user', content }], ...more });
       const text = await reply.text();
       if (!reply.ok) throw new Error(`${reply.status}: ${text}`);
     },
+    preload: async (model, worker) => (await post('/admin/preload', { model, worker })).status === 200,
     [Symbol.asyncDispose]: () => rest.disposeAsync(),
   };
 }
