@@ -1,8 +1,10 @@
 // The command line's process: the only place in it that knows the environment and the terminal.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { scheduler } from 'node:timers/promises';
 import { systemClock } from '@berth/shared/clock.ts';
+import { nodeOptions } from '../gateway/settings.ts';
 import { berth } from './berth.ts';
 
 const { BERTH_URL, BERTH_KEY, API_KEY, API_KEY_FILE, STATE_DIR, GATEWAY_PORT } = process.env;
@@ -32,7 +34,12 @@ process.exitCode = await berth(process.argv.slice(2), {
   explain: (text) => void process.stderr.write(`${text}\n`),
   async become(part, settings) {
     Object.assign(process.env, settings);
-    await import(new URL(`../${part}/start.mjs`, import.meta.url).href);
+    const start = new URL(`../${part}/start.mjs`, import.meta.url);
+    // Options of Node itself need a program of their own, in this very process; where the system has no such call, it
+    // starts without.
+    if (part === 'gateway')
+      process.execve?.(process.execPath, [process.execPath, ...nodeOptions, fileURLToPath(start)]);
+    await import(start.href);
   },
   draw,
   write: (path, text) => writeFile(path, text),

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { gatewaySettings } from '../gateway/settings.ts';
+import { gatewaySettings, nodeOptions } from '../gateway/settings.ts';
 import { SettingsError, poolSettings, readSettings } from '../shared/config.ts';
 import { workerSettings } from '../worker/settings.ts';
 import { keepRunning } from './child.ts';
@@ -15,8 +15,6 @@ const say = (line: string) => void process.stdout.write(`${line}\n`);
 const script = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 /** The terminal shows what an operator must see; `LOG_LEVEL=info` shows each request. */
 const common = { LOG_LEVEL: 'warn', ...process.env };
-/** A small young generation: less memory for each open stream (DECISIONS.md). As `npm run gateway` has. */
-const gatewayOptions = ['--max-semi-space-size=8'];
 const readyMs = 120_000;
 const lookMs = 100;
 
@@ -131,7 +129,7 @@ async function main(): Promise<void> {
     name: 'gateway',
     script: script('../gateway/start.mjs'),
     env: gatewayEnv,
-    execArgv: gatewayOptions,
+    execArgv: nodeOptions,
     say,
   });
   const workers: Child[] = [];
