@@ -84,3 +84,12 @@ export function seatOn(worker: string): string {
 export function workerOfSeat(name: string): string | null {
   return name.startsWith('@') && !name.includes(':') ? name.slice(1) : null;
 }
+
+/**
+ * As text: first the cards of models that only lie on the disk. They are most of it and hardly ever change, while what is
+ * loaded changes each second, so who has read them once need not read them again.
+ */
+export function writeAnnouncement({ models, ...rest }: Announcement): string {
+  const { shelf = [], used = [] } = Object.groupBy(models, ({ loaded, heat }) => (loaded || heat ? 'used' : 'shelf'));
+  return JSON.stringify({ shelf, ...rest, models: used });
+}

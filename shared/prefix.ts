@@ -138,9 +138,11 @@ export function packHashes(hashes: readonly number[]): string {
 /** What is no such text has none. */
 export function unpackHashes(packed: unknown): number[] {
   const bytes = Buffer.from(typeof packed === 'string' ? packed : '', 'base64url');
-  return Array.from({ length: Math.floor(bytes.length / hashBytes) }, (_, at) =>
-    bytes.readUIntBE(at * hashBytes, hashBytes),
-  );
+  const hashes: number[] = [];
+  for (let at = 0; at + hashBytes <= bytes.length; at += hashBytes) {
+    hashes.push((bytes[at] ?? 0) * 2 ** 32 + bytes.readUInt32BE(at + 1));
+  }
+  return hashes;
 }
 
 /** English text averages about four characters a token. */

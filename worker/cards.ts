@@ -1,5 +1,5 @@
 // From what is on the disk and what is loaded to what the worker announces. Pure.
-import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
+import { protocolVersion, seatOn, writeAnnouncement } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard, Problem } from '@berth/shared/announcement.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
 import { isEmbedder } from './models/catalog.ts';
@@ -79,7 +79,7 @@ export function beatOf(self: Self, slots: Slots, stock: Stock): Omit<Beat, 'boot
     serves: slots.state === 'drained' ? [] : [...names.filter((name) => !stock.isTaken(name)), seatOn(self.worker)],
     loading: loadingOf(stock),
     running: slots.running(),
-    announcement: JSON.stringify(announcement),
+    announcement: writeAnnouncement(announcement),
   };
 }
 

@@ -15,7 +15,7 @@ import type {
   Taken,
 } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
-import { readAnnouncement } from '../workers/announcement.ts';
+import { createAnnouncementReader } from '../workers/announcement.ts';
 import { rebuildMs } from '../workers/roster.ts';
 import { createMemoryLedger } from './memory.ts';
 
@@ -47,7 +47,9 @@ type OnGrant = (grant: HandOff) => void;
 export function createFallbackLedger({ shared, clock, log }: FallbackOptions): FallbackLedger {
   const asked = createRegister<Take>();
   const held = createRegister<RunningLease & { worker: string }>();
-  const workers = new Map<string, Announcement>();
+  /** What workers announce: read only when it is needed, as the roster reads it too. */
+  const texts = new Map<string, string>();
+  let workers: Announcement[] = [];
   /** Workers that a whole roster did not list, and since when: a ledger that was emptied lists nobody at first. */
   const missing = new Map<string, number>();
   let own: Ledger | null = null;
@@ -60,6 +62,8 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
     if (own) return own;
     log.error('the ledger does not answer: going on with a share of the slots', { error: String(error), gateways });
     missing.clear();
+    const { read } = createAnnouncementReader();
+    workers = [...texts].map(([worker, text]) => read(worker, text)).filter((each) => typeof each !== 'string');
     own = createMemoryLedger({ clock: { ...clock, monotonic: () => clock.now() + aheadMs } });
     if (ear) await own.listen(ear.gateway, ear.hear);
     await beatForAll(own, true);
@@ -67,11 +71,11 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
   }
 
   async function beatForAll(ledger: Ledger, boot: boolean): Promise<void> {
-    for (const announcement of workers.values()) await ledger.beat(beatOf(announcement, boot));
+    for (const announcement of workers) await ledger.beat(beatOf(announcement, boot));
   }
 
   const isLoaded = (model: string): boolean =>
-    [...workers.values()].some(({ models }) => models.some(({ name, loaded }) => name === model && loaded));
+    workers.some(({ models }) => models.some(({ name, loaded }) => name === model && loaded));
 
   /** A worker's beat as it would be if it knew this gateway only. */
   function beatOf({ worker, epoch, slots, state, models }: Announcement, boot: boolean): Beat {
@@ -106,16 +110,15 @@ export function createFallbackLedger({ shared, clock, log }: FallbackOptions): F
 
   function keepRoster({ roster }: SessionReply): void {
     const nowMs = clock.monotonic();
-    if (roster.whole) for (const worker of workers.keys()) missing.set(worker, missing.get(worker) ?? nowMs);
+    if (roster.whole) for (const worker of texts.keys()) missing.set(worker, missing.get(worker) ?? nowMs);
     for (const { worker, announcement } of roster.present) {
       missing.delete(worker);
-      const read = readAnnouncement(worker, announcement);
-      if (typeof read !== 'string') workers.set(worker, read);
+      texts.set(worker, announcement);
     }
     const lost = [...missing].filter(([, sinceMs]) => nowMs - sinceMs >= rebuildMs).map(([worker]) => worker);
     for (const worker of [...roster.gone, ...lost]) {
       missing.delete(worker);
-      workers.delete(worker);
+      texts.delete(worker);
     }
   }
 

@@ -20,7 +20,7 @@ const workersMax = 64;
 
 export function createHolders(clock: Pick<Clock, 'monotonic'>): Holders {
   const byHash = new Map<number, string[]>();
-  const byWorker = new Map<string, { packed: string; hashes: ReadonlySet<number> }>();
+  const byWorker = new Map<string, { packed: string; hashes: Float64Array }>();
   const lately = new Map<number, { worker: string; untilMs: number }>();
   const nobody: readonly string[] = [];
 
@@ -28,6 +28,12 @@ export function createHolders(clock: Pick<Clock, 'monotonic'>): Holders {
     const left = (byHash.get(hash) ?? nobody).filter((each) => each !== worker);
     if (left.length > 0) byHash.set(hash, left);
     else byHash.delete(hash);
+  }
+
+  function add(worker: string, hash: number): void {
+    const others = byHash.get(hash);
+    if (others === undefined) byHash.set(hash, [worker]);
+    else if (others.length < workersMax) others.push(worker);
   }
 
   return {
@@ -40,16 +46,17 @@ export function createHolders(clock: Pick<Clock, 'monotonic'>): Holders {
     announced(worker, packed) {
       const known = byWorker.get(worker);
       if ((known?.packed ?? '') === packed) return;
-      const before = known?.hashes;
-      const now = new Set(unpackHashes(packed));
-      for (const hash of before ?? []) if (!now.has(hash)) remove(worker, hash);
-      for (const hash of now) {
-        if (before?.has(hash)) continue;
-        const others = byHash.get(hash);
-        if (others === undefined) byHash.set(hash, [worker]);
-        else if (others.length < workersMax) others.push(worker);
+      const before = known?.hashes ?? none;
+      const now = sorted(unpackHashes(packed));
+      // Both in order, so that one walk finds what differs.
+      for (let [old, fresh] = [0, 0]; old < before.length || fresh < now.length;) {
+        const [gone = Infinity, come = Infinity] = [before[old], now[fresh]];
+        if (gone < come) remove(worker, gone);
+        if (come < gone) add(worker, come);
+        if (gone <= come) old += 1;
+        if (come <= gone) fresh += 1;
       }
-      if (now.size > 0) byWorker.set(worker, { packed, hashes: now });
+      if (now.length > 0) byWorker.set(worker, { packed, hashes: now });
       else byWorker.delete(worker);
     },
     sent(worker, milestones) {
@@ -67,4 +74,14 @@ export function createHolders(clock: Pick<Clock, 'monotonic'>): Holders {
       }
     },
   };
+}
+
+const none = new Float64Array();
+
+/** Each once. */
+function sorted(hashes: readonly number[]): Float64Array {
+  const all = new Float64Array(hashes).sort();
+  let length = 0;
+  for (const hash of all) if (length === 0 || hash !== all[length - 1]) all[length++] = hash;
+  return all.subarray(0, length);
 }

@@ -5,10 +5,12 @@ import type { Clock } from '@berth/shared/clock.ts';
 import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
 import type { Log } from '@berth/shared/log.ts';
 import type { Contexts } from '../placement/fit.ts';
+import { createCopies } from './copies.ts';
+import type { Copy } from './copies.ts';
 import { createDeparted } from './departed.ts';
 import { createHolders } from './holders.ts';
 import type { Holders } from './holders.ts';
-import { readAnnouncement } from './announcement.ts';
+import { createAnnouncementReader } from './announcement.ts';
 
 /**
  * A worker that is missing for this long, while the ledger answers, is dead and its streams are cut. Longer than a
@@ -25,7 +27,7 @@ export interface Roster {
   worker(id: string): Announcement | undefined;
   workers(): Announcement[];
   /** Cards of a model on every worker that has it. */
-  model(name: string): readonly { worker: Announcement; card: ModelCard }[];
+  model(name: string): readonly Copy[];
   /** The cards of a model, or where nobody has it those of workers that left a moment ago: they may be back soon. */
   expected(name: string): readonly ModelCard[];
   /** Names of all that can be asked for: what workers have, or where none has anything what they had a moment ago. */
@@ -66,22 +68,14 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
   const known = new Map<string, Announcement>();
   const faults = new Map<string, string>();
   const lives = new Map<string, Life>();
-  let byModel = new Map<string, { worker: Announcement; card: ModelCard }[]>();
-  let warm = new Map<string, string[]>();
-  let contexts = new Map<string, Contexts>();
+  const copies = createCopies();
   const cached = createHolders(clock);
   const departed = createDeparted(clock);
+  const reader = createAnnouncementReader();
   let version = 0;
 
-  /** Looked up for each request, so made once per change: a request's cost does not grow with the pool. */
-  const index = () => {
-    const all = [...known.values()].flatMap((worker) => worker.models.map((card) => ({ worker, card })));
-    byModel = Map.groupBy(all, ({ card }) => card.name);
-    warm = new Map([...byModel].map(([name, copies]) => [name, warmWorkers(copies)]));
-    contexts = new Map([...byModel].map(([name, copies]) => [name, contextsOf(copies)]));
-  };
   const read = (worker: string, text: string): Announcement[] => {
-    const announcement = readAnnouncement(worker, text);
+    const announcement = reader.read(worker, text);
     if (typeof announcement !== 'string') {
       faults.delete(worker);
       return [announcement];
@@ -123,21 +117,24 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
     },
     worker: (id) => known.get(id),
     workers: () => [...known.values()],
-    model: (name) => byModel.get(name) ?? [],
+    model: (name) => copies.of(name).copies,
     expected(name) {
-      const copies = byModel.get(name);
-      return copies ? copies.map(({ card }) => card) : departed.cards().filter((card) => card.name === name);
+      const here = copies.of(name).copies;
+      return here.length > 0 ? here.map(({ card }) => card) : departed.cards().filter((card) => card.name === name);
     },
-    names: () => new Set(byModel.size > 0 ? byModel.keys() : departed.cards().map(({ name }) => name)),
+    names() {
+      const here = new Set(copies.models());
+      return here.size > 0 ? here : new Set(departed.cards().map(({ name }) => name));
+    },
     serves: () => [...known.values()].some(({ state }) => /^(ready|draining)$/.test(state)) || departed.any(),
     holders(name) {
       const seat = workerOfSeat(name);
-      if (seat === null) return (byModel.get(name) ?? []).map(({ worker }) => worker);
+      if (seat === null) return copies.of(name).copies.map(({ worker }) => worker);
       const worker = known.get(seat);
       return worker === undefined ? [] : [worker];
     },
-    warm: (name) => warm.get(name) ?? [],
-    contexts: (name) => contexts.get(name) ?? { least: Infinity, most: Infinity },
+    warm: (name) => copies.of(name).warm,
+    contexts: (name) => copies.of(name).contexts,
     cached,
     spare(id) {
       const worker = known.get(id);
@@ -164,18 +161,21 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
         const before = known.get(worker);
         if (before) departed.left(before);
         known.delete(worker);
+        copies.gone(worker);
         cached.announced(worker, '');
+        reader.forget(worker);
       }
       for (const announcement of present) {
         if (!known.has(announcement.worker))
           log.info('worker joined', { worker: announcement.worker, url: announcement.url });
         known.set(announcement.worker, announcement);
         departed.back(announcement.worker);
+        copies.announced(announcement);
         cached.announced(announcement.worker, announcement.prefixes ?? '');
         see(announcement);
       }
       version = change.version;
-      if (present.length + gone.length > 0) index();
+      copies.settle();
       buryTheLost();
     },
     pause() {
@@ -186,14 +186,4 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       return life?.epoch === epoch ? life.over.signal : AbortSignal.abort(new Error(`worker ${worker} is not known`));
     },
   };
-}
-
-function contextsOf(copies: { card: ModelCard }[]): Contexts {
-  const all = copies.map(({ card }) => card.contextTokens);
-  return { least: Math.min(...all), most: Math.max(...all) };
-}
-
-function warmWorkers(copies: { worker: Announcement; card: ModelCard }[]): string[] {
-  const ready = copies.filter(({ worker, card }) => card.loaded && worker.state === 'ready');
-  return ready.map(({ worker }) => worker.worker).sort();
 }

@@ -20,6 +20,8 @@ import type { Refusal } from '@berth/shared/outcome.ts';
 import { systemRandom } from '@berth/shared/random.ts';
 import { decodeSettlement, settlementTrailer } from '@berth/shared/settlement.ts';
 import type { Settlement } from '@berth/shared/settlement.ts';
+import { expect } from 'vitest';
+import { createAnnouncementReader } from '../../gateway/workers/announcement.ts';
 import { echoEngines } from '../../worker/engine/echo.ts';
 import type { EchoEngines, EchoScript } from '../../worker/engine/echo.ts';
 import type { OpenEngine } from '../../worker/engine/engine.ts';
@@ -171,8 +173,9 @@ export function rememberingLedger(): { ledger: WorkerLedger } & Pick<TestWorker,
 }
 
 export function announced(beat: Beat | undefined): Announcement {
-  const announcement: Announcement = JSON.parse(beat?.announcement ?? '{}');
-  return announcement;
+  const { read } = createAnnouncementReader();
+  const announcement = read(beat?.worker ?? '', beat?.announcement ?? '');
+  return typeof announcement === 'string' ? expect.fail(announcement) : announcement;
 }
 
 /** A chat body; the text may carry the echo engine's directives. */

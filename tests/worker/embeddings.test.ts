@@ -1,9 +1,8 @@
 // Requests for embeddings on a worker: a lane of their own, one input at a time, bodies of three kinds.
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Announcement } from '@berth/shared/announcement.ts';
 import type { Beat } from '@berth/shared/ledger/ledger.ts';
 import { embeddingsLane } from '../../worker/lanes.ts';
-import { aWorker, chat, until } from './a-worker.ts';
+import { aWorker, announced, chat, until } from './a-worker.ts';
 import type { TestWorker } from './a-worker.ts';
 
 const path = '/v1/embeddings';
@@ -22,10 +21,7 @@ async function started(options: Parameters<typeof aWorker>[0] = {}): Promise<Tes
 const ask = (input: unknown, more: object = {}) => ({ model: 'e', input, ...more });
 const lane = ({ beats }: TestWorker): Beat | undefined =>
   beats.findLast(({ worker }) => worker === embeddingsLane('w1'));
-const modelsOf = (beat: Beat | undefined): string[] => {
-  const announcement: Announcement = JSON.parse(beat?.announcement ?? '{"models":[]}');
-  return announcement.models.map(({ name }) => name);
-};
+const modelsOf = (beat: Beat | undefined): string[] => announced(beat).models.map(({ name }) => name);
 const embed = async ({ call }: TestWorker, body: object, at = path) => {
   const answer = await call({ path: at, model: 'e:latest', body });
   return { ...answer, json: JSON.parse(answer.body) };

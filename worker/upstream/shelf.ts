@@ -1,5 +1,5 @@
 // The models of a joined server: which are there and loaded, what the worker announces of them, and their loading by order.
-import { protocolVersion, seatOn } from '@berth/shared/announcement.ts';
+import { protocolVersion, seatOn, writeAnnouncement } from '@berth/shared/announcement.ts';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Beat, Order } from '@berth/shared/ledger/ledger.ts';
@@ -184,7 +184,7 @@ export function createShelf({ client, most, slots, pace, clock, onChange }: Opti
         serves: up && slots.state !== 'drained' ? serves : [],
         loading: order,
         running: requests,
-        announcement: JSON.stringify(announcement),
+        announcement: writeAnnouncement(announcement),
       };
     },
   };

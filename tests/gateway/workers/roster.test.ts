@@ -1,5 +1,7 @@
 // The workers as a gateway knows them: who joined, changed, restarted, went missing, and what cannot be read.
 import { beforeEach, describe, expect, it } from 'vitest';
+import * as fc from 'fast-check';
+import { writeAnnouncement } from '@berth/shared/announcement.ts';
 import type { Announcement } from '@berth/shared/announcement.ts';
 import type { RosterChange } from '@berth/shared/ledger/ledger.ts';
 import { createLog } from '@berth/shared/log.ts';
@@ -21,7 +23,7 @@ const anAnnouncement = (change: Partial<Announcement> = {}): Announcement => ({
   models: [aCard()],
   ...change,
 });
-const told = (...all: Announcement[]) => all.map((it) => ({ worker: it.worker, announcement: JSON.stringify(it) }));
+const told = (...all: Announcement[]) => all.map((it) => ({ worker: it.worker, announcement: writeAnnouncement(it) }));
 
 let clock: VirtualClock;
 let roster: Roster;
@@ -71,6 +73,72 @@ describe('the roster', () => {
     apply({ present: told(anAnnouncement()) });
     apply({ gone: ['w1', 'never known'] });
     expect([ids(), roster.model('tiny:latest'), roster.worker('w1')]).toEqual([[], [], undefined]);
+  });
+});
+
+describe('what is told again', () => {
+  const shelved = aCard({ name: 'shelved:latest', loaded: false, evictable: false });
+  const cardOf = (name: string) => roster.model(name)[0]?.card;
+
+  it('is not read again while the cards of what only lies on the disk are the same', () => {
+    apply({ present: told(anAnnouncement({ models: [aCard(), shelved] })) });
+    const [before, loaded] = [cardOf('shelved:latest'), cardOf('tiny:latest')];
+    apply({ present: told(anAnnouncement({ models: [aCard({ heat: 2 }), shelved], slots: 7 })) });
+    expect(cardOf('shelved:latest')).toBe(before);
+    expect([loaded?.heat, cardOf('tiny:latest')?.heat, roster.worker('w1')?.slots]).toEqual([undefined, 2, 7]);
+    apply({ present: told(anAnnouncement({ models: [aCard(), { ...shelved, contextTokens: 9 }] })) });
+    expect([cardOf('shelved:latest')?.contextTokens, roster.contexts('shelved:latest').most]).toEqual([9, 9]);
+  });
+
+  it('is checked all the same', () => {
+    apply({ present: told(anAnnouncement({ models: [shelved] })) });
+    const good = told(anAnnouncement({ models: [shelved] }))[0]?.announcement ?? '';
+    for (const bad of [good.slice(0, -1), good.replace('"slots":4', '"slots":"4"'), good.replace('"w1"', '"w2"')]) {
+      apply({ present: [{ worker: 'w1', announcement: bad }] });
+      expect(roster.faulty()).toEqual(['w1']);
+      apply({ present: told(anAnnouncement({ models: [shelved] })) });
+      expect(roster.faulty()).toEqual([]);
+    }
+  });
+
+  it('leaves what a look at all workers would find', () => {
+    const names = ['a:1', 'b:1', 'c:1'];
+    const card = fc
+      .record({ name: fc.constantFrom(...names), loaded: fc.boolean(), contextTokens: fc.constantFrom(512, 4_096) })
+      .map((change) => aCard(change));
+    const one = fc.record({
+      worker: fc.constantFrom('w1', 'w2', 'w3'),
+      state: fc.constantFrom('ready' as const, 'draining' as const),
+      models: fc.uniqueArray(card, { selector: ({ name }) => name, maxLength: 3 }),
+    });
+    const step = fc.oneof(
+      one.map((change) => ({ present: told(anAnnouncement(change)) })),
+      fc.constantFrom('w1', 'w2', 'w3').map((worker) => ({ gone: [worker] })),
+    );
+    const history = fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+      roster = createRoster({ clock, log: createLog({ source: 'test', level: 'error', clock, write: () => {} }) });
+      for (const change of steps) apply(change);
+      for (const name of [...names, 'none']) {
+        const all = roster
+          .workers()
+          .flatMap((worker) =>
+            worker.models.filter((each) => each.name === name).map((own) => ({ worker, card: own })),
+          );
+        const tokens = all.map(({ card: { contextTokens } }) => contextTokens);
+        const warm = all.filter(({ worker, card: own }) => own.loaded && worker.state === 'ready');
+        const byId = <T extends { worker: Announcement }>(copies: readonly T[]) =>
+          copies.toSorted((x, y) => (x.worker.worker < y.worker.worker ? -1 : 1));
+        expect(byId(roster.model(name))).toEqual(byId(all));
+        expect(roster.warm(name)).toEqual(byId(warm).map(({ worker }) => worker.worker));
+        expect(roster.contexts(name)).toEqual({
+          least: Math.min(...tokens),
+          most: tokens.length === 0 ? Infinity : Math.max(...tokens),
+        });
+      }
+      const there = new Set(roster.cards().map(({ name }) => name));
+      if (there.size > 0) expect([...roster.names()].sort()).toEqual([...there].sort());
+    });
+    fc.assert(history, { numRuns: 300 });
   });
 });
 
