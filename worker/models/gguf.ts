@@ -1,6 +1,7 @@
 // The header of a GGUF file, read with a bound on everything: a hostile file is refused, it never hangs the worker.
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { templateOf } from './chat-template.ts';
 import { BadGguf, boundedInput, count } from './gguf-input.ts';
 import { readKeys } from './gguf-keys.ts';
 import type { KeyReading, Keys, Value } from './gguf-keys.ts';
@@ -92,14 +93,13 @@ function describe(keys: Keys, { parameters, mainType }: Tensors): Omit<GgufHeade
   if (typeof architecture !== 'string' || !/^[a-z0-9][a-z0-9._-]{0,63}$/i.test(architecture)) {
     throw new BadGguf('it does not name its architecture: it is not a language model');
   }
-  const template = keys.get('tokenizer.chat_template');
   const type = keys.get('general.type');
   return {
     architecture,
     contextTokens: positive(keys.get(`${architecture}.context_length`)),
     parameters,
     quantization: quantizationOf(keys.get('general.file_type'), mainType),
-    chatTemplate: typeof template === 'string' && template !== '' ? template : null,
+    chatTemplate: templateOf(keys.get('tokenizer.chat_template'), keys.get('tokenizer.chat_template.tool_use')),
     pooled: positive(keys.get(`${architecture}.pooling_type`)) !== null,
     type: typeof type === 'string' ? type : 'model',
   };

@@ -77,7 +77,7 @@ async function ask(engine: Engine, syntax: ToolSyntax, format: EngineRequest['fo
 const versions: [string, ToolSyntax, string][] = [
   ...families.map((family): [string, ToolSyntax, string] => [family.name, family, '']),
   ...families
-    .filter(({ name }) => ['mistral', 'deepseek', 'phi', 'cohere', 'invoke'].includes(name))
+    .filter(({ name }) => ['mistral', 'deepseek', 'listed', 'cohere', 'invoke'].includes(name))
     .map((family): [string, ToolSyntax, string] => [
       `${family.name} of another age`,
       family,

@@ -1,9 +1,11 @@
 // What a template says of thinking reaches the reply, and tags that are control tokens are seen.
+import type { Tool } from '@berth/shared/request.ts';
 import type { EngineRequest } from '@berth/worker/engine/engine.ts';
 import { llamaEngines } from '@berth/worker/engine/llama/open.ts';
 import { afterAll, expect, test } from 'vitest';
-import { writeGguf } from '../../models/gguf.ts';
+import { text, writeGguf } from '../../models/gguf.ts';
 import { answer, reasoningModel, thought } from '../../models/reasoning.ts';
+import { scriptedModel } from '../../models/scripted.ts';
 import { aRequest, collect, someOptions, unaborted } from '../requests.ts';
 import { modelFolder, publicOnly } from './models.ts';
 
@@ -17,9 +19,9 @@ test('a thought that the template opens is told as one, and a held answer is non
   await using engine = await open(folder.path('opened.gguf'));
   const opening = { thoughtOpens: '<think>' };
   expect((await collect(engine, aRequest('hello', { thoughtOpens: '[THINK]' }))).started.thinking).toBeUndefined();
-  const { started, text } = await collect(engine, aRequest('hello', opening));
+  const { started, text: said } = await collect(engine, aRequest('hello', opening));
   expect(started.thinking).toBe(true);
-  expect(text).toBe(`${thought}\n</think>\n\n${answer}`);
+  expect(said).toBe(`${thought}\n</think>\n\n${answer}`);
   const held = await collect(
     engine,
     aRequest('hello', { ...opening, format: { kind: 'schema', schema: { const: 5 } } }),
@@ -39,6 +41,19 @@ test('a template that can switch thinking off is told to', async () => {
   expect(await tokensOf({ prompt: { ...prompt, think: false } })).toBeGreaterThan(thinking);
   // A held answer leaves no room for a thought, so none is begun.
   expect(await tokensOf({ format: { kind: 'schema', schema: { const: 5 } } })).toBeGreaterThan(thinking);
+});
+
+test('a template of the file for conversations with tools is used for those', async () => {
+  const { metadata, tensors } = scriptedModel({ name: 'two', says: ['Yes'], template: 'a{{ messages[0].content }}' });
+  const both = { ...metadata, 'tokenizer.chat_template.tool_use': text('tools of {{ messages[0].content }}\n') };
+  writeGguf(folder.path('two.gguf'), { metadata: both, tensors });
+  await using engine = await open(folder.path('two.gguf'));
+  const tokensOf = async (tools: Tool[]) => {
+    const prompt = { ...(aRequest('b').prompt as Extract<EngineRequest['prompt'], { kind: 'chat' }>), tools };
+    return (await collect(engine, aRequest('', { prompt }))).started.promptTokens;
+  };
+  const few = await tokensOf([]);
+  expect(await tokensOf([{ name: 'f', description: '', parameters: {} }])).toBeGreaterThan(few);
 });
 
 test('a control token is written out where it is a tag, and only there', async () => {

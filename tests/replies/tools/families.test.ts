@@ -11,9 +11,9 @@ import { glm } from '@berth/worker/replies/tools/glm.ts';
 import { hermes } from '@berth/worker/replies/tools/hermes.ts';
 import { invoke } from '@berth/worker/replies/tools/invoke.ts';
 import { kimi } from '@berth/worker/replies/tools/kimi.ts';
+import { listed } from '@berth/worker/replies/tools/listed.ts';
 import { llama3 } from '@berth/worker/replies/tools/llama3.ts';
 import { mistral } from '@berth/worker/replies/tools/mistral.ts';
-import { phi } from '@berth/worker/replies/tools/phi.ts';
 import { qwenCoder } from '@berth/worker/replies/tools/qwen-coder.ts';
 import type { ToolSyntax } from '@berth/worker/replies/tools/syntax.ts';
 import * as fc from 'fast-check';
@@ -98,9 +98,14 @@ const spoken: [family: ToolSyntax, one: string, two: string | null][] = [
     `Let me see.<|channel|>commentary to=functions.weather<|message|>${one}<|call|><|channel|>commentary to=functions.time<|message|>${two}`,
   ],
   [
-    phi,
+    listed,
     `<|tool_call|>[{"name": "weather", "arguments": ${one}}]<|/tool_call|>`,
     `functools[{"name": "weather", "arguments": ${one}}, {"name": "time", "arguments": ${two}}]`,
+  ],
+  [
+    listed,
+    `<TOOLCALL>[{"name": "weather", "arguments": ${one}}]</TOOLCALL>`,
+    `Let me see.\n<tool_calls>\n{"name": "weather", "arguments": ${one}}\n{"name": "time", "arguments": ${two}}\n</tool_calls>`,
   ],
   [
     generic,

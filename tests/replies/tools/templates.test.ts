@@ -1,8 +1,11 @@
 // The templates that llama.cpp publishes are told apart, and the calls that they write into a prompt are read back.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChatMessage, Tool } from '@berth/shared/request.ts';
+import { capabilitiesOf } from '@berth/worker/models/capabilities.ts';
+import { templateOf } from '@berth/worker/models/chat-template.ts';
+import type { GgufHeader } from '@berth/worker/models/gguf.ts';
 import { promptReader } from '@berth/worker/engine/llama/template.ts';
 import { splitter } from '@berth/worker/replies/split.ts';
 import { thoughtsOf } from '@berth/worker/replies/thinking.ts';
@@ -135,7 +138,9 @@ const templates: [file: string, family: string, calls: number][] = [
   // Only one call at once, and no other way to write it down.
   ['openai-gpt-oss-120b', 'channels', 1],
   // Phi 4 mini's own is not among them; these write the older of its two forms.
-  ['fireworks-ai-llama-3-firefunction-v2', 'phi', 2],
+  ['fireworks-ai-llama-3-firefunction-v2', 'listed', 2],
+  ['NVIDIA-Nemotron-Nano-v2', 'listed', 2],
+  ['Apriel-1.6-15b-Thinker-fixed', 'listed', 2],
 ];
 
 test.each(templates)('%s is %s, and its calls are read', (file, family, count) => {
@@ -218,6 +223,54 @@ test.each([
   });
   read({ kind: 'chat', messages, tools: [tool], think: true });
   expect(prompt).toContain(written);
+});
+
+test('a file\u2019s two templates are one that does what both do', () => {
+  const tools = [{ type: 'function', function: tool }];
+  const values = {
+    messages: [{ role: 'user', content: 'Hi' }],
+    bos_token: '',
+    eos_token: '',
+    add_generation_prompt: true,
+  };
+  for (const file of ['CohereForAI-c4ai-command-r7b-12-2024-tool_use', 'CohereForAI-c4ai-command-r-plus-tool_use']) {
+    const withTools = published(file);
+    const own = published('google-gemma-2-2b-it');
+    const both = new AddonJinjaRenderer(templateOf(own, withTools)!);
+    const alone = (template: string, given: object) => new AddonJinjaRenderer(template).render(given);
+    expect(both.render({ ...values, tools })).toBe(alone(withTools, { ...values, tools }));
+    expect(both.render({ ...values, tools: null })).toBe(alone(own, { ...values, tools: null }));
+    expect(syntaxOf(templateOf(own, withTools)).name).toBe('cohere');
+  }
+  expect([templateOf(undefined, 'x'), templateOf('', 'x'), templateOf('x', null)]).toEqual([null, null, 'x']);
+});
+
+/** What a published template's model can do, as docs/models.md tells it. */
+function rowOf([file, family, calls]: (typeof templates)[number]): string {
+  const template = published(file);
+  const can = capabilitiesOf({
+    architecture: 'llama',
+    chatTemplate: template,
+    pooled: false,
+    infills: false,
+  } as GgufHeader);
+  const thoughts = thoughtsOf(template);
+  const mark = thoughts?.kind === 'tags' ? `\`${thoughts.open}\`` : 'the channel `analysis`';
+  const cells = can.includes('tools')
+    ? [
+        calls > 1 ? 'several at once' : 'one at a time',
+        framedOtherwise.slice(0, 4).includes(family) ? 'JSON in its tags' : 'its own',
+      ]
+    : ['its template takes none', '–'];
+  return `| ${file} | ${cells.join(' | ')} | ${thoughts === null ? 'no' : mark.replaceAll('|', '\\|')} |`;
+}
+
+test('docs/models.md tells what each can do', () => {
+  const rows = templates.map(rowOf).toSorted((a, b) => a.localeCompare(b, 'en'));
+  const docs = readFileSync(join(root, 'docs/models.md'), 'utf8');
+  const head = '| --- | --- | --- | --- |\n';
+  const start = docs.indexOf(head, docs.indexOf('## What published models can do')) + head.length;
+  expect(docs.slice(start, docs.indexOf('\n\n', start)).split('\n')).toEqual(rows);
 });
 
 test('every family but the one for the rest has a published template', () => {

@@ -152,12 +152,12 @@ export const written: Record<string, Written> = {
     broken: `<|channel|>commentary to=functions.weather<|message|>${half}<|call|>`,
     ...anywhere,
   },
-  phi: {
+  listed: {
     calls: (calls) => `<|tool_call|>[${each(calls, ', ', object)}]<|/tool_call|>`,
     broken: `<|tool_call|>[{"name": "weather", "arguments": ${half}]<|/tool_call|>`,
     ...anywhere,
   },
-  'phi, of old': {
+  'listed, of old': {
     calls: (calls) => `functools[${each(calls, ', ', object)}]`,
     broken: `functools[{"name": "weather", "arguments": ${half}]`,
     ...anywhere,

@@ -6,6 +6,7 @@ import { Refusal } from '@berth/shared/outcome.ts';
 import type { EngineRequest } from '../engine.ts';
 import { stepAtOnce, stepInOrder } from './batch.ts';
 import type { NativeBatch, Part, Sampled, Sampler } from './batch.ts';
+import { templateOf } from '../../models/chat-template.ts';
 import { grammarFor } from './calls-grammar.ts';
 import { clientGrammars } from './client-grammar.ts';
 import { said } from './load.ts';
@@ -250,7 +251,7 @@ export function specialTexts(model: LlamaModel): Omit<PromptModel, 'compile' | '
   const controlType = 3; // LLAMA_TOKEN_TYPE_CONTROL
   const types = tokenizer?.ggml?.token_type ?? [];
   return {
-    chatTemplate: tokenizer?.chat_template ?? null,
+    chatTemplate: templateOf(tokenizer?.chat_template, Reflect.get(tokenizer ?? {}, 'chat_template.tool_use')),
     controlTexts: (tokenizer?.ggml?.tokens ?? []).filter((_, index) => Number(types[index]) === controlType),
     vocabularyTokens: tokenizer?.ggml?.tokens?.length ?? 0,
     bosText: model.tokens.bosString ?? '',

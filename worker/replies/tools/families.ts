@@ -8,9 +8,9 @@ import { glm } from './glm.ts';
 import { hermes } from './hermes.ts';
 import { invoke } from './invoke.ts';
 import { kimi } from './kimi.ts';
+import { listed } from './listed.ts';
 import { llama3 } from './llama3.ts';
 import { mistral } from './mistral.ts';
-import { phi } from './phi.ts';
 import { qwenCoder } from './qwen-coder.ts';
 import type { ToolSyntax } from './syntax.ts';
 
@@ -26,7 +26,7 @@ export const families: readonly ToolSyntax[] = [
   glm,
   qwenCoder,
   hermes,
-  phi,
+  listed,
   llama3,
   generic,
 ];

@@ -28,15 +28,23 @@ export const mistral: ToolSyntax = {
   },
 };
 
-/** A list of calls, or one alone, between two tags. */
+/** A list of calls, or some that follow each other, between two tags. */
 export function* callsBetween(input: Input, opening: string, end: string): Reading<boolean> {
   yield* literal(input, opening);
   yield* space(input);
-  const calls = (yield* literal(input, '[')) ? yield* listOfCalls(input) : yield* namedCall(input, anyName);
+  const calls = (yield* literal(input, '[')) ? yield* listOfCalls(input) : yield* rowOfCalls(input);
   if (!calls) return false;
   yield* space(input);
   yield* closing(input, end);
   return true;
+}
+
+function* rowOfCalls(input: Input): Reading<boolean> {
+  for (;;) {
+    if (!(yield* namedCall(input, anyName))) return false;
+    yield* space(input);
+    if (input.text[input.at] !== '{') return true;
+  }
 }
 
 /** The calls of a list whose bracket is open. */
