@@ -16,6 +16,8 @@ export interface Entry {
   users: number;
   keepAliveMs: number;
   lastUsedMs: number;
+  /** How long somebody has used it, up to `lastUsedMs`. */
+  busyMs: number;
   loadedMs: number;
   withdrawn: boolean;
   /** Loaded by order and not used yet: what the load took, ms. */
@@ -32,6 +34,7 @@ export function blank(model: Model, usualMs: number, nowMs: number): Entry {
     users: 0,
     keepAliveMs: model.settings.keepAliveMs ?? usualMs,
     lastUsedMs: nowMs,
+    busyMs: 0,
     loadedMs: nowMs,
     withdrawn: false,
     freshMs: null,
@@ -40,7 +43,7 @@ export function blank(model: Model, usualMs: number, nowMs: number): Entry {
   };
 }
 
-/** A model stays for this long, so that those who waited for it can come before it has to go again. */
+/** A model stays for this long at least, so that those who waited for it can come before it has to go again. */
 export const residencyMsMin = 5_000;
 
 /** Longer timers fire at once in Node; a model that stays for 24 days was kept long enough. */
@@ -51,13 +54,31 @@ export function stayMsOf({ keepAliveMs }: Entry, stays: boolean): number {
   return Math.min(Math.max(keepAliveMs, stays ? residencyMsMin : 0), timerMsMax);
 }
 
+/** Somebody begins or ends to use it: called before the users are counted anew. */
+export function touch(entry: Entry, nowMs: number): void {
+  if (entry.users > 0) entry.busyMs += nowMs - entry.lastUsedMs;
+  entry.lastUsedMs = nowMs;
+}
+
+/**
+ * A model that is used keeps its place for so many times what its load took, so that at most about a fifth of the time
+ * goes to loads when two take turns; one that is used half of the time, for half as long.
+ */
+const turnLoads = 4;
+const turnMsMax = 60_000;
+
+export function turnMsOf(loadMs: number): number {
+  return Math.min(turnMsMax, Math.max(residencyMsMin, turnLoads * loadMs));
+}
+
 /** Whether nobody has had it yet who waited for it, whether it may go for another model, and what that would mean. */
 export function standing(entry: Entry, habit: Habit, pinned: boolean, nowMs: number) {
-  const { phase, users, freshMs, loadedMs, engine } = entry;
-  const isNew = nowMs - loadedMs < residencyMsMin;
-  const fresh = isNew && freshMs !== null;
-  const evictable = phase === 'ready' && !fresh && !pinned && (users === 0 || !isNew);
+  const { phase, users, freshMs, loadedMs, busyMs, engine } = entry;
   const { loadMs } = habit;
+  const residentMs = nowMs - loadedMs;
+  const fresh = residentMs < residencyMsMin && freshMs !== null;
+  const heldMs = users > 0 ? turnMsOf(loadMs) : (turnMsOf(loadMs) * busyMs) / Math.max(1, residentMs);
+  const evictable = phase === 'ready' && !fresh && !pinned && residentMs >= heldMs;
   return {
     fresh,
     pinned,

@@ -15,6 +15,7 @@ import {
   standing,
   stayMsOf,
   takeSettings,
+  touch,
 } from './entry.ts';
 import type { Entry, Resident, ResidencyEvent } from './entry.ts';
 import { afterDeath, afterFailedLoad, afterLoad, holding } from './failures.ts';
@@ -85,7 +86,8 @@ export function createResidency(options: ResidencyOptions): Residency {
   const enter = (entry: Entry, engine: Engine, keepAliveMs: number | null, loadMs: number): Use => {
     const { name } = entry.model;
     entry.expiry?.[Symbol.dispose]();
-    Object.assign(entry, { expiry: null, expiresAt: null, users: entry.users + 1, lastUsedMs: clock.monotonic() });
+    touch(entry, clock.monotonic());
+    Object.assign(entry, { expiry: null, expiresAt: null, users: entry.users + 1 });
     entry.keepAliveMs = keepAliveMs ?? entry.keepAliveMs;
     entry.freshMs = null;
     if (entry.users === 1) onEvent({ kind: 'used', model: name });
@@ -93,8 +95,8 @@ export function createResidency(options: ResidencyOptions): Residency {
   };
 
   const leave = (entry: Entry): void => {
+    touch(entry, clock.monotonic());
     entry.users -= 1;
-    entry.lastUsedMs = clock.monotonic();
     if (entry.users > 0 || entry.phase !== 'ready') return;
     rest(entry);
     pump();

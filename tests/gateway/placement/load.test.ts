@@ -128,6 +128,27 @@ describe('with measured times', () => {
     expect(plan(full, queue(16))).toEqual(['b', 'm']);
   });
 
+  test('a copy is loaded, too, when somebody has waited for as long as its load takes, whatever was expected', () => {
+    const served = aWorker('a', [busy('x')]);
+    const wait = (waitedMs: number, serviceMs: number | null) => ({ cold: false, waitedMs, waiting: 1, serviceMs });
+    const free = [served, aWorker('b', [loads(4_000)])];
+    expect(plan(free, wait(3_999, 500))).toBeNull();
+    expect(plan(free, wait(4_000, 500))).toEqual(['b', '']);
+    const full = [served, aWorker('b', [aCard({ name: 'm', expiresAt: 1, heat: 0.5, loadMs: 2_000 }), loads(4_000)])];
+    for (const serviceMs of [500, null]) {
+      expect(plan(full, wait(9_999, serviceMs))).toBeNull();
+      expect(plan(full, wait(10_000, serviceMs))).toEqual(['b', 'm']);
+    }
+  });
+
+  test('a busy model stays for as long as both loads take, at least 5 s', () => {
+    const box = (own: number, other: number) => [aWorker('a', [busy('m', { loadMs: own }), loads(other)])];
+    expect(plan(box(9_000, 8_000), { waitedMs: 16_999 })).toBeNull();
+    expect(plan(box(9_000, 8_000), { waitedMs: 17_000 })).toEqual(['a', 'm']);
+    expect(plan(box(100, 100), { waitedMs: 4_999 })).toBeNull();
+    expect(plan(box(100, 100), { waitedMs: 5_000 })).toEqual(['a', 'm']);
+  });
+
   test('a pinned model never goes', () => {
     const box = [aWorker('a', [aCard({ name: 'm', expiresAt: 1, evictable: false, pinned: true }), loads(1)])];
     expect(plan(box, { waitedMs: Infinity })).toBeNull();

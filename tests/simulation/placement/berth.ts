@@ -44,9 +44,13 @@ export interface BerthOptions {
   pins?: Readonly<Record<string, string>>;
   /** All workers load this one before the first request. */
   preload?: string;
+  /** What a load takes, where it is not what was measured. */
+  loadMs?: number;
 }
 
 export interface BerthPool {
+  /** Comes by its time, by one of the gateways in turn. */
+  ask(ask: Ask): void;
   /** Slot-seconds of each worker. */
   busyS(): number[];
   knownTokens(): number;
@@ -67,6 +71,7 @@ export async function runBerth(
     after: (ms, action) => events.after(ms, action),
   };
   const random = randomFrom(options.seed);
+  const { loadMs = measured.loadMs } = options;
   const ledger = createMemoryLedger({ clock });
   const ordering: Loads[] = [];
   const workers = Array.from({ length: options.workers }, (_, at) => startWorker(`w${at + 1}`));
@@ -75,10 +80,12 @@ export async function runBerth(
   const places = await Promise.all(Array.from({ length: gateways }, (_, at) => startGateway(`g${at + 1}`)));
   if (options.preload !== undefined) await preload(options.preload);
   let knownTokens = 0;
-  asks.forEach((ask, at) => {
-    const place = places[at % places.length];
+  let asked = 0;
+  const askOne = (ask: Ask): void => {
+    const place = places[asked++ % places.length];
     if (place) events.after(ask.atMs - events.nowMs, () => void serve(ask, place));
-  });
+  };
+  asks.forEach(askOne);
 
   function startWorker(id: string) {
     const epoch = random.id();
@@ -92,7 +99,7 @@ export async function runBerth(
       standing.settled(model);
       prefixes.gone(model);
     };
-    const loads = { loadedMax: options.loadedMax, loadMs: measured.loadMs, hear };
+    const loads = { loadedMax: options.loadedMax, loadMs, hear };
     const shelf = createShelf(clock, options.models, loads, () => announcer.soon(), {
       isPinned: (model) => standing.isPinned(model),
       isLeaving: (model) => standing.isLeaving(model),
@@ -126,7 +133,7 @@ export async function runBerth(
   async function preload(model: string): Promise<void> {
     for (const { id } of workers) {
       await ordering[0]?.want(model, id);
-      await events.run(events.nowMs + measured.loadMs + 3_000);
+      await events.run(events.nowMs + loadMs + 3_000);
     }
   }
 
@@ -185,7 +192,7 @@ export async function runBerth(
     }
   }
 
-  return { busyS: () => workers.map(({ box }) => box.busyS), knownTokens: () => knownTokens };
+  return { ask: askOne, busyS: () => workers.map(({ box }) => box.busyS), knownTokens: () => knownTokens };
 }
 
 /** The estimate of the gateway that a job went through. */

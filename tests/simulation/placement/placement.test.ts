@@ -1,18 +1,18 @@
 // A short form of `npm run sim:placement`: what must hold whatever is asked.
 import { expect, test } from 'vitest';
 import { sessionEveryMs } from '../../../gateway/session.ts';
-import { patienceMs } from '../../../gateway/placement/load.ts';
 import { beatEveryMs } from '../../../worker/announce.ts';
+import { turnMsOf } from '../../../worker/models/entry.ts';
 import { measured } from './engine.ts';
-import { conversations, manyModels, sixModels } from './scenes.ts';
+import { alternating, conversations, manyModels, sixModels } from './scenes.ts';
 import { likeAzure, likeMooncake, spreadOver, stretched } from './traces.ts';
 
 const asks = spreadOver(stretched(likeAzure(7, 700), 3), sixModels, 7);
 const longestS = Math.max(
   ...asks.map((ask) => ask.promptTokens / measured.prefillPerS + ask.outputTokens / measured.decodePerS),
 );
-/** The patience, the longest stream of a victim beside seven others, the load, and each message by the slowest way. */
-const boundMs = patienceMs + 8 * longestS * 1_000 + measured.loadMs + sessionEveryMs + 2 * beatEveryMs;
+/** The turn of a victim, its longest stream beside seven others, the load, and each message by the slowest way. */
+const boundMs = turnMsOf(measured.loadMs) + 8 * longestS * 1_000 + measured.loadMs + sessionEveryMs + 2 * beatEveryMs;
 
 test('six models on four boxes with room for two: no busy or pinned model goes, nobody waits beyond the bound, half the loads and waits of a round robin', async () => {
   const berth = await manyModels('Berth', asks, { pins: { w1: 'f:latest' } });
@@ -32,6 +32,29 @@ test('more models than places: each gets its turn within the bound beside a mode
   const berth = await manyModels('Berth', all, four);
   expect([berth.wrong, berth.ended]).toEqual([[], all.length]);
   expect(berth.mostMs).toBeLessThanOrEqual(2 * boundMs);
+});
+
+const threeModels = { models: 3, usersEach: 2, thinkMs: 1_500, outputTokens: 24, workers: 2, forMs: 120_000, seed: 1 };
+
+test('users of three models on two workers with room for one: more answers, fewer loads and shorter waits than boxes in turn', async () => {
+  for (const loadMs of [300, measured.loadMs, 8_000]) {
+    const its = { ...threeModels, loadMs };
+    const [berth, robin] = [await alternating('one pool', its), await alternating('boxes in turn', its)];
+    expect([berth.wrong, berth.asked - berth.ended]).toEqual([[], 0]);
+    expect([berth.ended > robin.ended, berth.loads < robin.loads, berth.p95Ms < robin.p95Ms]).toEqual([
+      true,
+      true,
+      true,
+    ]);
+  }
+});
+
+test('two models in turn on one worker, whose loads take a minute: it does more than to load', async () => {
+  const forMs = 1_800_000;
+  const its = { ...threeModels, models: 2, workers: 1, usersEach: 6, outputTokens: 200, loadMs: 60_000, forMs };
+  const berth = await alternating('one pool', its);
+  expect([berth.wrong, berth.asked - berth.ended]).toEqual([[], 0]);
+  expect(berth.loads * its.loadMs).toBeLessThan(forMs * 0.6);
 });
 
 test('conversations over four workers: most of what can be reused is, and no worker has much more than the others', async () => {

@@ -1,11 +1,12 @@
 // The scenes of the simulation: many models on few boxes, conversations over workers; each policy on the same requests.
 import { createEvents } from '../events.ts';
 import { runBerth } from './berth.ts';
-import type { BerthOptions } from './berth.ts';
+import type { BerthOptions, BerthPool } from './berth.ts';
+import { chanceFrom } from '../../models/chance.ts';
 import { runClairvoyant } from './clairvoyant.ts';
 import { runOllama } from './ollama.ts';
 import { createRan } from './ran.ts';
-import type { Figures } from './ran.ts';
+import type { Figures, Ran } from './ran.ts';
 import { runRouter } from './routers.ts';
 import { reusableOf } from './traces.ts';
 import type { Ask } from './traces.ts';
@@ -61,4 +62,49 @@ export async function conversations(way: Way, asks: readonly Ask[], files: numbe
     reused: its.knownTokens() / reusableOf(late).reusable,
     unevenness: Math.max(...busy) / mean,
   };
+}
+
+interface Alternating {
+  models: number;
+  usersEach: number;
+  thinkMs: number;
+  outputTokens: number;
+  loadMs: number;
+  workers: number;
+  forMs: number;
+  seed: number;
+}
+
+/** Users of more models than there are places, who ask, think and ask again, as `npm run bench:placement` has them. */
+export async function alternating(way: 'one pool' | 'boxes in turn', its: Alternating): Promise<Figures> {
+  const events = createEvents();
+  const chance = chanceFrom(its.seed);
+  const asks: Ask[] = [];
+  const all = createRan(events, asks);
+  const names = sixModels.slice(0, its.models);
+  const next = (user: number, inMs: number): void => {
+    const atMs = events.nowMs + inMs;
+    if (atMs > startMs + its.forMs) return;
+    const ask = { id: asks.length, atMs, model: names[user % its.models] ?? '', promptTokens: 20, blocks: [] };
+    asks.push({ ...ask, outputTokens: its.outputTokens });
+    users.set(ask.id, user);
+    pools[ask.id % pools.length]?.ask(asks.at(-1)!);
+  };
+  const users = new Map<number, number>();
+  const ran: Ran = {
+    ...all,
+    ended(ask) {
+      all.ended(ask);
+      next(users.get(ask.id) ?? 0, its.thinkMs * (0.5 + chance.unit()));
+    },
+  };
+  const options = { loadedMax: 1, slots: 4, models: names, files: null, seed: its.seed, loadMs: its.loadMs };
+  const boxes = way === 'one pool' ? [its.workers] : Array.from({ length: its.workers }, () => 1);
+  const pools: BerthPool[] = [];
+  for (const workers of boxes) pools.push(await runBerth(events, [], { ...options, workers }, ran));
+  await events.run(3_000);
+  const startMs = events.nowMs;
+  for (let user = 0; user < its.models * its.usersEach; user += 1) next(user, chance.unit() * its.thinkMs);
+  await events.run(startMs + its.forMs + restMs);
+  return all.figures();
 }

@@ -409,6 +409,24 @@ describe('a load by order', () => {
     expect(it.loaded()).toEqual([]);
   });
 
+  it('gives the model its turn: four times what its load took while it is used, at least 5 s, and less when it is used less', async () => {
+    const mayGoAfterMs = async (loadDelayMs: number, usedMs: number): Promise<number> => {
+      const it = bench({ script: { loadDelayMs } });
+      const loading = it.use('a');
+      await it.clock.advance(loadDelayMs);
+      const use = await loading;
+      for (let ms = 0; ; ms += 500) {
+        if (ms === usedMs) use[Symbol.dispose]();
+        if (it.residency.residents()[0]?.evictable === true) return ms;
+        await it.clock.advance(500);
+      }
+    };
+    expect(await mayGoAfterMs(100, Infinity)).toBe(residencyMsMin);
+    expect(await mayGoAfterMs(4_000, Infinity)).toBe(16_000);
+    expect(await mayGoAfterMs(50_000, Infinity)).toBe(60_000);
+    expect(await mayGoAfterMs(4_000, 1_000)).toBe(4_000);
+  });
+
   it('counts for who comes first as a load', async () => {
     const it = bench({ script: { loadDelayMs: 700 } });
     const ordered = order(it, 'a');
