@@ -9,7 +9,8 @@ export default defineConfig({
     maxWorkers: 2,
     // A process for each file, and its imports, would be a quarter of all the processor time.
     isolate: false,
-    testTimeout: 30_000,
+    testTimeout: 60_000,
+    expect: { poll: { timeout: 15_000 } },
     hookTimeout: 60_000,
     teardownTimeout: 20_000,
   },

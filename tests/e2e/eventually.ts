@@ -16,7 +16,7 @@ export interface Within {
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  { withinMs = 15_000, lookEveryMs = lookEveryMsDefault }: Within = {},
+  { withinMs = 30_000, lookEveryMs = lookEveryMsDefault }: Within = {},
 ): Promise<number> {
   const startMs = performance.now();
   while (!(await holds())) {

@@ -30,7 +30,7 @@ export interface Running {
 }
 
 /** No answer of a test takes longer; a test that hangs fails by this, and ends the processes that it started. */
-const answerMs = 25_000;
+const answerMs = 50_000;
 
 /** Sends a request on a connection of its own. */
 export function begin({ url, path = '/v1/chat/completions', body, headers = {} }: Ask): Running {

@@ -16,7 +16,7 @@ const run = promisify(execFile);
 
 /** A process group is empty: the launcher and all that it started have gone. */
 async function nothingLeft(berth: Berth): Promise<void> {
-  await eventually('no process is left', async () => (await groupOf(berth.pid)).length === 0, { withinMs: 5_000 });
+  await eventually('no process is left', async () => (await groupOf(berth.pid)).length === 0);
 }
 
 describe('npm start, without Redis and without a GPU', () => {

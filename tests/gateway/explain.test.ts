@@ -118,7 +118,7 @@ test('a gateway explains what another one has answered, and forgets the oldest',
     one.ended({ request, job: { model: 'm', owner: { team: 't' } }, decisions: [] } as never, 'ok', 0, 5);
   ended('r0');
   const asked = other.of('r0');
-  await vi.waitFor(() => expect(shared.has('r0')).toBe(true));
+  await vi.waitFor(() => expect(shared.has('r0')).toBe(true), { timeout: 15_000 });
   await one.answer();
   expect(await asked).toMatchObject({ request: 'r0', gateway: 'g1', outcome: 'ok' });
   for (let at = 1; at <= 1_000; at += 1) ended(`r${at}`);

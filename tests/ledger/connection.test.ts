@@ -24,7 +24,7 @@ describe('a connection', () => {
     it.proxy.loseReplies(true);
     const lost = it.redis.command('INCR', counter);
     lost.catch(() => {});
-    await vi.waitFor(async () => expect(await it.direct.get(counter)).toBe('2'));
+    await vi.waitFor(async () => expect(await it.direct.get(counter)).toBe('2'), { timeout: 15_000 });
     it.proxy.cut();
     it.proxy.loseReplies(false);
     await expect(within(lost)).rejects.toBeInstanceOf(RedisUnavailable);
@@ -60,7 +60,7 @@ describe('a connection', () => {
     await using it = await throughProxy();
     const counter = `b:{test-${randomUUID()}}:count`;
     await it.proxy.refuse(true);
-    await vi.waitFor(() => expect(it.redis.up).toBe(false));
+    await vi.waitFor(() => expect(it.redis.up).toBe(false), { timeout: 15_000 });
     await expect(it.redis.command('INCR', counter)).rejects.toBeInstanceOf(RedisUnavailable);
     await it.proxy.refuse(false);
     await up(it.redis);
@@ -72,7 +72,7 @@ describe('a connection', () => {
     const told: boolean[] = [];
     using _ = it.redis.onState((state) => void told.push(state));
     it.proxy.cut();
-    await vi.waitFor(() => expect(told).toEqual([false, true]), { timeout: 5_000 });
+    await vi.waitFor(() => expect(told).toEqual([false, true]), { timeout: 15_000 });
     expect(it.redis.up).toBe(true);
   });
 
@@ -87,7 +87,7 @@ describe('a connection', () => {
         await it.direct.command('PUBLISH', channel, 'again');
         expect(heard).toContain('again');
       },
-      { timeout: 5_000 },
+      { timeout: 15_000 },
     );
   });
 
@@ -237,7 +237,7 @@ async function cutOff({ proxy, redis }: Proxied): Promise<void> {
 }
 
 async function up(redis: Redis): Promise<void> {
-  await vi.waitFor(() => expect(redis.up).toBe(true), { timeout: 5_000 });
+  await vi.waitFor(() => expect(redis.up).toBe(true), { timeout: 15_000 });
 }
 
 /** The promise, if it settles in time. */

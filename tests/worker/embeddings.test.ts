@@ -79,7 +79,8 @@ describe('the lane', () => {
     const startedMs = performance.now();
     running.abort();
     await until(() => worker.leaves.some(({ id }) => id === 'cut'));
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
+    // All of them would take 100 s.
+    expect(performance.now() - startedMs).toBeLessThan(20_000);
     expect((await embed(worker, ask('next'))).status).toBe(200);
   });
 

@@ -31,7 +31,7 @@ const open = (file: string | null, carrier: Redis | null, check: (value: unknown
 
 const valueOf = (registers: Registers, name: string) => registers.get(name)?.value;
 const same = (registers: Registers, name: string, value: unknown) =>
-  vi.waitFor(() => expect(valueOf(registers, name)).toEqual(value));
+  vi.waitFor(() => expect(valueOf(registers, name)).toEqual(value), { timeout: 15_000 });
 
 describe('policy over Redis', () => {
   test('a change at one gateway is known to the others, and outlives FLUSHALL, and all of them', async ({ skip }) => {
@@ -48,7 +48,9 @@ describe('policy over Redis', () => {
       await same(one, 'a', { team: 'y' });
 
       await redis.command('FLUSHALL');
-      await vi.waitFor(async () => expect(await redis.command('HLEN', 'b:{test}:policy:keys')).toBe(1));
+      await vi.waitFor(async () => expect(await redis.command('HLEN', 'b:{test}:policy:keys')).toBe(1), {
+        timeout: 15_000,
+      });
       expect([valueOf(one, 'a'), valueOf(two, 'a')]).toEqual([{ team: 'y' }, { team: 'y' }]);
       // A newcomer learns it from Redis, though it has no file.
       await using three = await open(null, redis);
@@ -57,7 +59,9 @@ describe('policy over Redis', () => {
     await redis.command('FLUSHALL');
     await using again = await open('one.json', redis);
     expect(valueOf(again, 'a')).toEqual({ team: 'y' });
-    await vi.waitFor(async () => expect(await redis.command('HLEN', 'b:{test}:policy:keys')).toBe(1));
+    await vi.waitFor(async () => expect(await redis.command('HLEN', 'b:{test}:policy:keys')).toBe(1), {
+      timeout: 15_000,
+    });
   });
 
   test('an old copy never undoes a change: not from a file, not from a gateway that was away', async ({ skip }) => {
@@ -84,7 +88,7 @@ describe('policy over Redis', () => {
     one.put('a', { revision: 1, value: 'of one' });
     two.put('a', { revision: 1, value: 'of two' });
     await Promise.all([one.flush(), two.flush()]);
-    await vi.waitFor(() => expect(valueOf(one, 'a')).toBe(valueOf(two, 'a')));
+    await vi.waitFor(() => expect(valueOf(one, 'a')).toBe(valueOf(two, 'a')), { timeout: 15_000 });
   });
 
   test('what is none of ours in Redis is not taken', async ({ skip }) => {
