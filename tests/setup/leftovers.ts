@@ -13,6 +13,8 @@ const shared = /^(compiled|berth-states-\d+)$/;
 
 export default function setup(): () => Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'berth-tests-'));
+  // The last: until then the processes that run tests may write to Node's cache.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   process.env['TMPDIR'] = folder; // of all that the run starts
   process.env['NODE_COMPILE_CACHE'] = join(folder, 'compiled'); // gateways, workers and engines start in two thirds of the time
   return async () => {
@@ -23,7 +25,6 @@ export default function setup(): () => Promise<void> {
     );
     const found = left();
     for (const { pid } of processesOf(folder)) process.kill(pid, 'SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
     // Of workers that a test has killed: the next one to start would clear them.
     await openPromptFolder({ places: ['/dev/shm'], bytesMax: 0, memoryFreeBytes: 0, log: silentLog });
     if (found.length > 0) throw new Error(`the tests have left behind:\n${found.join('\n')}`);
