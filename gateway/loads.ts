@@ -9,6 +9,9 @@ import type { Demand, PlannedLoad } from './placement/load.ts';
 import type { Ticket } from './waiting.ts';
 import type { Roster } from './workers/roster.ts';
 
+/** Who should come first but does not claim may be a gateway that has died: of that the ledger knows after 3 s. */
+const yieldsMax = 3;
+
 export interface LoadsOptions {
   ledger: Ledger;
   roster: Roster;
@@ -43,6 +46,10 @@ export interface Loads {
 export function createLoads({ ledger, roster, estimate, log, gateway, onClaim, tell }: LoadsOptions): Loads {
   /** Proposals under way, by model: of the many who wait one asks. */
   const asked = new Map<string, Promise<boolean>>();
+  /** What each ticket had waited when its model was last served by nobody: of that the length of the queue is no cause. */
+  const coldMs = new WeakMap<Ticket, number>();
+  /** How often in a row each has let another model come first. */
+  const yielded = new Map<string, number>();
 
   async function propose(model: string, tickets: readonly Ticket[]): Promise<boolean> {
     const reason = loadFailure(roster.workers(), model);
@@ -56,7 +63,27 @@ export function createLoads({ ledger, roster, estimate, log, gateway, onClaim, t
     }
     const load = planLoad(roster.workers(), demand);
     if (load === null) return !demand.cold;
+    const yields = yielded.get(model) ?? 0;
+    if (load.why !== 'room' && yields < yieldsMax && (await isOthersTurn(demand, load))) {
+      yielded.set(model, yields + 1);
+      return true;
+    }
+    yielded.delete(model);
     return (await claim(model, load, oldest.servers)) !== 'moved';
+  }
+
+  /**
+   * Of the models that nobody serves the one that is waited for the longest comes first, at whichever gateway: else the
+   * one whose turn of the second comes first would always win, and what is waited for at another would never be loaded.
+   */
+  async function isOthersTurn({ model, waitedMs }: Demand, { worker }: PlannedLoad): Promise<boolean> {
+    const { waiting } = await ledger.survey();
+    const own = Math.min(...waiting.flatMap((line) => (line.model === model ? line.age : [])));
+    return waiting.some(({ model: other, age }) => {
+      if (age >= own || roster.warm(other).length > 0) return false;
+      const demand = { model: other, waitedMs: waitedMs + Math.max(0, own - age), excluded: [], cold: true };
+      return planLoad(roster.workers(), demand)?.worker === worker;
+    });
   }
 
   async function claim(model: string, { why, loadMs, ...load }: PlannedLoad, servers: number): Promise<Claimed> {
@@ -73,11 +100,15 @@ export function createLoads({ ledger, roster, estimate, log, gateway, onClaim, t
     const excluded = ticket.excluded();
     const warm = roster.warm(ticket.model);
     const shunned = warm.length > 0 && warm.every((worker) => excluded.includes(worker));
+    const cold = ticket.servers === 0 || shunned;
+    if (cold) for (const each of tickets) coldMs.set(each, each.waitedMs());
     return {
       model: ticket.model,
-      waitedMs: ticket.waitedMs(),
+      waitedMs: cold
+        ? ticket.waitedMs()
+        : Math.max(...tickets.map((each) => each.waitedMs() - (coldMs.get(each) ?? 0))),
       excluded,
-      cold: ticket.servers === 0 || shunned,
+      cold,
       waiting: Math.max(...tickets.map(({ place }) => place ?? 0)),
       serviceMs: estimate.serviceMs(ticket.model),
     };

@@ -10,14 +10,21 @@ export function surveyOf(pool: Pool): Survey {
     [...Map.groupBy(ids, (id) => field(pool.records.get(id) as LedgerRecord))].map(
       ([name, { length }]) => [name, length] as const,
     );
+  const oldest = new Map<string, number>();
+  const lineOf = (r: LedgerRecord): string => {
+    const line = r.class + r.model;
+    oldest.set(line, Math.min(oldest.get(line) ?? r.age, r.age));
+    return line;
+  };
   const workers = [...pool.workers].map(([worker, { capacity }]) => ({
     worker,
     capacity,
     ids: redis.all(`l:${worker}`),
   }));
   return sorted({
-    waiting: tally(redis.all('t'), (r) => r.class + r.model).map(([line, tickets]) => {
-      return { model: line.slice(1), priority: Number(line[0]) as PriorityClass, tickets };
+    waiting: tally(redis.all('t'), lineOf).map(([line, tickets]) => {
+      const age = oldest.get(line) ?? 0;
+      return { model: line.slice(1), priority: Number(line[0]) as PriorityClass, tickets, age };
     }),
     workers: workers.map(({ worker, capacity, ids }) => ({ worker, held: ids.length, capacity })),
     leases: workers.flatMap(({ worker, ids }) =>

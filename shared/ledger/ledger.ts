@@ -163,7 +163,8 @@ export const ledgerCounts = [
 export type LedgerCount = (typeof ledgerCounts)[number];
 
 export interface Survey {
-  waiting: { model: string; priority: PriorityClass; tickets: number }[];
+  /** @param age of the oldest ticket: when it was first asked for, on the ledger's clock, ms */
+  waiting: { model: string; priority: PriorityClass; tickets: number; age: number }[];
   workers: { worker: string; held: number; capacity: number }[];
   leases: { worker: string; model: string; held: number }[];
   counts: Record<LedgerCount, number>;

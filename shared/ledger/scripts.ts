@@ -127,10 +127,11 @@ export const surveyScript = defineScript<undefined, Survey>(
     const [waiting, workers, leases, counts] = list(reply);
     const counted = new Map(groups(counts, 2).map(([name, times]) => [text(name), number(times)]));
     return {
-      waiting: groups(waiting, 3).map(([model, priority, tickets]) => ({
+      waiting: groups(waiting, 4).map(([model, priority, tickets, age]) => ({
         model: text(model),
         priority: priorityClass(priority),
         tickets: number(tickets),
+        age: number(age),
       })),
       leases: groups(leases, 3).map(([worker, model, held]) => ({
         worker: text(worker),

@@ -48,7 +48,7 @@ export function describeLedger(place: string, open: Open): void {
         expect((await it.ledger.survey()).workers).toEqual([{ worker: 'w1', held: 1, capacity: 2 }]);
         const waiter = aTake({ model: 'other' });
         expect(await it.ledger.take(waiter)).toEqual(await it.ledger.take(waiter));
-        expect((await it.ledger.survey()).waiting).toEqual([{ model: 'other', priority: 1, tickets: 1 }]);
+        expect((await it.ledger.survey()).waiting).toMatchObject([{ model: 'other', priority: 1, tickets: 1 }]);
       });
 
       test('prefers the emptiest worker, by its weight', async () => {
@@ -945,13 +945,16 @@ export function describeLedger(place: string, open: Open): void {
       await held();
       await waiting({ model: 'z' });
       await waiting({ model: 'a', priority: 2 });
+      it.advance(700);
       await waiting({ model: 'z' });
       await waiting({ model: 'z', priority: 0 });
-      expect(await it.ledger.survey()).toEqual({
+      const seen = await it.ledger.survey();
+      const age = Math.min(...seen.waiting.map((line) => line.age));
+      expect(seen).toEqual({
         waiting: [
-          { model: 'a', priority: 2, tickets: 1 },
-          { model: 'z', priority: 0, tickets: 1 },
-          { model: 'z', priority: 1, tickets: 2 },
+          { model: 'a', priority: 2, tickets: 1, age: expect.closeTo(age, -2) },
+          { model: 'z', priority: 0, tickets: 1, age: expect.closeTo(age + 700, -2) },
+          { model: 'z', priority: 1, tickets: 2, age: expect.closeTo(age, -2) },
         ],
         workers: [
           { worker: 'w1', held: 0, capacity: 0 },

@@ -1,7 +1,7 @@
 -- survey: who waits for what, how full the workers are, and what was counted, for people and metrics. Changes nothing.
 -- KEYS  prefix
 -- ARGV  now
--- reply { {model, class, tickets, ...}, {worker, held, capacity, ...}, {worker, model, held, ...}, {name, times, ...} },
+-- reply { {model, class, tickets, age of the oldest, ...}, {worker, held, capacity, ...}, {worker, model, held, ...}, {name, times, ...} },
 --       in no order
 local function tally(ids, field)
   local times, flat = {}, {}
@@ -18,12 +18,17 @@ local function tally(ids, field)
   return flat
 end
 
-local waiting, workers, leases = {}, {}, {}
-local lines = tally(call('ZRANGE', P .. 't', 0, -1), function(r) return r.class .. r.model end)
+local waiting, workers, leases, oldest = {}, {}, {}, {}
+local lines = tally(call('ZRANGE', P .. 't', 0, -1), function(r)
+  local line = r.class .. r.model
+  oldest[line] = math.min(oldest[line] or r.age, r.age)
+  return line
+end)
 for i = 1, #lines, 2 do
   waiting[#waiting + 1] = string.sub(lines[i], 2)
   waiting[#waiting + 1] = string.sub(lines[i], 1, 1)
   waiting[#waiting + 1] = lines[i + 1]
+  waiting[#waiting + 1] = exact(oldest[lines[i]])
 end
 for _, w in ipairs(call('ZRANGE', P .. 's', 0, -1)) do
   local ids = call('ZRANGE', P .. 'l:' .. w, 0, -1)

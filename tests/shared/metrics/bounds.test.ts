@@ -83,7 +83,7 @@ describe('a gateway', () => {
     };
   });
   const survey: Survey = {
-    waiting: workers.map((_, at) => ({ model: model(at), priority: (at % 3) as PriorityClass, tickets: 1 })),
+    waiting: workers.map((_, at) => ({ model: model(at), priority: (at % 3) as PriorityClass, tickets: 1, age: 0 })),
     workers: workers.map(({ worker }) => ({ worker, held: 1, capacity: 4 })),
     leases: workers.map(({ worker }, at) => ({ worker, model: model(at), held: 1 })),
     counts: Object.fromEntries(ledgerCounts.map((name) => [name, 1])) as Survey['counts'],

@@ -49,6 +49,14 @@ test('users of three models on two workers with room for one: more answers, fewe
   }
 });
 
+test('six models on two workers with room for one, two gateways: each is loaded in its turn, and none is forgotten', async () => {
+  const its = { ...threeModels, models: 6, loadMs: 8_000, forMs: 900_000 };
+  const berth = await alternating('one pool', its);
+  expect([berth.wrong, berth.asked - berth.ended]).toEqual([[], 0]);
+  // Four of six wait, two at a time get a place.
+  expect(berth.mostMs).toBeLessThanOrEqual(3 * (turnMsOf(its.loadMs) + its.loadMs + sessionEveryMs + 2 * beatEveryMs));
+});
+
 test('two models in turn on one worker, whose loads take a minute: it does more than to load', async () => {
   const forMs = 1_800_000;
   const its = { ...threeModels, models: 2, workers: 1, usersEach: 6, outputTokens: 200, loadMs: 60_000, forMs };
