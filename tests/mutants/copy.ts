@@ -130,7 +130,9 @@ async function runTest(dir: string, { file, title }: Mutant): Promise<Ran> {
   const vitest = join(dir, 'node_modules/vitest/vitest.mjs');
   const args = [vitest, 'run', file, '-t', pattern, '--reporter=json', `--outputFile=${out}`];
   const { PATH = '', HOME = '' } = process.env;
-  const child = spawn(process.execPath, args, { cwd: dir, env: { PATH, HOME, SIM_SECONDS: '30' }, detached: true });
+  // What it leaves when it has to be killed goes with the copy.
+  const env = { PATH, HOME, TMPDIR: dir, SIM_SECONDS: '30' };
+  const child = spawn(process.execPath, args, { cwd: dir, env, detached: true });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += String(chunk)));
   let timedOut = false;

@@ -108,10 +108,7 @@ export async function aWorker({
   const { ledger, beats, leaves, orders } = rememberingLedger();
   const worker = await startWorker({
     id: 'w1',
-    host: '127.0.0.1',
-    port: 0,
-    url: (port) => `http://127.0.0.1:${port}`,
-    secret,
+    ...ofAnyWorker(ledger, clock),
     device: 'cpu',
     gpus: async () => [],
     engine: { contextTokens: 4096, slots: 4, threads: 1, gpu: false },
@@ -124,13 +121,7 @@ export async function aWorker({
     demoPath: join(modelsDir, 'demo', 'none.gguf'),
     check: readGguf,
     wholeFacts: readWholeFacts,
-    version: '0.0.0',
     open: opens?.(echo.open) ?? echo.open,
-    ledger,
-    clock,
-    random: systemRandom,
-    log: silentLog,
-    onStale: () => undefined,
     ...options,
   });
   const begin = (call: Partial<TestCall> = {}): Running => beginCall(worker, clock, call);
@@ -148,6 +139,22 @@ export async function aWorker({
       await worker.drain(0);
       await rm(modelsDir, { recursive: true, force: true });
     },
+  };
+}
+
+/** What a worker of either kind is given, and no test looks at. */
+export function ofAnyWorker(ledger: WorkerLedger, clock: Clock) {
+  return {
+    host: '127.0.0.1',
+    port: 0,
+    url: (port: number) => `http://127.0.0.1:${port}`,
+    secret,
+    version: '0.0.0',
+    ledger,
+    clock,
+    random: systemRandom,
+    log: silentLog,
+    onStale: () => undefined,
   };
 }
 

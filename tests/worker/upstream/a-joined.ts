@@ -2,12 +2,10 @@
 import { systemClock } from '@berth/shared/clock.ts';
 import type { Clock } from '@berth/shared/clock.ts';
 import type { Beat } from '@berth/shared/ledger/ledger.ts';
-import { silentLog } from '@berth/shared/log.ts';
-import { systemRandom } from '@berth/shared/random.ts';
 import { startJoined } from '../../../worker/upstream/joined.ts';
 import type { JoinedOptions } from '../../../worker/upstream/joined.ts';
 import type { Worker } from '../../../worker/worker.ts';
-import { announced, beginCall, rememberingLedger, secret } from '../a-worker.ts';
+import { announced, beginCall, ofAnyWorker, rememberingLedger } from '../a-worker.ts';
 import type { Running, TestCall, TestWorker } from '../a-worker.ts';
 
 export interface TestJoined
@@ -23,21 +21,12 @@ export async function aJoined(upstream: string, options: Partial<JoinedOptions> 
   const { ledger, beats, leaves, orders } = rememberingLedger();
   const worker = await startJoined({
     id: 'j1',
-    host: '127.0.0.1',
-    port: 0,
-    url: (port) => `http://127.0.0.1:${port}`,
-    secret,
+    ...ofAnyWorker(ledger, clock),
     loadedMax: 2,
-    version: '0.0.0',
     upstream,
     key: null,
     slots: 2,
     silenceMs: 60_000,
-    ledger,
-    clock,
-    random: systemRandom,
-    log: silentLog,
-    onStale: () => undefined,
     ...options,
   });
   const begin = (call: Partial<TestCall> = {}): Running => beginCall(worker, clock, call);
