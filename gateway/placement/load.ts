@@ -64,11 +64,11 @@ interface Victim {
 /**
  * 1. A model that is served somewhere gets a copy only when somebody has waited for it for a while and its queue pays
  *    for the load: when those who wait would wait for longer than it takes, or one of them has already, whatever was
- *    expected. Where there is room it gets one as well while nothing is known of its requests.
+ *    expected (a wait of a few seconds ends by itself). Where there is room it gets one as well while nothing is known of its requests.
  * 2. Room first: on the worker that loads it fastest, of about equal ones the one with the fewest models.
  * 3. Then a model that nobody uses: the one whose going costs least. What was used lately stays for as long as the two
  *    loads take, times its use, so that two models do not drive each other out in turn. For a copy when the queue pays
- *    for both loads twice, and not before it is sure of that: a wait of a few seconds ends by itself.
+ *    for both loads twice.
  * 4. Then, for a cold model and after the patience, a busy one that has had its turn: rather one that other workers
  *    have, too. Its streams run out first.
  * 5. The lanes of a worker are one process and load into the same memory, so they count together. The ledger can
@@ -80,9 +80,10 @@ export function planLoad(workers: readonly Announcement[], demand: Demand): Plan
   if (!cold && waitedMs < copyAfterMs) return null; // 1
   const places = placesFor(workers, model).filter(({ worker }) => !excluded.includes(worker.worker));
   const queueMs = expectedWaitMs(workers, demand);
+  const pays = (costMs: number) => (queueMs ?? 0) >= costMs || waitedMs >= Math.max(patienceMsMin, costMs); // 1
   const [room] = places
     .filter(({ worker, loaded }) => loaded.length < worker.loadedMax)
-    .filter(({ loadMs }) => cold || queueMs === null || Math.max(queueMs, waitedMs) >= (loadMs ?? 0)) // 1
+    .filter(({ loadMs }) => cold || queueMs === null || pays(loadMs ?? 0))
     .toSorted((a, b) => pace(a) - pace(b) || a.loaded.length - b.loaded.length || byId(a, b)); // 2
   if (room !== undefined) return planned(room, '', 'room');
   const victims = victimsIn(places, workers);
@@ -91,8 +92,7 @@ export function planLoad(workers: readonly Announcement[], demand: Demand): Plan
     .toSorted(
       (a, b) => a.costMs - b.costMs || (a.card.expiresAt ?? 0) - (b.card.expiresAt ?? 0) || byId(a.place, b.place),
     ); // 3
-  const mayGo = (it: Victim) =>
-    cold ? waitedMs >= heldMs(it) : (queueMs ?? 0) >= copyMs(it) || waitedMs >= Math.max(patienceMsMin, copyMs(it));
+  const mayGo = (it: Victim) => (cold ? waitedMs >= heldMs(it) : pays(copyMs(it)));
   if (idle !== undefined && mayGo(idle)) return planned(idle.place, idle.card.name, 'idle');
   const [busy] = victims.toSorted((a, b) => b.copies - a.copies || a.costMs - b.costMs || byId(a.place, b.place)); // 4
   return cold && busy !== undefined && waitedMs >= patienceOf(busy)

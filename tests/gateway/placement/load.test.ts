@@ -1,7 +1,14 @@
 // Which worker loads a model that is waited for, and which model goes for it.
 import { describe, expect, test } from 'vitest';
 import type { Announcement, ModelCard } from '@berth/shared/announcement.ts';
-import { copyAfterMs, loadFailure, patienceMs, patienceMsMax, planLoad } from '../../../gateway/placement/load.ts';
+import {
+  copyAfterMs,
+  loadFailure,
+  patienceMs,
+  patienceMsMax,
+  patienceMsMin,
+  planLoad,
+} from '../../../gateway/placement/load.ts';
 import type { Demand } from '../../../gateway/placement/load.ts';
 import { aCard } from '../../doubles/fake-worker.ts';
 
@@ -128,12 +135,17 @@ describe('with measured times', () => {
     expect(plan(full, queue(16))).toEqual(['b', 'm']);
   });
 
-  test('a copy is loaded, too, when somebody has waited for as long as its load takes, whatever was expected', () => {
+  test('a copy is loaded, too, when somebody has waited for as long as its load takes, at least 5 s, whatever was expected', () => {
     const served = aWorker('a', [busy('x')]);
     const wait = (waitedMs: number, serviceMs: number | null) => ({ cold: false, waitedMs, waiting: 1, serviceMs });
-    const free = [served, aWorker('b', [loads(4_000)])];
-    expect(plan(free, wait(3_999, 500))).toBeNull();
-    expect(plan(free, wait(4_000, 500))).toEqual(['b', '']);
+    const free = (ms: number) => [served, aWorker('b', [loads(ms)])];
+    for (const [loadMs, afterMs] of [
+      [8_000, 8_000],
+      [1_000, patienceMsMin],
+    ] as const) {
+      expect(plan(free(loadMs), wait(afterMs - 1, 500))).toBeNull();
+      expect(plan(free(loadMs), wait(afterMs, 500))).toEqual(['b', '']);
+    }
     const full = [served, aWorker('b', [aCard({ name: 'm', expiresAt: 1, heat: 0.5, loadMs: 2_000 }), loads(4_000)])];
     for (const serviceMs of [500, null]) {
       expect(plan(full, wait(9_999, serviceMs))).toBeNull();
