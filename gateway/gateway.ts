@@ -159,7 +159,8 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const refresh = () => session.refresh();
   const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
   const comebacks = createComebacks({ clock, secret });
-  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway, refresh, onCold };
+  const { degraded } = options;
+  const ledgerSide = { degraded, ledger, room, roster, estimate, comebacks, gateway, refresh, onCold };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
   const poison = createPoison({ registers: options.marks, secret, clock, onEvent: metrics.poison });
   const forward = poison.forward(createForward(agent, { secret, gateway, clock, log }));

@@ -22,7 +22,7 @@ export type Stage = (typeof stages)[number];
 
 /**
  * Why a worker was chosen. `prefix`: it has the beginning of the prompt cached. `preferred`: where conversations that
- * begin like this are looked for. `warm`: another that had the model and room. `cold`: one that was not known to have it loaded. `handed`: the first that came free.
+ * begin like this are looked for. `warm`: another that had the model and room. `cold`: one that was not known to have it loaded, while Redis is away. `handed`: the first that came free.
  */
 const placements = ['prefix', 'preferred', 'warm', 'cold', 'handed'] as const;
 export type Placement = (typeof placements)[number];
@@ -88,7 +88,7 @@ export const gatewayFamilies = {
   ),
   placements: counter(
     'berth_placements_total',
-    'Slots by why that worker was chosen: prefix (it has the beginning of the prompt cached), preferred (where such conversations are looked for), warm (another that had the model and room), cold (not known to have it loaded), handed (the first that came free, after a wait).',
+    'Slots by why that worker was chosen: prefix (it has the beginning of the prompt cached), preferred (where such conversations are looked for), warm (another that had the model and room), cold (not known to have it loaded, while Redis is away), handed (the first that came free, after a wait).',
     { labels: { reason: placements.length, model: 'open' }, combosMax: 44 },
   ),
   keyRequests: counter('berth_key_requests_total', 'Requests of each key.', {

@@ -69,6 +69,8 @@ export interface PlaceOptions {
   gateway: string;
   /** A ticket waits for a model that nobody serves. */
   onCold: (ticket: Ticket) => void;
+  /** True while the shared ledger is away. */
+  degraded: () => boolean;
   /** Brings the roster up to date. */
   refresh: () => Promise<void>;
   settings: { waitingMax: number; waitingPerKeyMax: number; queueTimeoutMs: number };
@@ -167,7 +169,9 @@ export function createPlace(options: PlaceOptions): Place {
     }
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);
-    return { ...taken, placement: placementOf(taken.worker, ranked, warm) };
+    // The ledger gives slots only where the model is loaded, and may know of it before this gateway; its stand-in may not.
+    const loaded = !options.degraded() || warm.includes(taken.worker);
+    return { ...taken, placement: placementOf(taken.worker, ranked, loaded) };
   }
 
   /**

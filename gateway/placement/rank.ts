@@ -87,12 +87,15 @@ export function rankSeats({ milestones, opening, warm, holders, spare }: Asking)
   return { prefer, slack: tokens > 0 ? saved : homeSlack, candidates };
 }
 
-/** Why the ledger gave this one. */
-export function placementOf(worker: string, { prefer, candidates }: Ranked, warm: readonly string[]): Placement {
+/**
+ * Why the ledger gave this one.
+ * @param loaded whether the model must have been loaded there
+ */
+export function placementOf(worker: string, { prefer, candidates }: Ranked, loaded: boolean): Placement {
   const chosen = candidates.find((each) => each.worker === worker);
   if (chosen && chosen.prefixTokens > 0) return 'prefix';
   if (worker === prefer[0]) return 'preferred';
-  return warm.includes(worker) ? 'warm' : 'cold';
+  return loaded ? 'warm' : 'cold';
 }
 
 /** What is used changes all the time; only a difference of a sixteenth of the slots counts. */

@@ -184,6 +184,12 @@ describe('a model that nobody serves', () => {
 });
 
 describe('a grant', () => {
+  it('of a worker that has loaded the model a moment ago is told as warm, though this gateway has not heard', async () => {
+    await using rig = await startRig({ workers: [{ models: [aCard({ loaded: false })] }] });
+    await rig.worker.beat({ serves: ['tiny:latest'] });
+    expect((await ask(rig).answer).headers['berth-reason']).toBe('warm');
+  });
+
   it('that overtakes the answer to the take is taken', async () => {
     const late = Promise.withResolvers<void>();
     await using rig = await startRig({

@@ -79,13 +79,14 @@ export async function createSimGateway(parts: GatewayParts, name: string): Promi
   const estimate = watched(createEstimate({ random }), oracle);
   const retries = createRetryBudget(clock);
   const door = createDoor({ estimate, retries, bytesMax: 1_000_000 });
-  const loads = createLoads({ ledger, roster, estimate, log, gateway: id, onClaim: () => {}, tell: () => {} });
+  const loads = createLoads({ ledger, roster, estimate, log, gateway: id, onClaim: () => {}, tell: async () => {} });
   const ours = { ledger, room, roster, estimate, loads, onTurn: () => {} };
   const session = await openSession({ ...ours, clock, log, gateway: id, onHandOff: () => {} });
   const refresh = () => session.refresh();
   const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
   const comebacks = createComebacks({ clock, secret });
-  const ledgerSide = { ledger, room, roster, estimate, comebacks, gateway: id, refresh, onCold };
+  const degraded = () => ledger.degraded;
+  const ledgerSide = { degraded, ledger, room, roster, estimate, comebacks, gateway: id, refresh, onCold };
   const place = createPlace({ ...ledgerSide, clock, random, log, settings });
 
   const metrics: Metrics = {

@@ -76,7 +76,7 @@ export async function runBerth(
   const ordering: Loads[] = [];
   const workers = Array.from({ length: options.workers }, (_, at) => startWorker(`w${at + 1}`));
   const byId = new Map(workers.map((worker) => [worker.id, worker]));
-  const tell: Tell = (url, what, call) => byId.get(new URL(url).hostname)?.hear(what, call?.model ?? '');
+  const tell: Tell = async (url, what, call) => byId.get(new URL(url).hostname)?.hear(what, call?.model ?? '');
   const places = await Promise.all(Array.from({ length: gateways }, (_, at) => startGateway(`g${at + 1}`)));
   if (options.preload !== undefined) await preload(options.preload);
   let knownTokens = 0;
@@ -151,7 +151,7 @@ export async function runBerth(
     const onCold = (ticket: Ticket) => void loads.consider([ticket]).then((asSeen) => (asSeen ? undefined : refresh()));
     const comebacks = createComebacks({ clock, secret: 'simulated' });
     const settings = { waitingMax: 100_000, waitingPerKeyMax: 100_000, queueTimeoutMs: 3_600_000 };
-    const place = createPlace({ ...common, comebacks, random, refresh, onCold, settings });
+    const place = createPlace({ ...common, degraded: () => false, comebacks, random, refresh, onCold, settings });
     return async (job, journey, signal) => {
       const seat = await place(job, journey, signal);
       learning.set(job, estimate);
