@@ -71,10 +71,10 @@ export function createAgent(): Agent {
 }
 
 /** Tells a worker something that needs no answer: whoever tells sees by its beats what came of it. */
-export type Tell = (origin: string, what: string, call?: Partial<Call>) => void;
+export type Tell = (origin: string, what: string, call?: Partial<Call>) => Promise<void>;
 
 export function createTell(agent: Agent, { secret, clock }: Pick<Options, 'secret' | 'clock'>): Tell {
-  return (origin, what, call = {}) => {
+  return async (origin, what, call = {}) => {
     const path = `/internal/${what}`;
     const headers = signCall(secret, 'POST', path, { ...nobody, ...call }, clock.now());
     const request = {
@@ -85,7 +85,7 @@ export function createTell(agent: Agent, { secret, clock }: Pick<Options, 'secre
       headersTimeout: connectMs,
       bodyTimeout: connectMs,
     } as const;
-    agent.request(request).then(
+    await agent.request(request).then(
       ({ body }) => body.dump(),
       () => {},
     );

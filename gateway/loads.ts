@@ -92,7 +92,7 @@ export function createLoads({ ledger, roster, estimate, log, gateway, onClaim, t
     if (claimed !== 'ordered') return claimed;
     log.info('a load is ordered', { model, worker: load.worker, victim: load.victim || undefined, why, loadMs });
     const url = roster.worker(load.worker)?.url;
-    if (url !== undefined) tell(url, 'beat');
+    if (url !== undefined) void tell(url, 'beat');
     return claimed;
   }
 

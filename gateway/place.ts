@@ -69,7 +69,7 @@ export interface PlaceOptions {
   gateway: string;
   /** A ticket waits for a model that nobody serves. */
   onCold: (ticket: Ticket) => void;
-  /** True while the shared ledger is away. */
+  /** True while the shared ledger is away, which gives slots only where a model is loaded; its stand-in may not. */
   degraded: () => boolean;
   /** Brings the roster up to date. */
   refresh: () => Promise<void>;
@@ -169,7 +169,6 @@ export function createPlace(options: PlaceOptions): Place {
     }
     if (taken.kind !== 'held') return null;
     ticket.grant(taken);
-    // The ledger gives slots only where the model is loaded, and may know of it before this gateway; its stand-in may not.
     const loaded = !options.degraded() || warm.includes(taken.worker);
     return { ...taken, placement: placementOf(taken.worker, ranked, loaded) };
   }

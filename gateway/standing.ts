@@ -24,7 +24,10 @@ interface Wanted {
 export interface Standing {
   /** What is wanted now. */
   list(): Wanted[];
-  /** @throws Error when neither file nor Redis keeps it */
+  /**
+   * Keeps it, and tells its worker, which knows of it when this settles: what is asked of the worker next finds it so.
+   * @throws Error when neither file nor Redis keeps it
+   */
   set(wanted: Omit<Wanted, 'atMs'>): Promise<void>;
   /** Compares what is wanted with what the workers announce, and sees to the difference. Never rejects. */
   keep(): Promise<void>;
@@ -71,6 +74,10 @@ export function createStanding({ registers, roster, loads, tell, clock, log }: O
     const revision = Math.max(clock.now(), (registers.get(name)?.revision ?? 0) + 1);
     registers.put(name, { revision, value: { ...wanted, atMs: clock.now() } });
     await registers.flush();
+    // Whatever it announces: the roster may be a second old.
+    const worker = roster.worker(wanted.worker);
+    if (worker && worker.state !== 'draining' && wanted.kind !== 'move')
+      await say(worker, wishOf(wanted), wanted.model);
   };
   const copiesOf = ({ worker, model }: Wanted) => {
     const copies = roster.model(model);
@@ -82,12 +89,12 @@ export function createStanding({ registers, roster, loads, tell, clock, log }: O
     async pin(wanted) {
       const { own } = copiesOf(wanted);
       if (!own) return;
-      if (wanted.on !== (own.card.pinned === true)) say(own.worker, wanted.on ? 'pin' : 'unpin', wanted.model); // 1
+      if (wanted.on !== (own.card.pinned === true)) void say(own.worker, wishOf(wanted), wanted.model); // 1
       if (wanted.on && mayLoad(own)) await loads.want(wanted.model, wanted.worker);
     },
-    async drain({ worker, on }) {
-      const own = roster.worker(worker);
-      if (own && own.state !== 'draining' && on !== (own.state === 'drained')) say(own, on ? 'drain' : 'undrain'); // 2
+    async drain(wanted) {
+      const own = roster.worker(wanted.worker);
+      if (own && own.state !== 'draining' && wanted.on !== (own.state === 'drained')) void say(own, wishOf(wanted)); // 2
     },
     async move(wanted) {
       const { own, all } = copiesOf(wanted);
@@ -95,7 +102,7 @@ export function createStanding({ registers, roster, loads, tell, clock, log }: O
       if (mayLoad(own)) await loads.want(wanted.model, wanted.worker);
       if (!own.card.loaded) return;
       const others = all.filter(({ worker, card }) => worker !== own.worker && card.loaded); // 3
-      for (const { worker } of others) say(worker, 'retire', wanted.model);
+      for (const { worker } of others) void say(worker, 'retire', wanted.model);
       if (others.length > 0) return;
       log.info('a model was moved', { model: wanted.model, worker: wanted.worker });
       await set({ ...wanted, on: false });
@@ -113,6 +120,11 @@ export function createStanding({ registers, roster, loads, tell, clock, log }: O
       }
     },
   };
+}
+
+/** What a worker is told of a pin or a drain. */
+function wishOf({ kind, on }: Pick<Wanted, 'kind' | 'on'>): string {
+  return on ? kind : `un${kind}`;
 }
 
 function mayLoad({ worker, card }: { worker: Announcement; card: ModelCard }): boolean {

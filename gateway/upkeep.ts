@@ -41,7 +41,7 @@ export function createUpkeep({ roster, room, tell, clock, log }: Options): () =>
     const workers = roster.workers();
     look(workers);
     for (const { worker, weight } of weightsToTell(workers)) {
-      tell(worker.url, 'weigh', { epoch: worker.epoch, model: String(weight) });
+      void tell(worker.url, 'weigh', { epoch: worker.epoch, model: String(weight) });
     }
     const waited = new Set(room.all().flatMap(({ model, place }) => (place === null ? [] : [model])));
     const agedMs = (copy: Copy) => clock.monotonic() - (seen.get(nameOf(copy))?.sinceMs ?? Infinity);
@@ -50,7 +50,7 @@ export function createUpkeep({ roster, room, tell, clock, log }: Options): () =>
       if (it === undefined || clock.monotonic() - it.toldMs < toldMs) continue;
       it.toldMs = clock.monotonic();
       log.info('a copy does not pay any more', { model: copy.model, worker: copy.worker.worker });
-      tell(copy.worker.url, 'retire', { epoch: copy.worker.epoch, model: copy.model });
+      void tell(copy.worker.url, 'retire', { epoch: copy.worker.epoch, model: copy.model });
     }
   };
 }

@@ -49,8 +49,8 @@ export const unloadModel: Command = {
   },
 };
 
-const triesMax = 12;
-const lookMs = 500;
+const triesMax = 60;
+const lookMs = 100;
 
 async function loadedOf(world: World, typed = ''): Promise<Copy[]> {
   const copies = await copiesOf(world);

@@ -124,7 +124,8 @@ export function placementRoutes({ standing, loads, refresh, log, ...shelf }: Opt
     await standing.keep();
     answer(exchange, 202, { model, worker, state });
   };
-  const list = (exchange: Exchange) => {
+  const list = async (exchange: Exchange) => {
+    await refresh();
     const wanted = standing.list();
     const of = (kind: string) =>
       wanted.filter((it) => it.kind === kind).map(({ model, worker }) => ({ model, worker }));

@@ -94,6 +94,17 @@ describe('in this order', () => {
     await eventually(() => expect(rig.pool.workers.get('b')?.announcement).not.toContain('"pinned":true'));
   });
 
+  test('what was pinned and unpinned a moment ago is unloaded by the next call', async () => {
+    for (let times = 0; times < 5; times += 1) {
+      await order('preload', { model: 'm', worker: 'b' });
+      await eventually(() => expect(loaded()).toContain('m:latest@b'));
+      expect((await order('pin', { model: 'm', worker: 'b' })).status).toBe(200);
+      expect((await order('unpin', { model: 'm' })).status).toBe(200);
+      await ask(rig, { path: '/api/generate', body: JSON.stringify({ model: 'm', keep_alive: 0 }) }).answer;
+      await eventually(() => expect(loaded()).not.toContain('m:latest@b'));
+    }
+  });
+
   test('the log says who did what', () => {
     const said = rig.lines
       .filter(({ by }) => by !== undefined)
