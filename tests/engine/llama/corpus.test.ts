@@ -20,7 +20,7 @@ import { corpus } from '../../models/corpus.ts';
 import { ggufBytes } from '../../models/gguf.ts';
 import { aRawRequest, collect, unaborted } from '../requests.ts';
 
-const seeds = Number(process.env['CORPUS'] ?? 300);
+const seeds = Number(process.env['CORPUS'] ?? 1_000);
 const loadsMax = process.env['CORPUS'] === undefined ? 4 : Infinity;
 const batch = 100;
 

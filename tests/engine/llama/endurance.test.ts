@@ -1,4 +1,4 @@
-// A thousand requests of every kind, many abandoned: each ends, and the engine's process does not grow. Prompts lose
+// Two thousand requests of every kind, many abandoned: each ends, and the engine's process does not grow. Prompts lose
 // their slots all the time, so the prompt cache is at work. `npm run bench:memory` shows the figures.
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ afterAll(async () => {
 
 const schema = { type: 'object', properties: { n: { type: 'integer' } }, required: ['n'] };
 
-const requests = Number(process.env['REQUESTS'] ?? 1_000);
+const requests = Number(process.env['REQUESTS'] ?? 2_000);
 
 /** Long and short, of five scopes, every ninth with a schema. */
 function aMixedRequest(index: number): EngineRequest {

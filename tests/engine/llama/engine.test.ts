@@ -1,7 +1,9 @@
 // The llama engine on small random models: parallel equals alone, prompts never stall answers, caches stay in scope.
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Engine, EngineEvent, EngineOptions, EngineRequest } from '../../../worker/engine/engine.ts';
+import type { EngineEvent, EngineOptions, EngineRequest } from '../../../worker/engine/engine.ts';
 import { llamaEngines } from '../../../worker/engine/llama/open.ts';
+import type { LlamaEngine } from '../../../worker/engine/llama/open.ts';
 import type { StepSummary } from '../../../worker/engine/llama/wire.ts';
 import { aRawRequest, aRequest, collect, plainSampling, someOptions, unaborted } from '../requests.ts';
 import { modelFolder, publicOnly } from './models.ts';
@@ -15,13 +17,13 @@ beforeAll(() => {
 });
 const steps: StepSummary[] = [];
 const open = llamaEngines({ env: process.env, publicOnly, onStep: (step) => steps.push(step) });
-const engines = new Map<string, Promise<Engine>>();
+const engines = new Map<string, Promise<LlamaEngine>>();
 beforeEach(() => {
   steps.length = 0;
 });
 
 /** Opening takes most of a second, so tests that want the same engine share it. */
-function opened(path: string, more: Partial<EngineOptions> = {}): Promise<Engine> {
+function opened(path: string, more: Partial<EngineOptions> = {}): Promise<LlamaEngine> {
   const options = { ...someOptions, path, ...more };
   const known = engines.get(JSON.stringify(options)) ?? open(options, unaborted());
   engines.set(JSON.stringify(options), known);
@@ -47,6 +49,15 @@ async function next(events: AsyncIterator<EngineEvent>, kind: EngineEvent['kind'
     if (value.kind === kind) return value;
   }
 }
+
+test.runIf(process.platform === 'linux')(
+  'on a CPU the weights are no mapped file, and ask for large pages',
+  async () => {
+    const { pid } = await opened(words, { slots: 8 });
+    expect(readFileSync(`/proc/${pid}/maps`, 'utf8')).not.toContain('.gguf');
+    expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).toContain('GLIBC_TUNABLES=glibc.malloc.hugetlb=1');
+  },
+);
 
 // Over the public API there is one slot: what is about several in one batch is left out.
 describe('requests at once', () => {

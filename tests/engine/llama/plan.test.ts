@@ -12,7 +12,7 @@ test('every answering run gets its token, and a prompt a small chunk', () => {
   expect(planStep([answering, reading(2000), answering], limits)).toEqual([1, 128, 1]);
 });
 
-test('several prompts share a chunk of twice the size', () => {
+test('several prompts share a larger chunk', () => {
   expect(planStep([answering, reading(128), reading(2000), reading(2000)], limits)).toEqual([1, 128, 128, 0]);
 });
 

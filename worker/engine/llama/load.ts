@@ -76,7 +76,9 @@ async function openModel(
   const numbers = `${basename(path)} needs ${gigabytes(weightsBytes)} for its weights, and ${memoryOf(gpu, freeBytes)}`;
   if (weightsBytes > freeBytes) throw new OutOfMemory(`${numbers}. ${smaller}`, weightsBytes - freeBytes);
   try {
-    return await llama.loadModel({ modelPath: path, gpuLayers, onLoadProgress: onProgress });
+    // Memory of the process's own, not the file's pages: only that may lie in large pages (process.ts).
+    const useMmap = gpu === false ? false : 'auto';
+    return await llama.loadModel({ modelPath: path, gpuLayers, onLoadProgress: onProgress, useMmap });
   } catch (error) {
     throw new Refusal(
       'load_failed',

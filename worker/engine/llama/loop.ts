@@ -216,7 +216,7 @@ function limits(binding: Binding, tuning: LoopTuning, tokensPerMs: number | null
   return {
     batchTokensMax,
     prefillTokensBusy: chunk(tuning.gapMs, tuning.prefillTokensBusy),
-    prefillTokensBurst: chunk(2 * tuning.gapMs, 2 * tuning.prefillTokensBusy),
+    prefillTokensBurst: chunk(2 * tuning.gapMs, batchTokensMax),
     prefillTokensIdle: chunk(tuning.idleStepMs, batchTokensMax),
   };
 }

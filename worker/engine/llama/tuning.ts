@@ -1,7 +1,7 @@
 // How much prompt a step of the slot loop may read, by device.
 
 export interface LoopTuning {
-  /** Most prompt tokens per step while answers stream; twice as many where several prompts wait. */
+  /** Most prompt tokens per step while answers stream and one prompt waits; where several wait, a whole batch. */
   prefillTokensBusy: number;
   /** What the prompt chunk of a step may cost the running answers, milliseconds; twice as much where several prompts wait. */
   gapMs: number;
