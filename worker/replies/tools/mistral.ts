@@ -48,7 +48,7 @@ function* rowOfCalls(input: Input): Reading<boolean> {
 }
 
 /** The calls of a list whose bracket is open. */
-export function* listOfCalls(input: Input, isOffered = anyName as (name: string) => boolean): Reading<boolean> {
+export function* listOfCalls(input: Input, isOffered: (name: string) => boolean = anyName): Reading<boolean> {
   for (;;) {
     yield* space(input);
     if (!(yield* namedCall(input, isOffered))) return false;
