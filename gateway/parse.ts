@@ -45,6 +45,7 @@ export async function parse(
   // The bytes go on as they came, and the bound beside them.
   const generation =
     outputMax === null ? asks : { ...asks, maxTokens: Math.min(asks.maxTokens ?? Infinity, outputMax) };
+  await roster.firstLook(exchange.reply.signal);
   const asked = generation.model || onlyModel(roster);
   const model = aliases.modelOf(asked);
   // Before it is looked for: whether a model exists that the key may not use is not its business.

@@ -42,6 +42,7 @@ export function createSeats(options: Options): TakeSeat {
     const { owner, record, reply, request } = exchange;
     // A client that has gone without a word is noticed too: its connection may be silent for hours.
     request.socket.setKeepAlive(true, keepAliveMs);
+    await options.roster.firstLook(reply.signal);
     const job = jobFor(exchange, name, options);
     record.understood(job);
     using _allowance = limits.admit(owner, job, record);

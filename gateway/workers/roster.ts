@@ -8,6 +8,7 @@ import type { Contexts } from '../placement/fit.ts';
 import { createCopies } from './copies.ts';
 import type { Copy } from './copies.ts';
 import { createDeparted } from './departed.ts';
+import { createFirstLook } from './first-look.ts';
 import { createHolders } from './holders.ts';
 import type { Holders } from './holders.ts';
 import { createAnnouncementReader } from './announcement.ts';
@@ -50,6 +51,8 @@ export interface Roster {
   faulty(): string[];
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
+  /** Settles when this gateway has met a worker, or knows that none is there. @throws the signal's reason */
+  firstLook(signal: AbortSignal): Promise<void>;
   apply(change: RosterChange): void;
   /** The ledger does not answer: who is missing may be there all the same, and is waited for anew when it does. */
   pause(): void;
@@ -72,6 +75,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
   const cached = createHolders(clock);
   const departed = createDeparted(clock);
   const reader = createAnnouncementReader();
+  const firstLook = createFirstLook(clock, rebuildMs);
   let version = 0;
 
   const read = (worker: string, text: string): Announcement[] => {
@@ -148,6 +152,7 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       ),
     faulty: () => [...faults.keys()],
     cards: () => [...known.values()].flatMap(({ models }) => models),
+    firstLook: firstLook.over,
     apply(change) {
       const present = change.present.flatMap(({ worker, announcement }) => read(worker, announcement));
       const here = new Set(present.map(({ worker }) => worker));
@@ -177,8 +182,10 @@ export function createRoster({ clock, log }: { clock: Clock; log: Log }): Roster
       version = change.version;
       copies.settle();
       buryTheLost();
+      firstLook.heard(known.size > 0);
     },
     pause() {
+      firstLook.deaf();
       for (const life of lives.values()) if (life.missingSinceMs !== null) life.missingSinceMs = clock.monotonic();
     },
     life(worker, epoch) {

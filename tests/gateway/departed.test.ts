@@ -105,6 +105,7 @@ describe('what is not waited for', () => {
 
   it('is a pool that never had a worker: 503 at once, and not ready', async () => {
     await using rig = await startRig({ workers: [] });
+    for (let second = 0; second < 3; second++) await rig.clock.advance(1_000);
     expect([(await ask(rig).answer).status, await readiness(rig)]).toEqual([503, 503]);
     expect(rig.takes).toEqual([]);
   });

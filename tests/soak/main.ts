@@ -6,7 +6,7 @@ import { slots, soak } from './soak.ts';
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '600' },
-    requests: { type: 'string', default: '10000' },
+    answers: { type: 'string', default: '8000' },
     clients: { type: 'string', default: '24' },
     seed: { type: 'string', default: String(Date.now() % 1_000_000) },
   },
@@ -15,7 +15,7 @@ const { values } = parseArgs({
 setMaxListeners(100, process); // each process that it starts ends with it
 const report = await soak({
   seed: Number(values.seed),
-  requests: Number(values.requests),
+  answers: Number(values.answers),
   secondsMax: Number(values.seconds),
   clients: Number(values.clients),
   harshness: { gapMs: [100, 2_500], freezeMsMax: 8_000 },

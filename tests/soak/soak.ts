@@ -14,8 +14,8 @@ import { readWitness } from './witness.ts';
 
 export interface SoakOptions {
   seed: number;
-  /** At least so many are asked, and each kind of fault is done once, unless the time is over before. */
-  requests: number;
+  /** At least so many are answered whole, and each kind of fault is done once, unless the time is over before. */
+  answers: number;
   secondsMax: number;
   clients: number;
   harshness: Harshness;
@@ -54,7 +54,7 @@ interface Try {
   kind: string;
 }
 
-export async function soak({ seed, requests, secondsMax, clients, harshness }: SoakOptions): Promise<Report> {
+export async function soak({ seed, answers, secondsMax, clients, harshness }: SoakOptions): Promise<Report> {
   await using pool = await startPool(size);
   await eventually('all workers are known', async () => (await free(pool)) === size.workers * slots);
   const startMs = performance.now();
@@ -62,13 +62,15 @@ export async function soak({ seed, requests, secondsMax, clients, harshness }: S
   const violations: string[] = [];
   const tries: Try[] = [];
   let asked = 0;
-  const over = () => performance.now() - startMs > secondsMax * 1_000 || (asked >= requests && faults.complete);
+  let answered = 0;
+  const over = () => performance.now() - startMs > secondsMax * 1_000 || (answered >= answers && faults.complete);
 
   async function client(): Promise<void> {
     while (!over()) {
       const number = asked++;
       const chance = chanceFrom(seed * 1_000_003 + number);
       const kind = await one(pool, number, drawShape(chance), tries, violations);
+      if (kind === 'whole') answered++;
       if (kind.startsWith('refused')) await pause(chance.between(50, 300));
     }
   }
