@@ -29,14 +29,34 @@ const chunks = [64, 128, 256, 512];
 const chunkDefault = cpuTuning.prefillTokensBusy;
 const parts = ['throughput', 'loop', 'warm', 'freed', 'gaps'] as const;
 const sizes = [
-  { name: '15M', parameters: 15e6, vocabulary: 12_800, promptTokens: 128, tokens: 256, samples: 15, longSamples: 5 },
-  { name: '150M', parameters: 150e6, vocabulary: 32_000, promptTokens: 256, tokens: 64, samples: 3, longSamples: 3 },
+  {
+    name: '15M',
+    parameters: 15e6,
+    vocabulary: 12_800,
+    promptTokens: 128,
+    tokens: 256,
+    samples: 7,
+    startSamples: 31,
+    longSamples: 5,
+  },
+  {
+    name: '150M',
+    parameters: 150e6,
+    vocabulary: 32_000,
+    promptTokens: 256,
+    tokens: 64,
+    samples: 3,
+    startSamples: 7,
+    longSamples: 3,
+  },
 ];
+/** Of an answer whose beginning is measured: short, so that there can be many of them. */
+const startTokens = 16;
 /** Longest wait for a moment in which nobody else is at work, all waits together: the run ends in time all the same. */
 const quietWaitMs = 120_000;
 const foreignPctMax = 10;
 /** On a slow machine the run goes on with one sample of each from here, so that it ends in time. */
-const samplingMsMax = 12 * 60_000;
+const samplingMsMax = 14 * 60_000;
 /** From here it ends with what it has. */
 const runMsMax = 18 * 60_000;
 /** A measurement in which so many rounds failed goes no further. */
@@ -59,7 +79,8 @@ function planOf(args: readonly string[]): Plan {
   const once = (samples: number): number => (quick ? 1 : samples);
   const models = sizes
     .filter(({ name }) => model === undefined || name === model)
-    .map((it) => ({ ...it, samples: once(it.samples), longSamples: once(it.longSamples) }))
+    .map((it) => ({ ...it, samples: once(it.samples), startSamples: once(it.startSamples) }))
+    .map((it) => ({ ...it, longSamples: once(it.longSamples) }))
     .map((it) => ({ ...it, path: join(folder, `${it.name}.gguf`) }));
   const plan = {
     quick,
@@ -109,26 +130,23 @@ type Sample<T> = (server: Server) => Promise<T>;
 interface Measurement<T> {
   what: string;
   servers: readonly Server[];
-  slots: number;
   rounds: number;
   sample: Sample<T>;
 }
 
 /**
- * Asks all in turn, once they are warm. A round in which a sample fails counts for nobody.
+ * Asks all in turn, in every other round the last one first. A round in which a sample fails counts for nobody.
  *
  * @returns for each server its samples, one per round
  */
 async function inTurn<T>(measurement: Measurement<T>): Promise<T[][]> {
-  const { what, servers, slots, rounds, sample } = measurement;
+  const { what, servers, rounds, sample } = measurement;
   const taken: T[][] = servers.map(() => []);
-  if (!plan.quick) for (const server of servers) await warmUp(server, slots);
   for (let [done, failed] = [0, 0]; done < rounds && failed < failuresMax;) {
     if (done > 0 && performance.now() - startedAt > samplingMsMax) break;
     if (!plan.quick) await quietMoment();
     try {
-      const round: T[] = [];
-      for (const server of servers) round.push(await sample(server));
+      const round = await inOrder(servers, done % 2 === 1, sample);
       round.forEach((one, index) => taken[index]?.push(one));
       done += 1;
     } catch (error) {
@@ -137,6 +155,17 @@ async function inTurn<T>(measurement: Measurement<T>): Promise<T[][]> {
     }
   }
   return taken;
+}
+
+/** Who comes first finds the machine idle. @returns what each gave, in the order of `servers` */
+async function inOrder<T>(servers: readonly Server[], backwards: boolean, sample: Sample<T>): Promise<T[]> {
+  const given: T[] = [];
+  for (const server of backwards ? servers.toReversed() : servers) given.push(await sample(server));
+  return backwards ? given.toReversed() : given;
+}
+
+async function warm(servers: readonly Server[], slots: number): Promise<void> {
+  if (!plan.quick) for (const server of servers) await warmUp(server, slots);
 }
 
 function fail(what: string, error: unknown): void {
@@ -160,17 +189,22 @@ type Size = Plan['models'][number];
 async function measureSpeed(model: Size, slots: number, what: string): Promise<void> {
   await using ours = await startOurs(model.path, slots, contextTokens, chunkDefault);
   await using peer = await startPeer(model.path, slots, contextTokens);
-  const sample: Sample<Awaited<ReturnType<typeof throughput>>> = (server) =>
-    throughput(server, slots, model.promptTokens, model.tokens);
-  const [a = [], b = []] = await inTurn({ what, servers: [ours, peer], slots, rounds: model.samples, sample });
-  results.throughput.push({ model: model.name, slots, ours: a, peer: b });
+  const servers = [ours, peer];
+  await warm(servers, slots);
+  const sample = (server: Server) => throughput(server, slots, model.promptTokens, model.tokens);
+  const start = (server: Server) => throughput(server, slots, model.promptTokens, startTokens);
+  const [a = [], b = []] = await inTurn({ what, servers, rounds: model.samples, sample });
+  const [c = [], d = []] = await inTurn({ what, servers, rounds: model.startSamples, sample: start });
+  results.throughput.push({ model: model.name, slots, ours: a, peer: b, starts: { ours: c, peer: d } });
 }
 
 /** What needs one slot: how soon it is free again, or what a known prefix saves. */
 async function measureOneSlot<T>(model: Size, what: string, sample: Sample<T>): Promise<{ ours: T[]; peer: T[] }> {
   await using ours = await startOurs(model.path, 1, contextTokens, chunkDefault);
   await using peer = await startPeer(model.path, 1, contextTokens);
-  const [a = [], b = []] = await inTurn({ what, servers: [ours, peer], slots: 1, rounds: model.longSamples, sample });
+  const servers = [ours, peer];
+  await warm(servers, 1);
+  const [a = [], b = []] = await inTurn({ what, servers, rounds: model.longSamples, sample });
   return { ours: a, peer: b };
 }
 
@@ -179,7 +213,8 @@ async function measureGaps(model: Size, what: string): Promise<void> {
   const servers = [stack.use(await startPeer(model.path, 2, contextTokens))];
   for (const chunk of chunks) servers.push(stack.use(await startOurs(model.path, 2, contextTokens, chunk)));
   const sample: Sample<Gap> = (server) => gap(server, longTokens);
-  const [peer = [], ...ours] = await inTurn({ what, servers, slots: 2, rounds: model.longSamples, sample });
+  await warm(servers, 2);
+  const [peer = [], ...ours] = await inTurn({ what, servers, rounds: model.longSamples, sample });
   const curve = chunks.map((chunk, index) => ({ chunk, samples: ours[index] ?? [] }));
   results.gaps.push({ model: model.name, peer, ours: curve });
 }

@@ -13,7 +13,10 @@ const speed = (tokensPerS: number): Throughput => ({
   cpuUsPerToken: 500,
   ...quiet,
 });
+const begun = (ttftMs: number): Throughput => ({ ...speed(1), ttftMs });
 const pause = (gapMs: number, ttftMs: number): Gap => ({ gapMs, ttftMs, meanwhile: 3, ...quiet });
+
+const starts = { ours: [begun(20), begun(10), begun(30)], peer: [begun(30), begun(20), begun(30)] };
 
 const chunk = cpuTuning.prefillTokensBusy;
 
@@ -24,8 +27,14 @@ const results: Results = {
   versions: 'some versions',
   loadAtStart: 0.1,
   throughput: [
-    { model: '15M', slots: 1, ours: [speed(50), speed(800), speed(240)], peer: [speed(100), speed(400), speed(60)] },
-    { model: '15M', slots: 8, ours: [speed(50)], peer: [speed(100)] },
+    {
+      model: '15M',
+      slots: 1,
+      ours: [speed(50), speed(800), speed(240)],
+      peer: [speed(100), speed(400), speed(60)],
+      starts,
+    },
+    { model: '15M', slots: 8, ours: [speed(50)], peer: [speed(100)], starts },
   ],
   gaps: [{ model: '15M', peer: [pause(1000, 500)], ours: [{ chunk, samples: [pause(100, 550)] }] }],
   freed: [{ model: '15M', ours: [20], peer: [900] }],
@@ -39,6 +48,12 @@ test('tells medians, the median of the rounds’ ratios, and their geometric mea
   expect(text).toContain('| 15M, 1 | 240 | 100 | 2.00 |');
   expect(text).toContain('| 15M: tokens/s, geometric mean over the slot counts | ≥ 1.00 × | 1.00 × |');
   expect(text).toContain('| 15M: tokens/s, worst slot count | ≥ 0.90 × | 0.50 × |');
+});
+
+test('takes the first tokens from the short answers', () => {
+  const text = report(results, 'raw.json');
+  expect(text).toContain('| 2.00 | 1.00 | 20 / 30 |');
+  expect(text).toContain('| 15M: 1 / TTFT, worst slot count | ≥ 0.95 × | 1.50 × |');
 });
 
 test('tells how much smaller the worst gap is, and what it costs the long prompt', () => {
@@ -67,8 +82,8 @@ test('tells the share of a step that is our own', () => {
 });
 
 test('what was not measured is no figure, and is named', () => {
-  const silent = { ...speed(50), ttftMs: NaN };
-  const throughput = [{ model: '15M', slots: 1, ours: [silent, speed(60)], peer: [speed(50), speed(60)] }];
+  const starts = { ours: [begun(NaN), begun(10)], peer: [begun(5), begun(10)] };
+  const throughput = [{ model: '15M', slots: 1, ours: [speed(50)], peer: [speed(50)], starts }];
   const text = report({ ...results, throughput, failures: ['150M, gaps: nothing came for 60 s'] }, 'raw.json');
   expect(text).toContain('| 15M: 1 / TTFT, worst slot count | ≥ 0.95 × | 1.00 × |');
   expect(text).toContain('Not measured: 150M, gaps: nothing came for 60 s.');

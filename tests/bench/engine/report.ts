@@ -10,13 +10,25 @@ export interface Results {
   machine: string;
   versions: string;
   loadAtStart: number;
-  throughput: { model: string; slots: number; ours: Throughput[]; peer: Throughput[] }[];
+  throughput: Speed[];
   gaps: { model: string; peer: Gap[]; ours: { chunk: number; samples: Gap[] }[] }[];
   freed: { model: string; ours: number[]; peer: number[] }[];
   warm: { model: string; ours: Warm[]; peer: Warm[] }[];
   loop: ({ model: string } & LoopFigures)[];
   /** What could not be measured, and why. */
   failures: string[];
+}
+
+/** Whole answers, and short ones of which only the beginning counts. */
+interface Speed extends Pair {
+  model: string;
+  slots: number;
+  starts: Pair;
+}
+
+interface Pair {
+  ours: Throughput[];
+  peer: Throughput[];
 }
 
 interface Warm {
@@ -90,7 +102,9 @@ function speedGoals(model: string, { throughput }: Results): string[][] {
   const own = throughput.filter((it) => it.model === model);
   const ratios = (value: (sample: Throughput) => number) => own.map(({ ours, peer }) => ratioOf(ours, peer, value));
   const [speed, cpu] = [ratios((it) => it.tokensPerS), ratios((it) => it.cpuUsPerToken)];
-  const [prefill, ttft] = [ratios((it) => it.prefillPerS), ratios((it) => 1 / it.ttftMs)];
+  const startRatios = (value: (sample: Throughput) => number) =>
+    own.map(({ starts: { ours, peer } }) => ratioOf(ours, peer, value));
+  const [prefill, ttft] = [startRatios((it) => it.prefillPerS), startRatios((it) => 1 / it.ttftMs)];
   return [
     [`${model}: tokens/s, geometric mean over the slot counts`, '≥ 1.00 ×', `${ratio(geometricMean(speed))} ×`],
     [`${model}: tokens/s, worst slot count`, '≥ 0.90 ×', `${ratio(Math.min(...speed))} ×`],
@@ -119,7 +133,7 @@ function modelsOf(rows: readonly { model: string }[]): string[] {
 
 function noise({ throughput, gaps }: Results): string {
   const samples = [
-    ...throughput.flatMap(({ ours, peer }) => [...ours, ...peer]),
+    ...throughput.flatMap(({ ours, peer, starts }) => [...ours, ...peer, ...starts.ours, ...starts.peer]),
     ...gaps.flatMap(({ ours, peer }) => [...peer, ...ours.flatMap((it) => it.samples)]),
   ];
   if (samples.length === 0) return 'an unknown share';
@@ -130,14 +144,22 @@ function noise({ throughput, gaps }: Results): string {
 function throughputTable({ throughput }: Results): string {
   const head =
     'model, slots|tokens/s ours|llama-server|ratio|prefill ratio|TTFT ms ours / theirs|CPU µs/token ours / theirs';
-  const rows = throughput.map(({ model, slots, ours, peer }) => {
+  const rows = throughput.map(({ model, slots, ours, peer, starts }) => {
     const of = (value: (sample: Throughput) => number) => [medianOf(ours, value), medianOf(peer, value)] as const;
     const [speed, speedPeer] = of((it) => it.tokensPerS);
-    const [ttft, ttftPeer] = of((it) => it.ttftMs);
+    const ttft = (samples: readonly Throughput[]) => whole(medianOf(samples, ({ ttftMs }) => ttftMs));
     const [cpu, cpuPeer] = of((it) => it.cpuUsPerToken);
-    const ratios = [ratioOf(ours, peer, (it) => it.tokensPerS), ratioOf(ours, peer, (it) => it.prefillPerS)];
+    const ratios = [
+      ratioOf(ours, peer, (it) => it.tokensPerS),
+      ratioOf(starts.ours, starts.peer, (it) => it.prefillPerS),
+    ];
     const rates = [whole(speed), whole(speedPeer), ...ratios.map(ratio)];
-    return [`${model}, ${slots}`, ...rates, `${whole(ttft)} / ${whole(ttftPeer)}`, `${whole(cpu)} / ${whole(cpuPeer)}`];
+    return [
+      `${model}, ${slots}`,
+      ...rates,
+      `${ttft(starts.ours)} / ${ttft(starts.peer)}`,
+      `${whole(cpu)} / ${whole(cpuPeer)}`,
+    ];
   });
   return table(head.split('|'), rows);
 }
