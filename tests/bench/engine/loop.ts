@@ -44,12 +44,12 @@ let onGone = (): void => {};
 const loop = openLoop(
   binding,
   () => performance.now(),
-  (events, step) => {
-    send(pipe, { kind: 'events', events, ...(step && { step }) });
-    if (step) note(step);
+  (events, done) => {
+    send(pipe, { kind: 'events', events, steps: done });
+    done.forEach(note);
     if (events.some(([, { kind }]) => kind === 'gone')) onGone();
   },
-  cpuTuning,
+  { ...cpuTuning, frameMs: 0 }, // each step is told by itself, so that it can be timed
   null,
 );
 

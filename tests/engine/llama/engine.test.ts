@@ -121,6 +121,24 @@ describe('requests at once', () => {
     },
   );
 
+  test('what short steps bring is told together; an answer’s first token, its end, and a departure at once', async () => {
+    const slow = llamaEngines({ env: process.env, publicOnly, tuning: { frameMs: 60_000 } });
+    await using engine = await slow({ ...someOptions, path: words }, unaborted());
+    const answer = engine.generate(aRequest('ba', { maxTokens: 200 }), unaborted())[Symbol.asyncIterator]();
+    await next(answer, 'text');
+    expect(engine.steps()).toBeLessThan(10);
+    await next(answer, 'text');
+    const told = engine.steps();
+    await next(answer, 'end');
+    expect([told, told > 50]).toEqual([engine.steps(), true]);
+
+    const gone = new AbortController();
+    const left = engine.generate(aRequest('ke', { maxTokens: 2_000 }), gone.signal)[Symbol.asyncIterator]();
+    await next(left, 'text');
+    gone.abort(new Error('left'));
+    await expect(left.next()).rejects.toThrow('left');
+  });
+
   test('the step counter grows while it works and rests when nothing runs', async () => {
     const engine = await opened(words);
     await collect(engine, aRequest('ba', { maxTokens: 10 }));

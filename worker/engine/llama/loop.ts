@@ -17,8 +17,8 @@ import { promptReader } from './template.ts';
 import type { LoopTuning } from './tuning.ts';
 import type { RefusedEvent, RunEvent, StepSummary } from './wire.ts';
 
-/** Told what happened: once per step, and without a step when a request starts or leaves between two. */
-export type LoopOutlet = (events: [id: number, event: RunEvent][], step?: StepSummary) => void;
+/** Told what happened in the steps since it was told last; of none when a request starts or leaves between two. */
+export type LoopOutlet = (events: [id: number, event: RunEvent][], steps: StepSummary[]) => void;
 
 export interface SlotLoop {
   /** Puts a request in line; everything that becomes of it goes to the outlet. Never rejects. */
@@ -51,7 +51,8 @@ export function openLoop(
   /** Tokens whose text waits, as the step's summary does, for the next one's batch to be on its way. */
   let taken: Taken[] = [];
   let steps = 0;
-  let untold: StepSummary | null = null;
+  let untold: StepSummary[] = [];
+  let toldMs = -Infinity;
   let starts = 0;
   const closed = new AbortController();
   /** Something came while the loop was at work: it looks again before it sleeps. */
@@ -128,17 +129,17 @@ export function openLoop(
     if (taken.some(({ run }) => run.outputTokens === 1)) flush(); // an answer's first token waits for nothing
     const shares = planStep(running.map(planned), limits(binding, tuning, speed.tokensPerMs()));
     const decoded = running.filter(({ next }) => next !== null).length;
+    const prefilled = shares.reduce((sum, share) => sum + share, 0) - decoded;
     const inBatch = running.filter((_, index) => shares[index] !== 0);
     const startedAt = now();
     const stepping = binding.step(running.flatMap((run, index) => partOf(run, shares[index] ?? 0)));
-    flush();
+    if (prefilled > 0 || isDue(startedAt)) flush();
     const sampled = await stepping;
-    const prefilled = shares.reduce((sum, share) => sum + share, 0) - decoded;
     speed.add(prefilled, decoded, now() - startedAt);
     running.forEach((run, index) => advanceRun(run, shares[index] ?? 0));
     await take(inBatch.flatMap((run, index) => chosen(run, sampled[index] ?? null)));
     running = running.filter(({ ended }) => !ended);
-    untold = { step: (steps += 1), ms: now() - startedAt, decoded, prefilled };
+    untold.push({ step: (steps += 1), ms: now() - startedAt, decoded, prefilled });
   }
 
   async function take(tokens: readonly Chosen[]): Promise<void> {
@@ -157,11 +158,18 @@ export function openLoop(
     taken = [];
   }
 
+  /** What one token of an answer brings may wait for the next ones: to tell it takes two processes and two wake-ups. */
+  function isDue(nowMs: number): boolean {
+    if (nowMs - toldMs >= tuning.frameMs || taken.some(({ run }) => run.ended)) return true;
+    return events.some(([, { kind }]) => kind !== 'text');
+  }
+
   function flush(): void {
     tell();
-    if (events.length === 0 && untold === null) return;
-    outlet(events, untold ?? undefined);
-    [events, untold] = [[], null];
+    if (events.length === 0 && untold.length === 0) return;
+    outlet(events, untold);
+    [events, untold] = [[], []];
+    toldMs = now();
   }
 
   /** Until something comes. */

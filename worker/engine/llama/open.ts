@@ -101,10 +101,10 @@ async function handshake(
     else if (message.kind === 'embedded') vectors.answered(message);
     else if (message.kind === 'note') outside.note?.(message.message);
     else {
-      if (message.step) {
-        steps = message.step.step;
-        outside.onStep?.(message.step);
-        hear(message.step);
+      for (const step of message.steps) {
+        steps = step.step;
+        outside.onStep?.(step);
+        hear(step);
       }
       for (const [id, event] of message.events) runs.get(id)?.put(event);
     }

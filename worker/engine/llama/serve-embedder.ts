@@ -25,7 +25,7 @@ export async function serveEmbedder(
       const startedMs = now();
       const { vector, tokens } = await embedder.embed(input);
       const step = { step: (steps += 1), ms: now() - startedMs, decoded: 0, prefilled: tokens };
-      tell({ kind: 'events', events: [], step });
+      tell({ kind: 'events', events: [], steps: [step] });
       tell({ kind: 'embedded', id, result: { vector: textOf(vector), tokens } });
     } catch (error) {
       tell({ kind: 'embedded', id, result: refused(error) });
@@ -38,7 +38,7 @@ export async function serveEmbedder(
     else if (message.kind === 'tokenize')
       tell({ kind: 'tokenized', id: message.id, result: translated(embedder, message) });
     else if (message.kind === 'run')
-      tell({ kind: 'events', events: [[message.id, refused(new Error('it only embeds'))]] });
+      tell({ kind: 'events', events: [[message.id, refused(new Error('it only embeds'))]], steps: [] });
   };
 }
 

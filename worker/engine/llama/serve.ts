@@ -100,7 +100,7 @@ async function load(open: OpenMessage, now: () => number, inOrder: boolean, tell
   try {
     const binding = await openBinding(open, await loadModel(options, freeBytes, progress(tell)), now, inOrder, tell);
     const tuned = { ...(options.gpu === false ? cpuTuning : gpuTuning), ...tuning };
-    const outlet: LoopOutlet = (events, step) => tell({ kind: 'events', events, ...(step && { step }) });
+    const outlet: LoopOutlet = (events, steps) => tell({ kind: 'events', events, steps });
     const loop = openLoop(binding, now, outlet, tuned, await openCache(options, binding, now, tell));
     const { contextTokens, slots, vramBytes, memoryBytes } = binding;
     if (slots < options.slots)

@@ -11,6 +11,8 @@ export interface LoopTuning {
   savePauseMs: number;
   /** What saving all prompts may cost an unload, milliseconds. */
   closeSaveMs: number;
+  /** What shorter steps bring is told together, milliseconds; an answer's first and last token at once. */
+  frameMs: number;
   /** Requests that wait for a sequence. The worker admits no more than it has, so this is a second line. */
   waitingMax: number;
 }
@@ -22,6 +24,7 @@ export const cpuTuning: LoopTuning = {
   prefillTokensBusy: 128,
   gapMs: 400,
   idleStepMs: 300,
+  frameMs: 4,
   ...saving,
   waitingMax: 256,
 };

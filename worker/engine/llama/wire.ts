@@ -1,4 +1,4 @@
-// What the worker and its engine process say to each other: one JSON object per line, one line per step.
+// What the worker and its engine process say to each other: one JSON object per line, one line per step or few short ones.
 import type { Socket } from 'node:net';
 import type { RefusalName } from '@berth/shared/outcome.ts';
 import type { Tokenizing } from '@berth/shared/request.ts';
@@ -70,8 +70,8 @@ export type FromEngine =
   | { kind: 'note'; message: string }
   | TokenizedMessage
   | EmbeddedMessage
-  /** `step` is missing between steps. */
-  | { kind: 'events'; step?: StepSummary; events: [id: number, event: RunEvent][] };
+  /** `steps` that were done since the last message. */
+  | { kind: 'events'; steps: StepSummary[]; events: [id: number, event: RunEvent][] };
 
 /** Far above the largest request body a worker takes; a longer line means that the other side is broken. */
 const lineCharsMax = 64 * 2 ** 20;
