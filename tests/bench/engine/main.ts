@@ -46,12 +46,12 @@ const sizes = [
     promptTokens: 256,
     tokens: 64,
     samples: 3,
-    startSamples: 7,
+    startSamples: 5,
     longSamples: 3,
   },
 ];
 /** Of an answer whose beginning is measured: short, so that there can be many of them. */
-const startTokens = 16;
+const startTokens = 8;
 /** Longest wait for a moment in which nobody else is at work, all waits together: the run ends in time all the same. */
 const quietWaitMs = 120_000;
 const foreignPctMax = 10;
