@@ -7,7 +7,7 @@ export interface FirstLook {
   heard(anybody: boolean): void;
   /** The ledger does not answer. */
   deaf(): void;
-  /** Settles when a worker was met or none will be, and for one who asks after ten seconds at the latest. */
+  /** Settles once a worker was met, or none is to be expected; after ten seconds at the latest. @throws the signal's reason */
   over(signal: AbortSignal): Promise<void>;
 }
 
@@ -29,6 +29,7 @@ export function createFirstLook(clock: Pick<Clock, 'monotonic' | 'after'>, empty
     },
     deaf: () => void (emptySinceMs = null),
     async over(signal) {
+      signal.throwIfAborted();
       if (isOver()) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       using _waiting = waiting.add(resolve);

@@ -9,6 +9,7 @@ import { createCopies } from './copies.ts';
 import type { Copy } from './copies.ts';
 import { createDeparted } from './departed.ts';
 import { createFirstLook } from './first-look.ts';
+import type { FirstLook } from './first-look.ts';
 import { createHolders } from './holders.ts';
 import type { Holders } from './holders.ts';
 import { createAnnouncementReader } from './announcement.ts';
@@ -51,8 +52,8 @@ export interface Roster {
   faulty(): string[];
   /** The cards of all models on all workers. */
   cards(): ModelCard[];
-  /** Settles when this gateway has met a worker, or knows that none is there. @throws the signal's reason */
-  firstLook(signal: AbortSignal): Promise<void>;
+  /** Settles when this gateway has met a worker, or has waited long enough for that. @throws the signal's reason */
+  firstLook: FirstLook['over'];
   apply(change: RosterChange): void;
   /** The ledger does not answer: who is missing may be there all the same, and is waited for anew when it does. */
   pause(): void;
